@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from dataclasses import replace
 
 import numpy as np
@@ -21,6 +22,8 @@ from segzoo.interfaces import Sample
 from segzoo.specs import IGNORED, Labels, Preprocessing
 from segzoo.training import Recipe
 from segzoo.training.choosing import choose
+from segzoo.training.data.splits import open_splits
+from segzoo.training.network import make_network
 from segzoo.weights.folder import save
 
 CELLS = Labels(classes=("background", "cell"), ignore_index=255)
@@ -135,6 +138,14 @@ def test_a_threshold_moves_with_the_temperature_so_that_masks_stay():
     chosen = choose(network, data, what=("temperature",))
     assert 0.3 < chosen.threshold < 0.5
     assert chosen.after == pytest.approx(chosen.before, abs=1e-4)
+
+
+def test_a_threshold_far_from_a_half_stays_between_0_and_1_at_a_much_lower_temperature():
+    right = [replace(one, mask=(one.image[..., 0] > 128).astype(np.uint8)) for one in chances(1.0)]
+    network = Level(255 / 16, 128 / 255, threshold=0.95)
+    chosen = choose(network, Data(right), what=("temperature",))
+    assert chosen.temperature < 0.2
+    assert 0.95 < chosen.applied(config_of(network)).threshold < 1
 
 
 def test_two_logits_get_a_threshold_of_the_second_class():
@@ -304,6 +315,31 @@ def test_a_recipe_that_chooses_leaves_weights_that_know(folder, tmp_path):
     assert to_json(config_of(segzoo.load(result.folder))) == to_json(config)
 
 
+@pytest.mark.slow
+def test_ctrl_c_while_values_are_chosen_ends_at_once_and_resuming_chooses(folder, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr("segzoo.training.entry.choose_for_run", lambda _: signal.raise_signal(signal.SIGINT))
+        with pytest.raises(KeyboardInterrupt):
+            segzoo.train(recipe(folder, tmp_path), progress=False)
+    assert segzoo.train(recipe(folder, tmp_path), resume=True, progress=False).chosen is not None
+
+
+CHOSEN = {"threshold": 0.3, "thresholds": {"cell": 0.2}, "temperature": 2.0, "smallest_object": 9}
+
+
+def test_weights_that_are_trained_anew_forget_what_was_chosen_for_them(folder, tmp_path):
+    network = segzoo.create("unet", num_classes=1, width=2, depth=2)
+    labels = Labels(classes=("background", "cell"))
+    save(network, tmp_path / "weights", config=replace(config_of(network), labels=labels, **CHOSEN))
+    # A head of its own, and data whose classes have other names.
+    fresh = segzoo.create(f"local-dir:{tmp_path / 'weights'}", num_classes=3, weights=None)
+    trained = recipe(folder, tmp_path, model=f"local-dir:{tmp_path / 'weights'}", model_options={})
+    for config in (config_of(fresh), config_of(make_network(trained, open_splits(trained.source, {})[0]))):
+        assert "cell" not in config.labels.classes
+        assert (config.threshold, config.thresholds, config.temperature) == (0.5, {}, 1.0)
+        assert config.smallest_object == 0
+
+
 def test_what_a_recipe_chooses_must_be_known(folder, tmp_path):
     with pytest.raises(OptionError, match="choose"):
         recipe(folder, tmp_path, choose=("colour",))
@@ -329,6 +365,9 @@ def test_calibrate_writes_weights_that_know_and_leaves_the_old_ones(folder, tmp_
     assert "exist already" in capsys.readouterr().err
     assert run([*command, "--overwrite", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["column"] == "dice_per_image"
+    # JSON has no NaN, for the likelihood of a temperature that was not fitted.
+    assert run([*command, "--overwrite", "--json", "--choose", "threshold"]) == 0
+    assert json.loads(capsys.readouterr().out, parse_constant=pytest.fail)["nll_after"] is None
 
 
 @pytest.mark.parametrize(

@@ -94,6 +94,7 @@ def test_what_is_wrong_is_told_with_its_line_before_data_is_looked_for(photos, c
         (["--resume"], "say what to resume: --resume FOLDER"),
         (["--resume", "nowhere"], "no training to resume in nowhere: there is no such folder"),
         (["default", "--dry-run", "--folds"], "--dry-run and --folds do not go together"),
+        (["--resume", "runs/unet", "--minutes", "5"], "--resume and --minutes do not go together"),
         (["default", "--dry-run", "--benchmark"], "--dry-run and --benchmark do not go together"),
     ],
 )

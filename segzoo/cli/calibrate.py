@@ -1,4 +1,4 @@
-"""``segzoo calibrate``: probabilities, thresholds and sizes of weights, fitted on images that validate."""
+"""``segzoo calibrate``: temperature, thresholds and the smallest object, chosen on validation images."""
 
 from __future__ import annotations
 
@@ -61,14 +61,15 @@ def command(model: str, **options: Any) -> None:
     segzoo calibrate runs/cells --out runs/cells-calibrated
     segzoo calibrate unet-nuclei --data mine --out mine-nuclei --choose temperature,threshold
 
-    A temperature divides the logits, so that of pixels that are 80 % sure 80 % are right; masks of the most
-    probable class stay as they are. Thresholds and the smallest object change masks. All are stored in the
-    config.json of new weights, which are otherwise those of MODEL. Choose on images that validate: scores on
-    them are then a little too good, and `segzoo evaluate` on a test part says what was gained.
+    A temperature divides the logits, so that about 80 % of the pixels with a probability of 80 % are right;
+    masks of the most probable class stay as they are. Thresholds and the smallest object change masks. The
+    config.json of the new weights stores these values; the tensors are those of MODEL. Choose on validation
+    images: scores on them are then a little too good, and `segzoo evaluate` on a test part shows the gain.
     """
     from dataclasses import asdict
     from pathlib import Path
 
+    from segzoo.evaluation.results import without_nan
     from segzoo.training.choosing import calibrate
     from segzoo.training.recipe.schema import CHOICES
 
@@ -89,7 +90,7 @@ def command(model: str, **options: Any) -> None:
         on_message=lambda text: echo(text, err=True),
     )
     if options["as_json"]:
-        echo_json(asdict(chosen))
+        echo_json(without_nan(asdict(chosen)))
         return
     for reason in chosen.reasons:
         echo(reason)

@@ -166,6 +166,11 @@ def _check_pairs(how: dict[str, Any]) -> None:
     ]
     if how["extend"] is not None and others:
         raise OptionError(f"--extend and {others[0]} do not go together: say one of them")
+    if how["resume"] is not None and how["minutes"] is not None:
+        raise OptionError(
+            "--resume and --minutes do not go together: a training that goes on takes the steps that it had. "
+            "Leave --minutes out"
+        )
     if how["find_lr"] and how["resume"] is not None:
         raise OptionError(
             "--find-lr and --resume do not go together: a training that goes on keeps its rate. To begin "

@@ -255,7 +255,7 @@ class Evaluation:
             "images": [asdict(image) for image in self.images],
             "worst": [{"name": one.name, "score": one.score} for one in self.worst],
         }
-        return _without_nan(data)
+        return without_nan(data)
 
 
 def _scores(scores: Sequence[Score], intervals: Mapping[str, Mapping[str, Interval]]) -> list[dict[str, Any]]:
@@ -268,12 +268,12 @@ def _scores(scores: Sequence[Score], intervals: Mapping[str, Mapping[str, Interv
     ]
 
 
-def _without_nan(value: Any) -> Any:
+def without_nan(value: Any) -> Any:
     """Return JSON that every program reads: NaN and infinity are none of its numbers."""
     if isinstance(value, dict):
-        return {key: _without_nan(one) for key, one in value.items()}
+        return {key: without_nan(one) for key, one in value.items()}
     if isinstance(value, list | tuple):
-        return [_without_nan(one) for one in value]
+        return [without_nan(one) for one in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value

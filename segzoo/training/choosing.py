@@ -1,11 +1,11 @@
 """What is chosen on validation once weights are trained: temperature, thresholds, the smallest object.
 
-Weights say by themselves what is left out of their training: how sure they may be, from which probability on
-a pixel is of a class, and which objects are too small to be one. All of it follows from the validation images
-alone, in two passes, and is the same every time.
+Training does not decide how sure probabilities may be, from which probability on a pixel belongs to a class,
+and which objects are too small to be one. These values are chosen in two passes over the validation images,
+the same every time, and stored with the weights.
 
-Temperature: Guo et al., 2017, arXiv:1706.04599. Logits are divided by one number, the one of the least
-negative log-likelihood, which no mask of the most probable class notices.
+Temperature: Guo et al., 2017, arXiv:1706.04599. Logits are divided by the number that gives the least
+negative log-likelihood. Masks of the most probable class do not change.
 """
 
 from __future__ import annotations
@@ -55,20 +55,22 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-#: Probabilities that are tried as thresholds, besides the one that there is.
+#: Probabilities that are tried as thresholds, besides the present one.
 _THRESHOLDS = tuple(round(0.05 * step, 2) for step in range(1, 20))
-#: By how much a score must be better for a value to move away from the one that there is.
+#: By how much a score must be better for a value to differ from the present one.
 _MARGIN = 5e-4
-#: The share of the true objects that the largest size which is tried would remove.
+#: The share of the true objects that the largest tried size may remove.
 _REMOVED = 0.1
-#: Temperatures that are looked at, relative to the one that there is.
+#: Lowest and highest temperature that is tried, relative to the present one.
 _COLDEST, _HOTTEST = 0.1, 10.0
-#: Pixels of an image, and values of all images, that the temperature is fitted on.
+#: Most pixels of an image, and most values of all images, that the temperature is fitted on.
 _PIXELS, _VALUES = 20_000, 1 << 25
 #: Halvings of the range of temperatures.
 _HALVINGS = 40
 #: Probabilities of half precision reach 1 exactly; they are taken to be this far from it, and from 0.
 _LEAST = 1e-7
+#: Digits of a threshold that moved with the temperature; 0 and 1 are no thresholds.
+_DIGITS = 6
 #: What provenance keeps of a `Chosen` besides its reasons.
 _STORED = ("column", "images", "before", "after", "nll_before", "nll_after")
 
@@ -108,8 +110,8 @@ class Chosen:
         """Return a config that predicts with what was chosen, and says in its provenance why."""
         found = {name: getattr(self, name) for name in _STORED}
         # A config is JSON, which has no NaN and no tuples.
-        told = {name: one for name, one in found.items() if not isinstance(one, float) or math.isfinite(one)}
-        provenance = {**config.provenance, "chosen": {**told, "reasons": list(self.reasons)}}
+        kept = {name: one for name, one in found.items() if not isinstance(one, float) or math.isfinite(one)}
+        provenance = {**config.provenance, "chosen": {**kept, "reasons": list(self.reasons)}}
         return replace(
             config,
             threshold=self.threshold,
@@ -146,10 +148,10 @@ def choose(
     """Choose temperature, thresholds and the smallest object that are best on validation images.
 
     Args:
-        model: weights by name, their folder, or a model that segzoo made, which stays as it is.
-        dataset: the images that validate, which nothing was trained on.
-        metric: a registered metric, or ``metric.value``, that thresholds and the smallest object are to make
-            as good as they can; the temperature follows from the likelihood of the truth.
+        model: weights by name, their folder, or a model that segzoo made, which is not changed.
+        dataset: validation images, on which nothing was trained.
+        metric: a registered metric, or ``metric.value``: thresholds and the smallest object are chosen for
+            its best score. The temperature follows from the likelihood of the truth.
         what: which of ``temperature``, ``threshold`` and ``smallest_object`` to choose; the others stay.
         progress: whether to show a bar.
 
@@ -220,7 +222,7 @@ def choose_for_run(recipe: Recipe, *, progress: bool = False) -> Chosen:
     What was chosen before for these very weights stays.
 
     Args:
-        recipe: that the weights were trained by.
+        recipe: the one that the weights in its ``out`` were trained by.
         progress: whether to show a bar.
 
     Raises:
@@ -254,25 +256,25 @@ def calibrate(
     progress: bool = False,
     on_message: Callable[[str], object] = _log.info,
 ) -> Chosen:
-    """Choose on images with masks for weights that exist, and write weights whose config keeps that.
+    """Choose values on images with masks for trained weights, and write new weights that keep them.
 
     Args:
-        model: weights by name, or their folder, which stay as they are.
+        model: weights by name, or their folder, which is not changed.
         out: the folder of the new weights.
-        data: as `segzoo.build.open_dataset` takes it; the data that the model was trained on where ``None``.
-        root: where a registered data set lies.
-        part: of the data.
-        data_options: of the data set; those of the model's training where there is none.
-        metric: as `choose` takes it.
-        what: likewise.
-        device: where to compute; a GPU if there is one, unless told.
+        data: a data set by name, or a folder or file; the data that the model was trained on where ``None``.
+        root: location of a registered data set.
+        part: which part of the data, such as ``val``.
+        data_options: options of the data set; those of the model's training where ``None``.
+        metric: the score that is made as good as possible, see `choose`.
+        what: which values to choose, see `choose`.
+        device: where to compute; by default a GPU if there is one.
         overwrite: whether weights that the folder holds may be replaced.
         progress: whether to show a bar.
-        on_message: called with what was taken over of the model's training.
+        on_message: called with a sentence for each option that was taken from the model's training.
 
     Raises:
         UnknownNameError: there are no such weights, or no such data.
-        OptionError: see `choose`; also where nobody says which data.
+        OptionError: see `choose`; also where ``data`` is missing and the weights do not name their data.
         FailureError: the folder holds weights already, or cannot be written.
     """
     folder = Path(out)
@@ -416,7 +418,10 @@ def _with_thresholds(config: ModelConfig, sweeps: Sequence[_Sweep], fitted_at: f
 
     def moved(threshold: float) -> float:
         logit = math.log(threshold / (1 - threshold)) * fitted_at / config.temperature
-        return round(1 / (1 + math.exp(-logit)), 6) if binary else threshold
+        if not binary:
+            return threshold
+        least = 10.0**-_DIGITS
+        return min(max(round(1 / (1 + math.exp(-logit)), _DIGITS), least), 1 - least)
 
     chosen = {sweep.name: moved(sweep.chosen) for sweep in sweeps}
     if sweeps and config.class_logits == 1 and not config.labels.overlapping:
@@ -463,8 +468,8 @@ class _Sizes:
 def _size_reason(tried: Sequence[int], scores: Sequence[float], place: int, now: int, column: str) -> str:
     before = scores[tried.index(now)]
     if tried[place] != now:
-        told = f"{column} {before:.4f} -> {scores[place]:.4f}"
-        return f"smallest object {tried[place]} pixels instead of {now}: {told}"
+        change = f"{column} {before:.4f} -> {scores[place]:.4f}"
+        return f"smallest object {tried[place]} pixels instead of {now}: {change}"
     if len(tried) == 1:
         return f"smallest object stays {now}: the true objects are too small, or the metric scores no masks"
     return f"smallest object stays {now}: no other up to {tried[-1]} pixels gains {_MARGIN:g} in {column}"

@@ -103,6 +103,11 @@ def train(
         >>> segzoo.train("auto", data="photos", minutes=60)
         >>> segzoo.train(extend="runs/photos", epochs="+20", lr=1e-4)
     """
+    if resume and minutes is not None:
+        raise OptionError(
+            "resume and minutes do not go together: a training that goes on takes the steps that it had. "
+            "Leave minutes out"
+        )
     if extend is not None:
         if recipe is not None or resume or minutes is not None:
             raise OptionError(
@@ -135,25 +140,27 @@ def train(
     run: Run | None = None
     chosen: Chosen | None = None
     try:
-        with Interruption() as interruption, _Bar(shown=told) as bar:
-            run = Run(
-                recipe,
-                accelerator,
-                interruption,
-                on_message=bar.write if told else _nothing,
-                show=bar.show,
-                on_validation=on_validation,
-            )
-            if not resume:
-                keep_apart(out, files_of((run.training, run.evaluated)), inside=True)
-            if resume:
-                run.restore()
-            elif accelerator.is_main_process:
-                # Only now, as all that the recipe asks for is there: a slip costs no earlier training.
-                _clear(run.out)
-            if recipe.extend and not resume:
-                run.extend()
-            run.follow()
+        with _Bar(shown=told) as bar:
+            with Interruption() as interruption:
+                run = Run(
+                    recipe,
+                    accelerator,
+                    interruption,
+                    on_message=bar.write if told else _nothing,
+                    show=bar.show,
+                    on_validation=on_validation,
+                )
+                if not resume:
+                    keep_apart(out, files_of((run.training, run.evaluated)), inside=True)
+                if resume:
+                    run.restore()
+                elif accelerator.is_main_process:
+                    # Only now, as all that the recipe asks for is there: a slip costs no earlier training.
+                    _clear(run.out)
+                if recipe.extend and not resume:
+                    run.extend()
+                run.follow()
+            # Ctrl-C ends this at once: the weights are kept, and resuming chooses again.
             if recipe.choose and accelerator.is_main_process:
                 chosen = choose_for_run(recipe)
                 for reason in chosen.reasons if told else ():
