@@ -16,6 +16,7 @@ from segzoo import cli
 from segzoo.errors import OptionError
 from segzoo.training import Recipe
 from segzoo.training.checkpoints import CHECKPOINTS, Checkpoints
+from segzoo.training.extension import extending_recipe
 from segzoo.training.recipe.reading import read_recipe
 
 pytestmark = pytest.mark.slow
@@ -142,6 +143,14 @@ def test_the_folder_is_the_next_beside_it_where_none_is_said(place):
     assert result.folder == place / "run-3"
 
 
+def test_the_working_folder_is_extended_into_one_beside_it(place, monkeypatch):
+    shutil.copytree(place / "run", place / "here/unet")
+    monkeypatch.chdir(place / "here/unet")
+    recipe = extending_recipe(".", ["max_epochs=+1"])
+    assert recipe.epochs == 3
+    assert recipe.out == str(place / "here/unet-2")
+
+
 def test_another_optimizer_and_rate_of_the_encoder_begin_anew_and_that_is_told(place, capfd):
     for out, words in (("sgd", ["optimizer=sgd"]), ("groups", ["encoder_rate=0.1"])):
         command = ["train", "--extend", str(place / "run"), "--epochs", "+1", *words]
@@ -189,6 +198,12 @@ def test_a_training_that_is_not_finished_is_to_be_resumed_and_a_folder_without_o
         OptionError, match=re.escape("is not finished: it has done 1 of 3 epochs. Go on with it")
     ):
         segzoo.train(extend=result.folder, epochs="+1")
+    segzoo.train(
+        data=str(place / "photos"), out=str(tmp_path / "steps"), steps=7,
+        on_validation=lambda epoch, score: True, **SMALL,
+    )  # fmt: skip
+    with pytest.raises(OptionError, match=r"it has done \d of 7 steps"):
+        segzoo.train(extend=tmp_path / "steps", epochs="+1")
     for folder in (place / "photos", tmp_path / "nowhere"):
         with pytest.raises(OptionError, match="there is no training to extend"):
             segzoo.train(extend=folder, epochs="+1")

@@ -15,6 +15,7 @@ from segzoo.errors import OptionError
 from segzoo.printing import command_line
 from segzoo.training.checkpoints import CHECKPOINTS, Checkpoints
 from segzoo.training.recipe.files import FILE
+from segzoo.training.recipe.keys import ALIASES
 from segzoo.training.recipe.reading import read_recipe
 from segzoo.training.recipe.schema import Recipe
 from segzoo.training.recipe.writing import resume_command
@@ -84,9 +85,10 @@ def finished(folder: str | os.PathLike[str]) -> Finished:
     recipe, outputs = {**asdict(Recipe(data="")), **found.state["recipe"]}, found.state["outputs"]
     ended = found.steps >= recipe["steps"] if recipe["steps"] else found.epochs >= recipe["epochs"]
     if not ended and not (recipe["patience"] and outputs["without_gain"] >= recipe["patience"]):
+        key, done = ("steps", found.steps) if recipe["steps"] else ("epochs", found.epochs)
         raise OptionError(
-            f"the training in {folder} is not finished: it has done {found.epochs} of {recipe['epochs']} "
-            f"epochs. Go on with it: {resume_command(folder)}"
+            f"the training in {folder} is not finished: it has done {done} of {recipe[key]} {key}. Go on "
+            f"with it: {resume_command(folder)}"
         )
     return found
 
@@ -95,9 +97,9 @@ def extending_recipe(folder: str | os.PathLike[str], settings: Sequence[str] = (
     """Return the recipe that extends a finished training.
 
     Args:
-        folder: of the training, whose recipe it is.
-        settings: ``key=value``, as `read_recipe` takes them; ``epochs=+20`` stands for 20 more than it had.
-        **values: likewise, such as ``epochs="+20"``.
+        folder: of the training, by whose recipe it goes on.
+        settings: ``key=value``, see `read_recipe`; ``epochs=+20`` stands for 20 more than it had.
+        **values: the same as keywords, such as ``epochs="+20"``.
 
     Raises:
         OptionError: there is no finished training, or nothing says how much longer it is to be trained; or
@@ -105,8 +107,12 @@ def extending_recipe(folder: str | os.PathLike[str], settings: Sequence[str] = (
     """
     before = finished(folder)
     done = {"epochs": before.epochs, "steps": before.steps}
-    words = [f"{key}{equals}{_more(key, value, done)}" for key, equals, value in map(_parted, settings)]
-    values = {key: _more(key, value, done) for key, value in values.items()}
+    words = [
+        f"{name}{equals}{_more(name, value, done)}"
+        for key, equals, value in (word.partition("=") for word in settings)
+        for name in [_named(key.strip(), done)]
+    ]
+    values = {name: _more(name, one, done) for key, one in values.items() for name in [_named(key, done)]}
     said = {word.partition("=")[0] for word in words} | {*values}
     if not said & {*done}:
         raise OptionError(
@@ -122,9 +128,9 @@ def extending_recipe(folder: str | os.PathLike[str], settings: Sequence[str] = (
     return recipe
 
 
-def _parted(word: str) -> tuple[str, str, str]:
-    key, equals, value = word.partition("=")
-    return key.strip(), equals, value
+def _named(key: str, done: Mapping[str, int]) -> str:
+    """Return the key of epochs or steps that an alias stands for; any other key as it is."""
+    return ALIASES[key] if ALIASES.get(key) in done else key
 
 
 def _more(key: str, value: Any, done: Mapping[str, int]) -> Any:
@@ -135,5 +141,7 @@ def _more(key: str, value: Any, done: Mapping[str, int]) -> Any:
 
 def _free(folder: Path) -> str:
     """Return a folder beside another that is not there yet: ``unet-2``, ``unet-3``."""
+    if folder.name in ("", ".."):  # such as the working folder, whose name is not in its path
+        folder = folder.resolve()
     base = re.sub(r"-\d+$", "", folder.name)
     return next(str(one) for number in count(2) if not (one := folder.with_name(f"{base}-{number}")).exists())
