@@ -16,10 +16,12 @@ from functools import reduce
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
+import torch
 import torch.nn.functional as F
 from torch import nn
 
 from segzoo.errors import OptionError, did_you_mean
+from segzoo.losses.boundary import distances
 from segzoo.losses.sums import binary_cross_entropy_dice
 from segzoo.options import check_choice, check_integer, check_number
 from segzoo.specs import IGNORED, Separator
@@ -184,30 +186,13 @@ def depths(objects: NDArray[Any]) -> NDArray[np.float32]:
         differs = objects[before] != objects[after]
         inner[before] &= ~differs
         inner[after] &= ~differs
-    depth = np.where(objects > 0, _distances(inner) + 1, 0).astype(np.float32)
+    found = distances(torch.from_numpy(~inner)).numpy()
+    # An image that lies within one object shows no rim: all of it is as deep.
+    depth = np.where(objects > 0, np.where(np.isfinite(found), found, 0) + 1, 0).astype(np.float32)
     numbers = np.unique(objects, return_inverse=True)[1].reshape(objects.shape)
     deepest = np.zeros(int(numbers.max(initial=0)) + 1, np.float32)
     np.maximum.at(deepest, numbers.ravel(), depth.ravel())
     return (depth / np.maximum(deepest, 1)[numbers]).astype(np.float32)
-
-
-def _distances(inner: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Return the Euclidean distance of each pixel to the nearest one that is not ``inner``.
-
-    Columns first, then the best of the rows within that distance, which is exact: Saito and Toriwaki, 1994,
-    doi:10.1016/0031-3203(94)90133-3. Where all are inner, it is the image's height and width together.
-    """
-    height, width = inner.shape
-    far = height + width
-    rows = np.arange(height)[:, None]
-    above = np.maximum.accumulate(np.where(inner, -far, rows), axis=0)
-    below = np.minimum.accumulate(np.where(inner, 2 * far, rows)[::-1], axis=0)[::-1]
-    straight = np.minimum(np.minimum(rows - above, below - rows), far).astype(np.int64) ** 2
-    found = straight.copy()
-    for shift in range(1, min(width, int(straight.max(initial=0) ** 0.5) + 1)):
-        for to, of in ((np.s_[:, shift:], np.s_[:, :-shift]), (np.s_[:, :-shift], np.s_[:, shift:])):
-            np.minimum(found[to], straight[of] + shift * shift, out=found[to])
-    return np.sqrt(np.minimum(found, far * far)).astype(np.float32)
 
 
 def depth_loss(logits: Tensor, target: Tensor) -> Tensor:
