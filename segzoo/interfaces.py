@@ -361,7 +361,7 @@ class Augmentation(Protocol):
 class Mixing(Protocol):
     """An augmentation step that makes one sample of two, such as cutmix; it can be pickled.
 
-    It is registered and named as any other step, and told from them by its method.
+    It is registered and named as any other step; its method `mixed` makes it one of these.
     """
 
     def mixed(
@@ -374,7 +374,7 @@ class Mixing(Protocol):
         Args:
             first: ``image`` ``(H, W, C)``, uint8 or float32 in which 1 is white; ``mask``, and ``instances``
                 where the data has them. ``dataclasses.replace`` makes another of it.
-            second: another sample, of the first's size; its instances are numbered for themselves.
+            second: another sample, of the first's size; its instances have numbers of their own.
             random: decides everything that is random.
             labels: of the masks; where classes overlap, these are ``(K, H, W)``.
 

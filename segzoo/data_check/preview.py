@@ -78,8 +78,8 @@ def preview(
             images or masks of the data set.
         overwrite: whether a file that is there may be replaced; a PNG that was drawn here always is.
         vary: returns what is drawn beside an image ``(H, W, C)`` and its mask ``(H, W)``, in a row, as
-            further images with theirs; it is also told the mask's labels, whose ``ignore_index`` is ``None``
-            where the data set ignores nothing.
+            further images with theirs. Its third argument is the mask's labels, whose ``ignore_index`` is
+            ``None`` where the data set ignores nothing.
         bands: which one or three bands of the images are shown, by number from 1 or by name; red, green and
             blue, or the first, where empty.
         on_message: called with each sample of the sheet whose files cannot be read, and why.

@@ -119,10 +119,10 @@ def sum_of(
     ignore_index: int | None = None,
     background_index: int | None = 0,
 ) -> Sum:
-    """A sum that is told as data, as recipes and presets do.
+    """Return a sum that is described by data, for recipes and presets.
 
     Args:
-        terms: of each loss its kind as ``loss``, its ``weight`` (1 where left out), and its options.
+        terms: a table for each loss: its kind as ``loss``, its ``weight`` (1 by default), and its options.
         ignore_index: class index of pixels that count for nothing; ``None`` where all count.
         background_index: the class that stands for nothing of interest; ``None`` if every class is something.
 

@@ -156,7 +156,7 @@ class Outputs:
         self.tracking.close()
 
     def extend(self, folder: Path, extended: Mapping[str, Any]) -> None:
-        """Go on behind the epochs of another training, which are told of in the report too."""
+        """Go on after the epochs of another training; the report shows these too."""
         self.extended, self._resumed = extended, True
         if self.writes:
             self.journal.begin_after(folder)

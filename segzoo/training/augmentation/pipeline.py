@@ -109,7 +109,7 @@ class Augmentation:
         steps: in the order in which they are done.
         ignore_index: the mask's value for pixels that count for nothing, if there is one.
         background: class of pixels from outside the image, if one is background.
-        labels: of the masks, which steps that make one sample of two are told.
+        labels: of the masks; steps that make one sample of two need them, and are left out where ``None``.
     """
 
     steps: tuple[Step, ...]

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from segzoo.data_check.extents import ObjectFacts
+    from segzoo.data_check.facts import ImageFacts
     from segzoo.data_check.survey import Look
     from segzoo.interfaces import Dataset
     from segzoo.specs import Labels
@@ -36,6 +37,8 @@ _EVIDENCE = 8
 _TINTED = 4.0
 #: Unreadable files that are named.
 _NAMED = 2
+#: Lines are thinner than so many pixels, and cover so many times the square of their width: a disc covers 5.
+_LINE, _LONG = 12.0, 40.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -240,8 +243,9 @@ def _check_classes(present: Sequence[int], labels: Labels) -> None:
     )
 
 
-def _counted(images: Sequence[object]) -> list[tuple[int, int]]:
-    return Counter(image.channels for image in images).most_common()  # pyright: ignore[reportAttributeAccessIssue]
+def _counted(images: Sequence[ImageFacts]) -> list[tuple[int, int]]:
+    """Return how many images have each number of bands, the most frequent first."""
+    return Counter(image.channels for image in images).most_common()
 
 
 def _reach(looks: Sequence[Look]) -> tuple[float, float]:
@@ -282,10 +286,6 @@ def _classes(objects: Sequence[ObjectFacts], labels: Labels) -> list[ClassFacts]
             )
         )
     return found
-
-
-#: Lines are thinner than so many pixels, and cover so many times the square of their width: a disc covers 5.
-_LINE, _LONG = 12.0, 40.0
 
 
 def _leans(

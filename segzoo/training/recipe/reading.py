@@ -116,7 +116,7 @@ def _completed(
     if draft.planner:
         planner: Planner = resolve(draft.planner)
         recipe = planner(recipe, draft.said, minutes=minutes, on_message=on_message)
-    elif minutes is not None:
+    else:
         fit: Callable[..., Recipe] = resolve("segzoo.training.planning.plan:fit_recipe")
         recipe = fit(recipe, minutes=minutes, on_message=on_message)
     check_recipe(recipe, draft.placed)
