@@ -30,7 +30,7 @@ def write_volume(file: BinaryIO, masks: NDArray[Any], info: ImageInfo, name: str
 
     Args:
         file: open for writing.
-        masks: ``(pages, H, W)`` uint8 or uint16.
+        masks: ``(pages, H, W)`` uint8 or uint16; numbers of objects may be int32, uncertainty is float32.
         info: the metadata of the image's file.
         name: of the file, whose suffix says the format.
 

@@ -1,7 +1,8 @@
 """Masks of the pages of a file as one file: volumes that lie where the slices of their images lie.
 
 A volume is written when the mask of its last page is there; until then its masks are in memory, a byte a
-voxel. What writes one is the reader of its format (`segzoo.specs.ReaderSpec`, ``writes``).
+voxel (two or four of numbers of objects, four of uncertainty). What writes one is the reader of its format
+(`segzoo.specs.ReaderSpec`, ``writes``).
 """
 
 from __future__ import annotations
@@ -15,7 +16,14 @@ import numpy as np
 from segzoo.files import whole_files, writing
 from segzoo.images.volumes import volume_suffix, write_volume
 from segzoo.interfaces import ImageInfo
-from segzoo.prediction.outputs.writing import drawn_pages, options_for, output_path, written_as
+from segzoo.prediction.outputs.writing import (
+    drawn_pages,
+    find_output,
+    make_output,
+    options_for,
+    output_path,
+    written_as,
+)
 from segzoo.prediction.sources import FileSource, VideoSource
 
 if TYPE_CHECKING:
@@ -91,6 +99,8 @@ class _Volume:
 
     waiting: set[str]
     arrays: dict[Path, NDArray[Any]] = field(default_factory=dict)
+    #: Those of arrays that hold numbers of objects.
+    numbered: set[Path] = field(default_factory=set)
     pages: list[Page] = field(default_factory=list)
     broken: bool = False
 
@@ -151,11 +161,15 @@ class Volumes:
         stem = stem_of(self._out, source)
         paths = {name: output_path(stem, name, look) for name in names}
         drawn = drawn_pages(segmentation, paths, look, source.origin)
+        counted = {name: paths[name] for name in names if make_output(find_output(name)).numbers}
         with self._lock:
             volume = self._volumes.setdefault(stem, _Volume({source.origin}))
+            volume.numbered |= {path for *_, path in written_as(counted, segmentation.labels, look)}
             for path, mask in drawn.items():
                 if path not in volume.arrays:
                     volume.arrays[path] = np.zeros((info.pages, *mask.shape), mask.dtype)
+                if mask.itemsize > volume.arrays[path].itemsize:
+                    volume.arrays[path] = volume.arrays[path].astype(mask.dtype)
                 volume.arrays[path][number] = mask
             volume.pages.append(page)
             if not self._is_last(stem, source) or volume.broken:
@@ -188,8 +202,18 @@ class Volumes:
         keeping = self._keeping(volume.pages)
         with whole_files([*volume.arrays], overwrite=look.overwrite, keeping=keeping) as parts:
             for (path, array), part in zip(volume.arrays.items(), parts, strict=True):
+                pages = _numbered_on(array) if path in volume.numbered else array
                 with writing(path), part.open("wb") as file:
-                    write_volume(file, array, info, path.name)
+                    write_volume(file, pages, info, path.name)
+
+
+def _numbered_on(pages: NDArray[Any]) -> NDArray[Any]:
+    """Return numbers of objects ``(pages, H, W)`` that go on from one page to the next."""
+    most = pages.max(axis=(1, 2), initial=0).astype(np.int64)
+    found = pages.astype(np.uint16 if most.sum() <= np.iinfo(np.uint16).max else np.int32)
+    for page, before in zip(found, (np.cumsum(most) - most).tolist(), strict=True):
+        page[page > 0] += before
+    return found
 
 
 def _plain(segmentation: Segmentation) -> ImageInfo:

@@ -106,6 +106,20 @@ def test_resuming_does_all_pages_of_a_volume_that_is_gone_and_none_of_one_that_i
     assert mask_of(tmp_path).shape == (4, 3, 5)
 
 
+def test_no_two_objects_of_a_volume_have_one_number(volume, predict, tmp_path):
+    assert predict(volume, "--outputs", "objects", "--threshold", "0.01", "--batch", "2") == 0
+    gathered = np.asarray(mask_of(tmp_path, "head_objects.nii.gz").dataobj)
+    (tmp_path / "out").rename(tmp_path / "before")
+    assert predict(volume, "--outputs", "objects:npy", "--threshold", "0.01") == 0
+    before = 0
+    for page in range(3):
+        numbers = np.load(tmp_path / "out" / f"head_{page}_objects.npy").astype(np.int64)
+        expected = np.where(numbers > 0, numbers + before, 0)
+        assert np.array_equal(gathered[:, 2 - page, ::-1], expected)
+        before += numbers.max()
+    assert before > 1
+
+
 def test_a_volume_that_is_there_is_not_replaced(volume, predict, tmp_path, capsys):
     assert predict(volume, "--outputs", "mask") == 0
     assert predict(volume, "--outputs", "mask") == 1

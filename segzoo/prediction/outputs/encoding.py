@@ -35,7 +35,7 @@ PAGES = (".tif", ".tiff")
 _STRIP = 64
 #: Kinds of values of a TIFF's tags, as `struct` writes them: letters, two bytes, four bytes, floats.
 _KINDS = {2: "B", 3: "H", 4: "I", 12: "d"}
-#: TIFF's number for the kind of values (SampleFormat), of arrays that are no plain numbers from 0.
+#: TIFF's SampleFormat of the types that are no unsigned integers.
 _SAMPLES = {"int32": 2, "float32": 3}
 
 

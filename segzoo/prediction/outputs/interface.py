@@ -123,9 +123,12 @@ class Output:
 
     Attributes:
         palette: whether what is drawn are class indices, which a file may show in the colours of the classes.
+        numbers: whether what is drawn are numbers of objects, from 1; those of a page of a volume go on where
+            those of the page before end.
     """
 
     palette = False
+    numbers = False
 
     def reach(self, options: OutputOptions, size: tuple[int, int]) -> int:
         """Return how many rows around a band its drawing looks at.
@@ -140,8 +143,8 @@ class Output:
         """Return the rows of a band; all of the same kind.
 
         A picture is ``(H, W)`` bool, uint8 or uint16, or ``(H, W, 3)`` or ``(H, W, 4)`` uint8; a ``.tif``
-        file takes ``(H, W)``, or ``(K, H, W)`` as so many pages; a ``.npy`` file ``(..., H, W)`` of any
-        number. Bytes are written as they are.
+        file takes int32 and float32 too, and ``(K, H, W)`` as so many pages; a ``.npy`` file takes
+        ``(..., H, W)`` of any number. Bytes are written as they are.
         """
         raise NotImplementedError
 

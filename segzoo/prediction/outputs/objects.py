@@ -19,6 +19,8 @@ _MOST = 65_535
 class Objects(Output):
     """Objects numbered from 1 as in ``coco``, 0 for background: 16 bits, 32 beyond 65,535 objects."""
 
+    numbers = True
+
     def draw(self, band: Band) -> Drawn:
         """Return the numbers, of the objects of all classes.
 

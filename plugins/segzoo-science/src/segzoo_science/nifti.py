@@ -266,7 +266,7 @@ def write_nifti(file: BinaryIO, volume: NDArray[Any], info: ImageInfo, suffix: s
 
     Args:
         file: to write into.
-        volume: ``(pages, H, W)`` of whole numbers.
+        volume: ``(pages, H, W)``: whole numbers, or float32.
         info: of the image: of a NIfTI file, whose shape, axes and affine the volume gets; or of any other,
             whose ``extra["affine"]`` says where its slices lie.
         suffix: of the file: ``.nii``, or ``.nii.gz``, which is compressed.
