@@ -18,6 +18,7 @@ from segzoo.config import Architecture, ModelConfig, config_of, from_json, to_js
 from segzoo.errors import OptionError, WeightsError
 from segzoo.evaluation import evaluate
 from segzoo.exporting.preprocessing import WholeImage
+from segzoo.exporting.probing import Reference
 from segzoo.interfaces import Sample
 from segzoo.specs import IGNORED, Labels, Preprocessing
 from segzoo.training import Recipe
@@ -247,6 +248,15 @@ def test_exported_files_with_preprocessing_decide_as_the_predictor_does(network)
     assert expected.any()
     found = WholeImage(network, config_of(network), torch.uint8)(torch.from_numpy(image))
     assert np.array_equal(found.numpy(), expected)
+
+
+def test_small_objects_stay_in_exported_files_and_in_what_certifies_them():
+    image = cells(1)[0].image
+    network = Level(8, 0.7, smallest_object=10_000)
+    assert not segzoo.Predictor(network)(image).mask.any()
+    found = WholeImage(network, config_of(network), torch.uint8)(torch.from_numpy(image)).numpy()
+    assert found.any()
+    assert np.array_equal(Reference(network, with_preprocessing=True)(image), found)
 
 
 def test_probabilities_are_averaged_at_the_temperature_of_each_network():

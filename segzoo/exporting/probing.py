@@ -222,7 +222,15 @@ class Reference:
         self.config = config_of(network)
         self._decision = Decision(self.config)
         self._predictor = (
-            Predictor(network, backend="eager", device="cpu", on_message=lambda _: None)
+            # Small objects stay in the file's class maps, whatever the config says of them.
+            Predictor(
+                network,
+                backend="eager",
+                device="cpu",
+                smallest_object=0,
+                split_touching=False,
+                on_message=lambda _: None,
+            )
             if with_preprocessing
             else None
         )
@@ -291,10 +299,8 @@ class Reference:
         margins = first - second
         for index, level in cuts.items():
             # Near its threshold, as near another class, a pixel may as well be of either.
-            chance, least = (
-                (values if probabilities else values.softmax(dim=0))[index],
-                values.new_tensor(level),
-            )
+            chance = (values if probabilities else values.softmax(dim=0))[index]
+            least = values.new_tensor(level)
             away = chance - least if probabilities else chance.logit() - least.logit()
             margins = torch.minimum(margins, away.abs())
         return margins
