@@ -121,6 +121,10 @@ def test_a_predictor_that_splits_has_settings_of_its_own_and_says_so():
     assert one.settings != two.settings
     assert "touching objects" not in one.about
     assert two.about["touching objects"] == "split by shape"
+    # Else --resume would mix objects that grew from other seeds.
+    seeds = [Colours(separator=Separator(kind="boundary", seed=seed)) for seed in (0.4, 0.5)]
+    three, four = (Predictor(model, backend="eager") for model in seeds)
+    assert three.settings != four.settings
 
 
 # Files.

@@ -118,8 +118,8 @@ class Predictor:
         scales: sizes that it is seen at.
         threshold: of a network with one logit, or of all classes that overlap, instead of the weights' own.
         thresholds: by class, name or index: a class is taken where its probability exceeds it.
-        smallest_object: in pixels, for all classes or by class; smaller ones go. ``None`` takes the weights'
-            own, which keep all unless they say another.
+        smallest_object: in pixels, for all classes or by class; smaller regions of the mask go, before any
+            are split. ``None`` takes the weights' own, which keep all unless they say another.
         smallest_hole: likewise; smaller ones are filled.
         split_touching: whether objects that touch are told apart where objects are found (counts, polygons,
             COCO, label images), by what the network says of them, or by their shape where it says nothing;
@@ -376,7 +376,7 @@ class Predictor:
         if set(self._temperatures) != {1.0}:
             known += self._temperatures
         # Masks that are not split stay those of runs before there was a choice.
-        cut += ("split",) * self.splits
+        cut += ("split", self.config.separator) if self.splits else ()
         return repr((known, self.config.preprocessing, self.engine.description, self._views, cut))
 
     @property
