@@ -75,6 +75,11 @@ def test_a_mask_that_is_all_object_is_one_and_an_empty_one_has_none():
         assert not len(found.areas)
 
 
+def test_an_index_that_is_no_class_s_is_told():
+    with pytest.raises(OptionError, match=r"holds 255, but 2 classes.*background"):
+        split_instances(np.full((4, 5), 255, np.uint8), CELLS)
+
+
 def test_large_objects_are_split_like_small_ones():
     for factor in (1, 20):
         circles = [(12 * factor, 12 * factor, 9 * factor), (12 * factor, 27 * factor, 9 * factor)]

@@ -3,8 +3,8 @@
 Every pixel of the mask has a height: how deep inside the mask it lies (Euclidean distance), or what the
 network's separator says. Pixels climb to their highest neighbour until they reach a peak, and all that reach
 one peak are a basin: a watershed of the map (Vincent and Soille, 1991, doi 10.1109/34.87344), in numpy alone.
-Basins are joined across their highest saddles until each holds one object: by shape, where the saddle is
-about XX
+Basins are joined across their highest saddles until each is one object: by shape, unless the saddle is a
+neck, clearly thinner than the thinner part; by a separator, unless both parts have a seed.
 """
 
 from __future__ import annotations
@@ -58,7 +58,8 @@ def split_instances(
         separator: what ``separation`` means.
 
     Raises:
-        OptionError: connectivity is neither 4 nor 8, or the separation has another size or no meaning.
+        OptionError: connectivity is neither 4 nor 8, the separation has another size or no meaning, or the
+            mask holds an index that is no class's.
     """
     check_connectivity(connectivity)
     if (separation is None) != (separator is None):
@@ -73,8 +74,14 @@ def split_instances(
                 for index, one in enumerate(mask)
             ]
         )
+    count = len(labels.classes)
+    if mask.size and int(mask.max()) >= count:
+        raise OptionError(
+            f"the mask holds {int(mask.max())}, but {count} classes have the indices 0 to {count - 1}: make "
+            "pixels that are ignored background first"
+        )
     pieces, classes = np.zeros(mask.shape, np.int32), [np.zeros(0, np.int64)]
-    there = np.zeros(len(labels.classes), np.bool_)
+    there = np.zeros(count, np.bool_)
     for top in range(0, len(mask), _ROWS):
         there[mask[top : top + _ROWS].astype(np.intp)] = True
     for index in labels.foreground:
@@ -84,9 +91,9 @@ def split_instances(
         box = _box(where)
         inside, before = where[box], sum(map(len, classes))
         map_ = None if separation is None else separation[box]
-        found, count = _split(inside, connectivity, map_, separator)
+        found, objects = _split(inside, connectivity, map_, separator)
         pieces[box][inside] = found + (before + 1)
-        classes.append(np.full(count, index))
+        classes.append(np.full(objects, index))
     return _numbered(pieces, np.concatenate(classes), connectivity)
 
 
@@ -297,7 +304,7 @@ def _joined(
         one: basins that touch others.
         other: those.
         saddles: heights between them.
-        rule: says which basins are no objects of their own.
+        rule: decides which basins are no objects of their own.
     """
     order = np.argsort(-saddles, kind="stable")
     one, other, saddles = one[order], other[order], saddles[order]
