@@ -127,6 +127,7 @@ def test_the_size_after_is_told_where_it_is_certain():
     cropped = step([{"name": "RandomCrop", "height": 20, "width": 30}])
     assert cropped.size_after((48, 60)) is None
     assert cropped(*drawn(), np.random.default_rng(0), None)[1].shape == (20, 30)
+    assert step([{"name": "Perspective", "keep_size": False}]).size_after((48, 60)) is None
     assert step(["RandomFog"]).size_after(None) is None
 
 

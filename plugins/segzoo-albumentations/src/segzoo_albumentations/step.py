@@ -207,6 +207,7 @@ def _resizes(leaf: Any) -> bool:
         module.startswith(_RESIZING)
         or bool(getattr(leaf, "fit_output", False))
         or bool(getattr(leaf, "crop_border", False))
+        or getattr(leaf, "keep_size", True) is False
     )
 
 
