@@ -131,12 +131,12 @@ def _pairs(image: Image) -> Iterator[tuple[NDArray[np.float64], NDArray[np.int64
         )
     if not image.labels.overlapping:
         counted = ... if image.counted is None else image.counted
-        yield found.astype(np.float64)[:, counted].reshape(len(found), -1), _indices(image.target, counted)
+        yield found[:, counted].reshape(len(found), -1).astype(np.float64), _indices(image.target, counted)
         return
-    for index, plane in enumerate(found.astype(np.float64)):
+    for index, plane in enumerate(found):
         mask = image.counted_for(index)
         counted = ... if mask is None else mask
-        one = plane[counted].ravel()
+        one = plane[counted].ravel().astype(np.float64)
         yield np.stack([1 - one, one]), _indices(image.target[index], counted)
 
 
