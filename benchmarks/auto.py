@@ -42,7 +42,7 @@ DATA = ("dsb2018", "isbi2012", "chase_db1", "facades_coco", "nanoshapes_coco")
 
 
 def prepared(name: str, fold: int, out: Path) -> tuple[str, list[str]]:
-    """Return what ``--data`` is told of a fold, and more words; folders of links are made where needed."""
+    """Return the value of ``--data`` for a fold, and further words; make folders of links where needed."""
     source = Path(os.environ["SEGZOO_DATA"]) / name
     if name == "dsb2018":
         return name, [f"seed={fold}"]

@@ -1,8 +1,8 @@
 """Every path that only a GPU takes, tried on the GPU at hand and held against the CPU; then how fast it is.
 
-Each path is a process of its own and is told as pass, fail or skipped, with what was found; none stops the
-others. Then the rates of training and inference stand beside those of plain PyTorch, compiled, in bf16. All
-is printed as Markdown, to be pasted into docs/guides/speed.md under the machine's name.
+Each path runs in a process of its own and is reported as pass, fail or skipped, with what was found; none
+stops the others. Then the rates of training and inference stand beside those of plain PyTorch, compiled, in
+bf16. All is printed as Markdown, to be pasted into docs/guides/speed.md under the machine's name.
 
     python benchmarks/gpu.py [--only NAME ...] [--no-rates]
     python benchmarks/gpu.py --cpu       # the same code on the CPU, with tiny sizes: a trial of this program

@@ -137,7 +137,7 @@ class GroupScore:
 
     Attributes:
         by: the tag, or the regular expression.
-        name: its value for these images; ``none`` of those that have none.
+        name: its value for these images; ``none`` for those without one.
         images: how many they are.
         scores: of every metric.
         intervals: by metric and name of the value, from resamples of these images.

@@ -166,6 +166,6 @@ def _check_by_rows(image: str, outputs: Mapping[str, Path], *, cleans: bool, spl
         named = ", ".join(name for name in outputs if needs([name], "objects"))
         raise OptionError(
             f"{image} is too large to be held, and {named} has single objects, which are told apart in the "
-            "whole mask: say --no-split-touching, which counts those that touch as one, leave it out, or "
-            "give more memory"
+            f"whole mask: say --no-split-touching, which counts those that touch as one, leave {named} out, "
+            "or give more memory"
         )
