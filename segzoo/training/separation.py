@@ -52,8 +52,8 @@ class Separation:
         weight: of its loss, where the recipe's own loss counts 1.
         where: which boundary: where two objects meet (``touching``), or wherever one ends (``rim``).
         width: pixels on either side of that line which are boundary.
-        seed: as that of `segzoo.specs.Separator`.
-        smallest: as that of `segzoo.specs.Separator`.
+        seed: the sigmoid that bounds seeds, see `segzoo.specs.Separator`.
+        smallest: pixels of the smallest seed, see `segzoo.specs.Separator`.
 
     Raises:
         OptionError: a value is of another type or out of range; the text names its key.

@@ -160,8 +160,8 @@ class Augmentation:
             mask: ``(H, W)`` class indices, ``ignore_index`` where pixels count for nothing; or ``(K, H, W)``
                 of classes that overlap, whose planes move together.
             random: decides everything.
-            colours: as that of `Opened`.
-            scale: likewise.
+            colours: see `Opened`.
+            scale: see `Opened`.
         """
         made = self.mixture(Opened(Sample(image, mask, ""), colours, scale), random)
         return made.sample.image, made.sample.mask

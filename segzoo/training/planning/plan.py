@@ -1,8 +1,8 @@
 """Plans: recipes that are chosen by rules from what the data shows and how fast steps are.
 
-What somebody said stays as it is, and rules see it. A plan follows from the data and, where time decides,
-from how fast this machine takes steps; the recipe that comes out holds numbers alone, and trains the same way
-every time.
+Keys that a person set are kept, and rules see them. A plan follows from the data and, where a time is given,
+from how fast this machine takes steps. The resulting recipe holds plain values, and trains the same way every
+time.
 """
 
 from __future__ import annotations

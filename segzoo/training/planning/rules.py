@@ -36,13 +36,13 @@ _SCORES = 1 << 26
 _CROPS, _CROP_OF_LINES = (128, 256), 192
 #: Pixels of the typical object's side above which images are made smaller, and what they must keep.
 _LARGE, _KEPT = 200, 256
-#: What lies on one side of the images lies there so much more, over so many standard errors.
+#: How much more of a class must lie on one side of the images, and over how many standard errors.
 _UP, _LEFT, _BRIGHTER, _STEADY = 0.4, 0.6, 0.08, 4.0
 #: Fewest images of colours that can say which way is up.
 _FEW = 8
 #: The share of numbered objects that touch another above which they are told apart.
 _TOUCHING = 0.05
-#: So many times as much of their range as the dimmest tenth of the images the brightest tenth must use.
+#: Images are uneven where the brightest tenth uses so many times as much of the range as the dimmest tenth.
 _UNEVEN = 2.0
 #: Images that must validate before thresholds and the like are chosen on them.
 _DECIDING = 4
@@ -53,7 +53,7 @@ _PLANNED = 0.93
 
 
 def intensity(sheet: Sheet) -> None:
-    """Bytes are what they are, unless many images are dim; deeper values are measured."""
+    """8-bit values keep their scale unless many images are dim; others are scaled by what is measured."""
     facts = sheet.facts
     kinds = listed(facts.dtypes)
     if facts.intensity:
@@ -70,7 +70,7 @@ def intensity(sheet: Sheet) -> None:
 
 
 def scale(sheet: Sheet) -> None:
-    """Images whose objects are larger than what a network sees at once are made smaller, lines excepted."""
+    """Images are made smaller where objects are larger than a network sees at once, except for lines."""
     facts = sheet.facts
     sides = sorted(one.side for one in facts.classes if one.objects)
     typical, times = (sides[len(sides) // 2] if sides else 0.0), 1
@@ -118,22 +118,24 @@ def orientation(sheet: Sheet) -> None:
         told = told if up is None else _told(up, "top", "bottom")
         sheet.choose("augment.flip.vertical", 0.0, f"images stay upright: {told}")
         return
-    sheet.choose("augment.flip.vertical", 0.5, "nothing lies at the top or the bottom alone: no way is up")
+    sheet.choose("augment.flip.vertical", 0.5, "nothing lies mostly at the top or at the bottom")
     if left is None:
-        sheet.choose("augment.turn.probability", 1.0, "turned by right angles, as no way is up")
+        sheet.choose(
+            "augment.turn.probability", 1.0, "turned by right angles, as nothing shows which side is up"
+        )
 
 
 def bend(sheet: Sheet) -> None:
-    """Grey images without an up show matter, which is bent too."""
+    """Grey images without an upright orientation are deformed elastically too."""
     if "turn" in sheet.recipe.augment and sheet.facts.grey:
-        told = "grey images without an up show matter, which bends (arXiv:1505.04597)"
+        told = "grey images without an upright orientation often show tissue, which bends (arXiv:1505.04597)"
         sheet.choose("augment.elastic.points", 3, told)
         sheet.choose("augment.elastic.sigma", 8, "in pixels")
         sheet.choose("augment.elastic.probability", 0.3, "one in three, as it takes time")
 
 
 def light(sheet: Sheet) -> None:
-    """Light, exposure, focus and noise vary, light more where it does in the images themselves."""
+    """Brightness, exposure, focus and noise vary; brightness more where it varies more between images."""
     levels = sheet.facts.levels
     varied = bool(levels) and levels[1] > 2 * max(levels[0], 0.02)
     told = (
@@ -182,7 +184,7 @@ def loss(sheet: Sheet) -> None:
 
 
 def network(sheet: Sheet) -> None:
-    """An encoder that has learnt from ImageNet where one is at hand, else a U-Net from nothing."""
+    """An encoder trained on ImageNet whose weights are on this machine, else an untrained U-Net."""
     encoder = next((name for name in _ENCODERS if at_hand(name)), "")
     if not sheet.free("model") or "model.width" in sheet.said or not encoder:
         told = (
@@ -198,7 +200,7 @@ def network(sheet: Sheet) -> None:
 
 
 def bands(sheet: Sheet) -> None:
-    """All bands of the images are taken; a U-Net from nothing sees grey images once, not three times."""
+    """All bands of the images are taken; an untrained U-Net takes grey images as one band, not three."""
     facts = sheet.facts
     if sheet.recipe.bands:
         return
@@ -224,7 +226,7 @@ def width(sheet: Sheet) -> None:
 
 
 def optimizer(sheet: Sheet) -> None:
-    """AdamW, at a rate that suits what the network knows already."""
+    """AdamW, at a lower rate where the encoder is pretrained."""
     learnt = bool(sheet.recipe.model_options.get("pretrained"))
     sheet.choose("optimizer", "adamw", "works at one rate on most data")
     if sheet.recipe.optimizer != "adamw":
@@ -232,7 +234,7 @@ def optimizer(sheet: Sheet) -> None:
     told = "of the decoder, which begins anew" if learnt else "of a network that begins anew"
     sheet.choose("learning_rate", 1e-3 if learnt else 2e-3, told)
     sheet.choose("optimizer.weight_decay", 1e-2, "the usual one")
-    sheet.choose("optimizer.decay_norms", False, "norms and biases have nothing to unlearn")
+    sheet.choose("optimizer.decay_norms", False, "norms and biases are left out of weight decay")
     sheet.choose("clip", 1.0, "a single bad image moves little")
     if learnt:
         sheet.choose("encoder_rate", 0.5, "what the encoder has learnt changes more slowly")
@@ -247,7 +249,7 @@ def memory(sheet: Sheet) -> None:
 
 
 def length(sheet: Sheet) -> None:
-    """As many steps as fit the time beside validations and what follows; the rate falls over all of them."""
+    """As many steps as fit the time, with validations and what follows; the rate falls over all of them."""
     steps = sheet.recipe.steps or sheet.recipe.epochs * steps_per_epoch(sheet)
     if sheet.stopwatch is not None:
         steps = fit_time(sheet, least=_LEAST)
