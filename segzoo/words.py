@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from segzoo.specs import intensity_text
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -77,7 +79,8 @@ def preprocessing_steps(known: Preprocessing) -> str:
     steps = [f"Channels are {said}"]
     if known.resize is not None:
         steps.append(f"images are resized {_new_size(known.resize)}, {known.resize.interpolation}")
-    steps.append("values are divided by 255")
+    rule = intensity_text(known.intensity)
+    steps.append("values are divided by 255" if rule == "uint8" else f"intensity is scaled by {rule}")
     if known.mean != (0.0,) or known.std != (1.0,):
         mean, std = (", ".join(f"{value:g}" for value in values) for values in (known.mean, known.std))
         steps.append(f"less mean ({mean}), divided by std ({std})")

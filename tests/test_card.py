@@ -11,7 +11,7 @@ from huggingface_hub import ModelCard
 
 from segzoo.config import Architecture, ModelConfig
 from segzoo.publishing.card import model_card, scores
-from segzoo.specs import Labels, Preprocessing, Resize
+from segzoo.specs import Labels, Preprocessing, Resize, parse_intensity
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -109,6 +109,14 @@ def test_the_snippet_installs_the_plugins_that_the_network_needs() -> None:
     assert "\npip install segmentation-zoo segzoo-nested\n" in text
     assert 'segzoo.load("hf-hub:org/nuclei")' in text
     assert "segzoo predict photo.jpg --model hf-hub:org/nuclei" in text
+
+
+def test_the_card_says_how_intensity_is_scaled() -> None:
+    assert "values are divided by 255; less mean (0.5)" in model_card(CONFIG)
+    stretched = replace(CONFIG.preprocessing, intensity=parse_intensity("percentiles:1,99.8"))
+    text = model_card(replace(CONFIG, preprocessing=stretched))
+    assert "intensity is scaled by percentiles:1,99.8; less mean (0.5)" in text
+    assert "255" not in text
 
 
 def test_notes_stand_before_the_scores_as_a_list() -> None:
