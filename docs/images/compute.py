@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 HERE = Path(__file__).resolve().parent
 PAGE = HERE.parent / "start/own-data.md"
 NAMES = ("nuclei", "tissue", "smear")
-#: Those that docs/guides/objects.md shows once more, with objects that touch split by their shape.
+#: Those that docs/guides/objects.md shows once more, with touching objects as single ones.
 TOUCHING = ("nuclei",)
 
 

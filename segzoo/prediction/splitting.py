@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 NECK, NARROWER = 0.85, 0.75
 #: Pixels that distances are exact to: the sum of two such squares still has 16 bits.
 _FAR = 181
-#: Farther ones are measured on every so manieth pixel.
+#: Farther ones are measured on every fourth pixel.
 _COARSE = 4
 #: Rows that are looked at together, which then stay in the processor's cache.
 _ROWS = 64
