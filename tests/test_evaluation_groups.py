@@ -130,16 +130,18 @@ def test_the_command_tables_groups_and_its_report_has_them(tmp_path: Path, capsy
         for index, name in enumerate(Tagged.names):
             Image.fromarray(truth(index)).save(tmp_path / part / f"{name}.png")
     folders = ["--predictions", str(tmp_path / "predictions"), "--truth", str(tmp_path / "truths")]
-    assert run(["evaluate", *folders, "--by", "^[a-z]", "--report", str(tmp_path / "report")]) == 0
+    assert run(["evaluate", *folders, "--by", "^[a-z](?=_)", "--report", str(tmp_path / "report")]) == 0
     printed = capsys.readouterr().out
-    assert "^[a-z]  images  per_image" in printed
+    assert "^[a-z](?=_)  images  per_image" in printed
     assert [line.split()[:3] for line in printed.splitlines() if line.startswith("  b ")] == [
         ["b", "2", "1.0000"]
     ] * 2
     data = json.loads((tmp_path / "report/report.json").read_text(encoding="utf-8"))
     assert [(one["name"], one["images"]) for one in data["groups"]] == [("a", 2), ("b", 2), ("c", 1)]
     assert data["groups"][0]["scores"][0]["intervals"]["pooled"] == [1, 1]
-    assert "<td>2</td>" in (tmp_path / "report/report.html").read_text(encoding="utf-8")
+    page = (tmp_path / "report/report.html").read_text(encoding="utf-8")
+    assert "<td>2</td>" in page
+    assert "^[a-z](?=_)</th>" in page
     assert run(["evaluate", *folders, "--by", "stain"]) == 2
     assert "it has no tags" in capsys.readouterr().err
     found = score_predictions(tmp_path / "predictions", tmp_path / "truths", by=["^[a-z]"], resamples=0)

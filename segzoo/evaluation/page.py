@@ -69,8 +69,11 @@ def _score(evaluation: Evaluation, score: Score) -> str:
         for name, value in score.values.items()
     )
     groups = "".join(
-        table([markup(cell.replace("_", " ")) for cell in header], [list(map(markup, row)) for row in cells])
-        for header, cells in group_tables(evaluation, score.metric)
+        table(
+            [markup(by), *(markup(cell.replace("_", " ")) for cell in header)],
+            [list(map(markup, row)) for row in cells],
+        )
+        for (by, *header), cells in group_tables(evaluation, score.metric)
     )
     return (
         f'<h3>{markup(score.metric)}</h3>\n<div class="wide"><table class="scores"><tbody>{rows}</tbody>'
