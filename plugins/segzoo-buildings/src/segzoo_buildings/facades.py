@@ -1,10 +1,10 @@
-"""Building facades: 431 photographs with the outlines of ten classes, as COCO annotations.
+"""Building facades: 598 pictures with the outlines of ten classes, as COCO annotations.
 
 Windows lie inside facades, and the smaller object lies on the larger one, whatever the order of the file.
 What has no outline, such as the sky, is background. The file's category 0 is Roboflow's supercategory, which
 nothing is annotated with.
 
-The files' own parts share photographs: most were cut in two pictures, ``_scaled_0`` and ``_scaled_1``, which
+The files' own parts share photographs: many appear as two pictures, ``_scaled_0`` and ``_scaled_1``, which
 show nearly the same and were divided by chance. ``test`` is that of the files; ``val`` leaves out photographs
 that test shows, and ``train`` those that either shows.
 """
