@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from segzoo.errors import OptionError
 
@@ -49,7 +49,7 @@ def data_recipe(
             takes = ", ".join(f"{table}.*" for table in ("data", "split", *also))
             raise OptionError(f"{word!r} is not about the data: this command takes {takes}")
     base = named[0] if named else ""
-    place = {} if root is None else {"root": root}
+    place: dict[str, Any] = {} if root is None else {"root": root}
     return read_recipe(base or None, settings, data=data, **place), base
 
 

@@ -93,8 +93,9 @@ def command(model: str | None, out: str | None, verify: str | None, as_json: boo
         _verify(verify, model=model, images=_found("--image", options["images"]), as_json=as_json)
         return
     if model is None or out is None:
+        lacking = "name MODEL and --out FILE" if model is None else f"say where to write {model}: --out FILE"
         raise click.UsageError(
-            "name MODEL and --out FILE, or a file to verify with --verify", click.get_current_context()
+            f"{lacking}; or name a file to verify: --verify FILE", click.get_current_context()
         )
     _export(model, out, as_json=as_json, **options)
 
