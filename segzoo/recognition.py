@@ -6,6 +6,7 @@ chooses.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,6 @@ from segzoo.plugins import resolve
 from segzoo.printing import command_line, plain_path
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Mapping, Sequence
 
     from segzoo.specs import Recognition
@@ -132,7 +132,8 @@ def chosen(data: str, root: str | os.PathLike[str] | None = None) -> Reading:
         if spec.scheme and data.startswith(spec.scheme):
             return Reading(name, "", data.removeprefix(spec.scheme))
     path = Path(data)
-    if path.is_dir() or path.is_file():
+    # Path raises where a name is too long.
+    if os.path.isdir(path) or os.path.isfile(path):  # noqa: PTH112, PTH113
         readings = recognise(path)
         if len(readings) > 1:
             raise OptionError(several(path, readings))

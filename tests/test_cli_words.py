@@ -13,7 +13,7 @@ from PIL import Image
 import segzoo
 from segzoo import cli
 from segzoo.cli.words import pairs_of, words_of
-from segzoo.errors import ImageError, OptionError, UsageError
+from segzoo.errors import ImageError, OptionError, UnknownNameError, UsageError
 from segzoo.images import as_image
 from segzoo.prediction.benchmark import benchmark
 from segzoo.prediction.decision import read_thresholds
@@ -217,6 +217,8 @@ def test_python_callers_are_held_to_the_same_ranges(place):
         with pytest.raises(UsageError):
             segzoo.create(source, num_classes=2)
     with pytest.raises(OptionError, match=r"a recipe is a segzoo\.training\.Recipe"):
+        segzoo.train(5)
+    with pytest.raises(UnknownNameError, match="no recipe is named 'photos'"):
         segzoo.train("photos")
     with pytest.raises(OptionError, match=r"lr: numbers must lie in -1e\+30 to 1e\+30"):
         segzoo.train(data="photos", lr=1e300)
