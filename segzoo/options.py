@@ -69,7 +69,8 @@ def many(count: int, noun: str, verb: str = "") -> str:
 def _plural(noun: str) -> str:
     if noun.endswith("y") and noun[-2:-1] not in "aeiou":
         return f"{noun[:-1]}ies"
-    return f"{noun}{'es' if noun.endswith(('s', 'x', 'ch', 'sh')) else 's'}"
+    hissing = noun.endswith(("s", "x", "ch", "sh")) and noun != "epoch"
+    return f"{noun}{'es' if hissing else 's'}"
 
 
 def as_names(names: Sequence[str] | str) -> list[str]:

@@ -13,6 +13,7 @@ from PIL import Image
 import segzoo
 from segzoo.cli import run
 from segzoo.errors import FailureError, OptionError
+from segzoo.options import many
 from segzoo.training.planning import rules
 from segzoo.training.recipe.reading import read_recipe
 from segzoo.training.recipe.writing import to_toml
@@ -347,3 +348,8 @@ def test_comments_of_any_recipe_stay_with_their_lines(tmp_path):
     assert recipe.comments == {"epochs": "why so long", "model": "the net", "augment.turn": "turned"}
     (tmp_path / "again.toml").write_text(to_toml(recipe))
     assert read_recipe(tmp_path / "again.toml").comments == recipe.comments
+
+
+def test_a_plan_counts_epochs_as_people_write_them():
+    assert many(23, "epoch") == "23 epochs"
+    assert many(2, "patch") == "2 patches"
