@@ -148,6 +148,7 @@ UNDONE = {
     "segzoo.exporting.verify": "needs an exported file",
     "segzoo.testing.every_check": "needs a plug-in of yours",
     "segzoo.train": "takes twenty epochs",
+    "segzoo.training.choose": "needs a training and its data",
     "segzoo.training.cross_validate": "takes five trainings",
     "segzoo.training.find_rate": "needs data, and takes a hundred steps",
     "segzoo.training.tune": "takes twelve trainings",

@@ -204,13 +204,18 @@ def levels(mask, heights, seed, structure):
 
 
 @settings(max_examples=15)
-@given(seed=st.integers(0, 10**6), connectivity=st.sampled_from([4, 8]), learnt=st.booleans())
-def test_objects_part_components_and_lose_no_pixel(seed, connectivity, learnt):
+@given(
+    seed=st.integers(0, 10**6),
+    connectivity=st.sampled_from([4, 8]),
+    learnt=st.booleans(),
+    smallest=st.sampled_from([0, 40, 10**6]),
+)
+def test_objects_part_components_and_lose_no_pixel(seed, connectivity, learnt, smallest):
     labels = Labels(classes=("background", "a", "b"))
     mask = blobs(seed) * np.where(noise(seed + 2, smooth=15) > 0.5, 1, 2).astype(np.uint8)
-    given_map = {}
+    given_map = {"smallest_object": (0, smallest)}
     if learnt:
-        given_map = {"separation": noise(seed + 1, smooth=3).astype(np.float32), "separator": BOUNDARY}
+        given_map |= {"separation": noise(seed + 1, smooth=3).astype(np.float32), "separator": BOUNDARY}
     found = split_instances(mask, labels, connectivity, **given_map)
     assert ((found.numbers > 0) == (mask > 0)).all()
     assert (np.bincount(found.numbers.ravel(), minlength=len(found.areas) + 1)[1:] == found.areas).all()
@@ -226,7 +231,24 @@ def test_objects_part_components_and_lose_no_pixel(seed, connectivity, learnt):
     assert (again.numbers == found.numbers).all()
     whole = find_instances(mask, labels, connectivity)
     for number in range(1, len(found.areas) + 1):
-        assert len(np.unique(whole.numbers[found.numbers == number])) == 1
+        (component,) = np.unique(whole.numbers[found.numbers == number])
+        if found.classes[number - 1] == 1:  # class b keeps all
+            assert found.areas[number - 1] >= min(smallest, whole.areas[component - 1])
+
+
+def test_a_small_piece_becomes_part_of_the_object_that_it_meets():
+    mask = np.zeros((40, 90), np.uint8)
+    rows, columns = np.indices(mask.shape)
+    for x, radius in ((20, 16), (52, 16), (72, 4)):
+        mask[(rows - 20) ** 2 + (columns - x) ** 2 <= radius**2] = 1
+    labels = numbered_labels(2)
+    apart = split_instances(mask, labels)
+    assert len(apart.areas) == 3
+    assert apart.areas.min() < 60
+    kept = split_instances(mask, labels, smallest_object=(0, 60))
+    assert len(kept.areas) == 2
+    assert kept.areas.sum() == mask.sum()
+    assert kept.numbers[20, 72] == kept.numbers[20, 52]
 
 
 def test_each_of_several_classes_is_split_by_itself():

@@ -130,7 +130,7 @@ def clean(
             are to be filled where the labels have no background.
     """
     check_connectivity(connectivity)
-    objects, holes = (_sizes(labels, sizes) for sizes in (smallest_object, smallest_hole))
+    objects, holes = (sizes_by_class(labels, sizes) for sizes in (smallest_object, smallest_hole))
     if labels.overlapping:
         cleaned = [
             clean(
@@ -191,7 +191,12 @@ def joined_classes(apart: Sequence[Instances]) -> Instances:
     )
 
 
-def _sizes(labels: Labels, wanted: int | Mapping[str | int, int]) -> NDArray[np.int64]:
+def sizes_by_class(labels: Labels, wanted: int | Mapping[str | int, int]) -> NDArray[np.int64]:
+    """Return the pixels of the smallest object or hole of each class, by class index.
+
+    Raises:
+        OptionError: there is no such class, or a size is no number of pixels.
+    """
     sizes = np.zeros(max(len(labels.classes), 256), np.int64)
     given = dict.fromkeys(labels.foreground, wanted) if isinstance(wanted, int) else wanted
     if not isinstance(given, Mapping):

@@ -24,7 +24,12 @@ from segzoo.images.pixels import as_pixels_with_info
 from segzoo.prediction.combining import Augmented, Ensemble, Tempered, check_alike, rules_of
 from segzoo.prediction.decision import Decision, read_thresholds
 from segzoo.prediction.engines import make_engine
-from segzoo.prediction.postprocessing import clean, may_lack_measurements, measured_alone
+from segzoo.prediction.postprocessing import (
+    clean,
+    may_lack_measurements,
+    measured_alone,
+    sizes_by_class,
+)
 from segzoo.prediction.preparing import network_input
 from segzoo.prediction.segmentation import Segmentation
 from segzoo.prediction.shortage import (
@@ -118,8 +123,9 @@ class Predictor:
         scales: sizes that it is seen at.
         threshold: of a network with one logit, or of all classes that overlap, instead of the weights' own.
         thresholds: by class, name or index: a class is taken where its probability exceeds it.
-        smallest_object: in pixels, for all classes or by class; smaller regions of the mask go, before any
-            are split. ``None`` takes the weights' own, which keep all unless they say another.
+        smallest_object: in pixels, for all classes or by class; smaller regions of the mask go. Smaller
+            parts of regions that are split join the neighbour that they meet most deeply. ``None`` takes the
+            weights' own, which keep all unless they say another.
         smallest_hole: likewise; smaller ones are filled.
         split_touching: whether objects that touch are told apart where objects are found (counts, polygons,
             COCO, label images), by what the network says of them, or by their shape where it says nothing;
@@ -573,7 +579,13 @@ class Predictor:
     @property
     def _apart(self) -> dict[str, Any]:
         """How a segmentation tells objects apart that touch."""
-        return {"separator": self.config.separator, "split_touching": self.splits}
+        labels = self.config.labels
+        sizes = sizes_by_class(labels, self._smallest["smallest_object"])[: len(labels.classes)]
+        return {
+            "separator": self.config.separator,
+            "split_touching": self.splits,
+            "smallest_object": tuple(sizes.tolist()) if self.splits and sizes.any() else (),
+        }
 
     def _cleaned(self, found: Segmentation) -> Segmentation:
         labels, info, mask = self.config.labels, found.info, found.mask

@@ -72,6 +72,8 @@ class Segmentation:
         separator: what ``separation`` means.
         split_touching: whether objects that touch are told apart where objects are found: by the separation,
             or without one by their shape.
+        smallest_object: pixels of the smallest object of each class, by index, where some are wanted: smaller
+            pieces are no objects of their own. The mask itself is as it is.
     """
 
     mask: NDArray[np.uint8]
@@ -83,6 +85,7 @@ class Segmentation:
     separation: NDArray[np.float32] | None = None
     separator: Separator | None = None
     split_touching: bool = False
+    smallest_object: tuple[int, ...] = ()
     _instances: dict[tuple[int, bool], Instances] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
@@ -109,6 +112,7 @@ class Segmentation:
             separation=self.separation,
             separator=self.separator,
             split_touching=self.split_touching,
+            smallest_object=self.smallest_object,
         )
 
     def of_class(self, name: str | int) -> Segmentation:
@@ -133,6 +137,7 @@ class Segmentation:
             separation=self.separation,
             separator=self.separator,
             split_touching=self.split_touching,
+            smallest_object=(0, *self.smallest_object[index : index + 1]),
         )
 
     @property
@@ -290,6 +295,7 @@ class Segmentation:
                     connectivity,
                     separation=self.separation if self.separator else None,
                     separator=self.separator if self.separation is not None else None,
+                    smallest_object=self.smallest_object,
                 )
                 if splits
                 else find_instances(self.mask, self.labels, connectivity)

@@ -19,6 +19,8 @@ from segzoo.options import check_connectivity
 from segzoo.prediction.postprocessing import Instances, find_components, joined_classes
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from segzoo.specs import Labels, Separator
@@ -43,6 +45,7 @@ def split_instances(
     *,
     separation: NDArray[np.float32] | None = None,
     separator: Separator | None = None,
+    smallest_object: Sequence[int] = (),
 ) -> Instances:
     """Return the objects of every class but background, of which touching ones are told apart.
 
@@ -56,6 +59,8 @@ def split_instances(
         separation: ``(H, W)`` in [0, 1], what the network's last logit says of every pixel; without it,
             objects are split where their shape has a neck.
         separator: what ``separation`` means.
+        smallest_object: pixels of the smallest object of each class, by index; smaller pieces of a component
+            become part of the neighbour that they meet most deeply. Classes beyond keep all.
 
     Raises:
         OptionError: connectivity is neither 4 nor 8, the separation has another size or no meaning, or the
@@ -70,7 +75,13 @@ def split_instances(
         given: Any = {"separation": separation, "separator": separator}
         return joined_classes(
             [
-                split_instances(one, alone(labels, index), connectivity, **given)
+                split_instances(
+                    one,
+                    alone(labels, index),
+                    connectivity,
+                    smallest_object=(0, *smallest_object[index : index + 1]),
+                    **given,
+                )
                 for index, one in enumerate(mask)
             ]
         )
@@ -91,7 +102,8 @@ def split_instances(
         box = _box(where)
         inside, before = where[box], sum(map(len, classes))
         map_ = None if separation is None else separation[box]
-        found, objects = _split(inside, connectivity, map_, separator)
+        smallest = int(smallest_object[index]) if index < len(smallest_object) else 0
+        found, objects = _split(inside, connectivity, map_, separator, smallest)
         pieces[box][inside] = found + (before + 1)
         classes.append(np.full(objects, index))
     return _numbered(pieces, np.concatenate(classes), connectivity)
@@ -122,6 +134,7 @@ def _split(
     connectivity: int,
     separation: NDArray[np.float32] | None,
     separator: Separator | None,
+    smallest: int,
 ) -> tuple[NDArray[np.int32], int]:
     """Return the object, from 0, of every pixel of one class in their order, and how many there are."""
     if separation is None or separator is None:
@@ -139,8 +152,52 @@ def _split(
     else:
         seeds = _seeds(where, separation, separator, connectivity).ravel()[peaks]
         parent = _joined(len(peaks), one, other, saddles, _Seeds(seeds))
+    if smallest > 1:
+        parent = _without_small(
+            parent, np.bincount(basins, minlength=len(peaks)), one, other, saddles, smallest
+        )
     objects, numbers = np.unique(parent, return_inverse=True)
     return numbers.astype(np.int32)[basins], len(objects)
+
+
+def _without_small(
+    parent: NDArray[np.int64],
+    pixels: NDArray[np.int64],
+    one: NDArray[np.int32],
+    other: NDArray[np.int32],
+    saddles: NDArray[np.int32],
+    smallest: int,
+) -> NDArray[np.int64]:
+    """Join objects of fewer pixels with neighbours, across the highest saddles first.
+
+    Args:
+        parent: what stands for the object of each basin.
+        pixels: of each basin.
+        one: basins that touch others.
+        other: those.
+        saddles: heights between them.
+        smallest: pixels of an object that stays.
+    """
+    areas = np.bincount(parent, pixels, minlength=len(parent)).astype(np.int64)
+    ours, theirs = parent[one], parent[other]
+    matters = (ours != theirs) & (np.minimum(areas[ours], areas[theirs]) < smallest)
+    order = np.argsort(-saddles[matters], kind="stable")
+    pairs = zip(ours[matters][order].tolist(), theirs[matters][order].tolist(), strict=True)
+    becomes = np.arange(len(parent))
+
+    def root(basin: int) -> int:
+        while becomes[basin] != basin:
+            basin = becomes[basin]
+        return basin
+
+    for pair in pairs:
+        small, large = sorted(map(root, pair), key=lambda basin: areas[basin])
+        if small != large and areas[small] < smallest:
+            becomes[small] = large
+            areas[large] += areas[small]
+    while not np.array_equal(becomes, becomes[becomes]):
+        becomes = becomes[becomes]
+    return becomes[parent]
 
 
 def _seeds(
