@@ -54,7 +54,8 @@ for name in ('unet', 'nested_unet'):
     assert small == "torch.Size([1, 2, 33, 47])"
     assert "Conv2d(4, 5" in general
     assert vgg == "21 (64, 128, 256, 512, 512)"
-    assert nuclei == "False True torch.Size([1, 1, 40, 50]) ('background', 'nucleus')"
+    # The second logit tells nuclei apart that touch.
+    assert nuclei == "False True torch.Size([1, 2, 40, 50]) ('background', 'nucleus')"
     assert plugins.startswith("[] ")
     assert str(clone) in plugins
     assert [line.split()[0] for line in without] == ["unet", "nested_unet"]
