@@ -99,6 +99,9 @@ def nested_unet(
 def unet_nuclei(pretrained: bool = True, **options: Any) -> nn.Module:
     """A small U-Net that finds nuclei in microscopy images; weights ship with the repository.
 
+    It gives two logits: the sigmoid of the first is the probability of a nucleus, that of the second the
+    probability that two nuclei meet. Until segzoo 0.1 it gave the first alone, as `unet-nuclei-1` does.
+
     Args:
         pretrained: whether to load the weights.
         **options: of ``segzoo.create``, for a changed network.
