@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 
 import segzoo
 from segzoo import zoo
-from segzoo.encoders.timm import TimmEncoder, VGGEncoder
+from segzoo.encoders.timm import SamePadded, TimmEncoder, VGGEncoder
 from segzoo.errors import OptionError, PluginError, UnknownNameError, WeightsError
 from segzoo.specs import EncoderSpec
 from segzoo.testing import check_encoder
@@ -229,3 +229,16 @@ def test_a_backbone_that_was_never_trained_says_so(monkeypatch):
     with pytest.raises(OptionError, match="no pretrained weights for 'resnet18'"):
         TimmEncoder(backbone="resnet18", pretrained=True)
     assert issubclass(WeightsError, RuntimeError)
+
+
+@pytest.mark.parametrize("stride", [None, 8])
+def test_tensorflow_s_padding_is_the_same_where_it_does_not_depend_on_the_size(stride):
+    images = torch.rand(1, 3, 96, 160, generator=torch.Generator().manual_seed(0))
+    ours, timms = (
+        TimmEncoder(backbone="tf_efficientnet_lite0", output_stride=stride, any_size=any_size).eval()
+        for any_size in (False, True)
+    )
+    assert any(isinstance(module, SamePadded) for module in ours.modules())
+    timms.load_state_dict(ours.state_dict())
+    with torch.no_grad():
+        assert all(torch.equal(one, other) for one, other in zip(ours(images), timms(images), strict=True))

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import timm
 import torch
+import torch.nn.functional as F
+from timm.layers.conv2d_same import Conv2dSame
 from torch import nn
 
 from segzoo.encoders.pretrained import advice_without_hub, find_weights, is_packaged, preprocessing_of
@@ -74,6 +76,8 @@ class TimmEncoder(nn.Module):
         self.any_size = any_size
         options = _options(backbone, depth, output_stride)
         model = made(backbone, {**options, "in_chans": in_channels}, pretrained=pretrained)
+        if not any_size:
+            _pad_alike(model)
         self.backbone = model
         info = cast("Any", model).feature_info
         self.channels: tuple[int, ...] = tuple(info.channels())
@@ -101,6 +105,47 @@ class TimmEncoder(nn.Module):
         return (
             {} if stride is None or not _dilates(options["backbone"], stride) else {"output_stride": stride}
         )
+
+
+class SamePadded(nn.Conv2d):
+    """A convolution padded as TensorFlow pads (``SAME``), for sides that its stride divides.
+
+    The padding then is the same for every size. timm computes it from the size, which makes programs that are
+    exported for all sizes so long that exporting takes minutes.
+
+    Args:
+        conv: timm's convolution, whose weights are taken over.
+    """
+
+    def __init__(self, conv: nn.Conv2d) -> None:
+        super().__init__(
+            conv.in_channels,
+            conv.out_channels,
+            conv.kernel_size,  # pyright: ignore[reportArgumentType]  # a pair of two
+            conv.stride,  # pyright: ignore[reportArgumentType]
+            dilation=conv.dilation,  # pyright: ignore[reportArgumentType]
+            groups=conv.groups,
+            bias=False,
+            device="meta",
+        )
+        self.weight, self.bias = conv.weight, conv.bias
+        self.pads: list[int] = []
+        for size, stride, dilation in zip(conv.kernel_size, conv.stride, conv.dilation, strict=True):
+            total = max((size - 1) * dilation + 1 - stride, 0)
+            self.pads = [total // 2, total - total // 2, *self.pads]
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002 (the name that nn.Conv2d gives it)
+        """Map ``(N, in_channels, H, W)`` to ``(N, out_channels, H / stride, W / stride)``."""
+        padded = F.pad(input, self.pads)
+        return F.conv2d(padded, self.weight, self.bias, self.stride, 0, self.dilation, self.groups)
+
+
+def _pad_alike(model: nn.Module) -> None:
+    """Let convolutions that are padded as in TensorFlow be padded the same at every size."""
+    for module in list(model.modules()):
+        for name, child in module.named_children():
+            if isinstance(child, nn.Conv2d) and isinstance(child, Conv2dSame):
+                setattr(module, name, SamePadded(child))
 
 
 class VGGEncoder(TimmEncoder):
