@@ -116,15 +116,17 @@ class ModelConfig:
             raise OptionError(
                 "a network with a separator needs num_classes=2 or more: its last logit is no class"
             )
+        network = f"num_classes={self.architecture.num_classes}"
+        if self.separator is not None:
+            network += " (the last logit is the separator's)"
         if self.labels.overlapping and classes != logits:
             raise OptionError(
                 f"labels name {classes} classes that overlap, each of which needs a logit, but the network "
-                f"has num_classes={logits}"
+                f"has {network}"
             )
         if not self.labels.overlapping and classes != max(logits, 2):
             raise OptionError(
-                f"labels name {classes} classes, but a network with num_classes={logits} tells "
-                f"{max(logits, 2)} apart"
+                f"labels name {classes} classes, but a network with {network} tells {max(logits, 2)} apart"
             )
         given, channels = len(self.preprocessing.mean), self.architecture.in_channels
         if given not in (1, channels):

@@ -182,6 +182,17 @@ def test_labels_and_logits_must_agree():
         )
 
 
+@pytest.mark.parametrize("overlapping", [False, True])
+def test_the_network_in_the_error_has_all_its_logits(overlapping):
+    told = r"num_classes=3 \(the last logit is the separator's\)"
+    with pytest.raises(OptionError, match=told):
+        ModelConfig(
+            architecture=Architecture(name="unet", num_classes=3),
+            labels=Labels(classes=("a", "b", "c"), overlapping=overlapping),
+            separator=Separator(kind="boundary"),
+        )
+
+
 def test_one_logit_tells_two_classes_apart():
     ModelConfig(architecture=Architecture(name="unet", num_classes=1), labels=Labels(classes=("a", "b")))
 
