@@ -10,20 +10,24 @@ without a separator.
 from __future__ import annotations
 
 import argparse
+from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torchvision.transforms.v2.functional import gaussian_blur
 
-from segzoo.build import open_dataset
+from segzoo.build import make_metric, open_dataset
 from segzoo.labels import foreground
 from segzoo.prediction.postprocessing import find_instances
 from segzoo.prediction.splitting import split_instances
+from segzoo.specs import numbered_labels
 from segzoo.training.separation import DEEPEST, Separation
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from segzoo.interfaces import Metric
 
 #: Standard deviations of the blur, in pixels.
 BLURS = (0.0, 1.0, 1.5)
@@ -41,16 +45,6 @@ def blurred(values: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
     return gaussian_blur(torch.from_numpy(values)[None], [side, side], [sigma, sigma])[0].numpy()
 
 
-def matched(found: NDArray[Any], true: NDArray[Any]) -> NDArray[np.int64]:
-    """Return how many objects are right at an IoU above 0.5, found for nothing, and missed."""
-    numbers, others = int(found.max()), int(true.max())
-    pairs = found.astype(np.int64) * (others + 1) + true
-    common = np.bincount(pairs.ravel(), minlength=(numbers + 1) * (others + 1)).reshape(numbers + 1, -1)
-    either = common.sum(axis=1)[1:, None] + common.sum(axis=0)[None, 1:] - common[1:, 1:]
-    right = int((common[1:, 1:] > 0.5 * either).sum())
-    return np.array([right, numbers - right, others - right])
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--data", default="dsb2018")
@@ -59,10 +53,12 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=40)
     given = parser.parse_args()
     data = open_dataset(given.data, root=given.root, split=given.split)
-    counts: dict[tuple[str, float], NDArray[np.int64]] = {}
+    # An object is one whatever its class.
+    scores: dict[tuple[str, float], Metric] = defaultdict(lambda: make_metric("ap", numbered_labels(2)))
 
-    def count(name: str, blur: float, found: NDArray[Any], true: NDArray[Any]) -> None:
-        counts[name, blur] = counts.get((name, blur), np.zeros(3, np.int64)) + matched(found, true)
+    def score(name: str, blur: float, found: NDArray[Any], true: NDArray[Any]) -> None:
+        masks = ((one > 0).astype(np.uint8) for one in (found, true))
+        scores[name, blur].update(*masks, instances=(found, true))
 
     step = max(1, len(data) // given.images)
     for index in range(0, len(data), step):
@@ -70,19 +66,19 @@ def main() -> None:
         assert sample.instances is not None
         numbers = np.unique(sample.instances, return_inverse=True)[1].reshape(sample.mask.shape)
         true = np.where(foreground(sample.mask, data.labels), numbers, 0)
-        count("none", 0.0, find_instances(sample.mask, data.labels).numbers, true)
-        count("shape", 0.0, split_instances(sample.mask, data.labels).numbers, true)
+        score("none", 0.0, find_instances(sample.mask, data.labels).numbers, true)
+        score("shape", 0.0, split_instances(sample.mask, data.labels).numbers, true)
         for name, kind in KINDS.items():
             target = kind.target(true, None).astype(np.float32)
             target /= 1 if kind.kind == "boundary" else DEEPEST
             for blur in BLURS:
                 told = {"separation": blurred(target, blur), "separator": kind.spec}
-                count(name, blur, split_instances(sample.mask, data.labels, **told).numbers, true)
+                score(name, blur, split_instances(sample.mask, data.labels, **told).numbers, true)
     print(f"{given.data} {given.split}: {len(range(0, len(data), step))} images, AP of objects at IoU 0.5")
     print(f"{'':<12}" + "".join(f"  blur {blur:g} px" for blur in BLURS))
     for name in ("none", "shape", *KINDS):
-        found = [counts[name, blur] for blur in BLURS if (name, blur) in counts]
-        print(f"{name:<12}" + "".join(f"  {one[0] / one.sum():9.3f}" for one in found))
+        found = [scores[name, blur].compute()["pooled"] for blur in BLURS if (name, blur) in scores]
+        print(f"{name:<12}" + "".join(f"  {one:9.3f}" for one in found))
 
 
 if __name__ == "__main__":
