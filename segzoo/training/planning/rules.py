@@ -250,7 +250,7 @@ def memory(sheet: Sheet) -> None:
 
 def length(sheet: Sheet) -> None:
     """As many steps as fit the time, with validations and what follows; the rate falls over all of them."""
-    steps = sheet.recipe.steps or sheet.recipe.epochs * steps_per_epoch(sheet)
+    steps = sheet.recipe.steps or sheet.recipe.epochs * sheet.steps_per_epoch
     if sheet.stopwatch is not None:
         steps = fit_time(sheet, least=_LEAST)
     else:
@@ -305,18 +305,12 @@ def fit_time(sheet: Sheet, *, least: int = 1) -> int:
 
 def validate(sheet: Sheet, steps: int, validations: int) -> None:
     """Choose after how many epochs to validate, so that there are about so many validations."""
-    each = steps_per_epoch(sheet)
+    each = sheet.steps_per_epoch
     epochs = ceil(steps / each)
     every = max(1, round(epochs / validations))
     told = f"{many(ceil(epochs / every), 'validation')} in {many(epochs, 'epoch')} of {many(each, 'step')}"
     sheet.choose("validate_every", every, told)
     sheet.choose("save_every", every, "a checkpoint with every validation")
-
-
-def steps_per_epoch(sheet: Sheet) -> int:
-    """Return how many batches an epoch has."""
-    images = len(sheet.training)
-    return max(images // min(sheet.recipe.batch_size, images), 1)
 
 
 def separate(sheet: Sheet) -> None:

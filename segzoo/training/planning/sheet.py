@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from segzoo.datasets.chosen import Chosen
 from segzoo.errors import OptionError
+from segzoo.training.data.loader import Batches
 from segzoo.training.data.splits import open_splits
 from segzoo.training.recipe.files import Setting
 from segzoo.training.recipe.keys import PARTS, canonical, dotted
@@ -43,6 +44,11 @@ class Sheet:
         self.recipe, self.said = recipe, said
         self.stopwatch: Stopwatch | None = None
         self.notes: list[str] = []
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """How many batches of the images that train an epoch has."""
+        return Batches(len(self.training), self.recipe.batch_size).steps
 
     def free(self, key: str) -> bool:
         """Whether nobody said a key, or what it lies in; a part's name says nothing of its options."""
