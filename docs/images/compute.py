@@ -16,7 +16,6 @@ import re
 import subprocess
 import sys
 import tempfile
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,22 +30,17 @@ if TYPE_CHECKING:
 HERE = Path(__file__).resolve().parent
 PAGE = HERE.parent / "start/own-data.md"
 NAMES = ("nuclei", "tissue", "smear")
-#: Those that docs/guides/objects.md shows once more, with touching objects as single ones.
-TOUCHING = ("nuclei",)
 
 
 def pictures(name: str, model: str | nn.Module = "unet-nuclei") -> dict[str, Image.Image]:
-    """Return the mask and the overlay of an image by file, and of some an overlay with single objects.
+    """Return the mask and the overlay of an image, by file.
 
     Args:
         name: of the image, without its suffix.
         model: weights by name, or loaded ones.
     """
     found = segzoo.predict(HERE / f"{name}.png", model=model)
-    drawn = {f"{name}_mask.png": found.index_image(), f"{name}_overlay.png": found.overlay()}
-    if name in TOUCHING:
-        drawn[f"{name}_objects.png"] = replace(found, split_touching=True).overlay()
-    return drawn
+    return {f"{name}_mask.png": found.index_image(), f"{name}_overlay.png": found.overlay()}
 
 
 def difference(file: str, picture: Image.Image) -> float:
