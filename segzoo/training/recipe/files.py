@@ -201,7 +201,8 @@ def _comments(text: str) -> dict[int, str]:
     """
     found: dict[int, str] = {}
     words: list[str] = []
-    for number, line in enumerate(text.splitlines(), start=1):
+    lines = text.splitlines()
+    for number, line in enumerate(lines, start=1):
         stripped = line.strip()
         if stripped.startswith("#"):
             words.append(stripped.lstrip("#").strip())
@@ -209,7 +210,7 @@ def _comments(text: str) -> dict[int, str]:
         if words and stripped:
             found[number] = " ".join(" ".join(words).split())
         above = found.get(number - 1, "")
-        if above and _KEY.match(line) and _HEADER.match(text.splitlines()[number - 2]):
+        if above and _KEY.match(line) and _HEADER.match(lines[number - 2]):
             found.setdefault(number, above)
         words = []
     return found

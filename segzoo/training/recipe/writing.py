@@ -14,7 +14,7 @@ from segzoo.errors import OptionError
 from segzoo.options import as_word
 from segzoo.printing import command_line, plain_path, printable
 from segzoo.training.recipe.files import NULL
-from segzoo.training.recipe.keys import COMMENTS, GROUPS, PARTS, PLAIN, dotted
+from segzoo.training.recipe.keys import COMMENTS, GROUPS, PARTS, PLAIN, canonical, dotted
 from segzoo.training.recipe.schema import Recipe
 
 if TYPE_CHECKING:
@@ -29,8 +29,6 @@ _INSIDE = {
     "intensity": ("data", "intensity"),
     "learning_rate": ("optimizer", "lr"),
 }
-
-_OUTSIDE = {".".join(path): key for key, path in _INSIDE.items()}
 
 #: Characters of a line of a comment.
 _WIDTH = 100
@@ -76,7 +74,7 @@ def _table(name: str, table: Mapping[str, Any], said: Mapping[str, str]) -> Iter
     yield f"[{name}]"
     for key, value in table.items():
         path = f"{name}.{key}"
-        comment = said.get(_OUTSIDE.get(path) or dotted(tuple(path.split("."))))
+        comment = said.get(dotted(canonical(tuple(path.split(".")))))
         yield from _pair(_key(key), _value(path, value), comment)
 
 
