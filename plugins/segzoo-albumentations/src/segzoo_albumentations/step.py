@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from segzoo.datasets import as_names
 from segzoo.errors import MissingExtraError, OptionError, did_you_mean
 
 if TYPE_CHECKING:
@@ -216,7 +217,7 @@ def _listed(value: Any) -> list[Any]:
     if value is None:
         return []
     if isinstance(value, str):
-        return [name.strip() for name in value.split(",") if name.strip()]
+        return as_names(value)
     return list(value) if isinstance(value, Sequence) else [value]
 
 

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from PIL import Image
 
-from segzoo.datasets import Zip, check_split, split_of
+from segzoo.datasets import Zip, as_names, check_split, split_of
 from segzoo.errors import FailureError, ImageError, MaskError, OptionError, did_you_mean
 from segzoo.interfaces import Sample
 from segzoo.specs import Recognition
@@ -178,12 +178,12 @@ class DSB2018:
 
 def _listed(option: str, given: object) -> tuple[str, ...]:
     """Return the words of an option: a list, or one text with commas between them."""
-    words = given.split(",") if isinstance(given, str) else given
+    words = as_names(given) if isinstance(given, str) else given
     if not isinstance(words, list | tuple) or not all(isinstance(word, str) for word in words):
         raise OptionError(
             f"dsb2018: {option} must name stains or sources, such as 'fluorescence', got {given!r}"
         )
-    return tuple(word.strip() for word in words if word.strip())
+    return tuple(words)
 
 
 def _find(root: Path) -> Path:
