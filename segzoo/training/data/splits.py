@@ -46,15 +46,15 @@ if TYPE_CHECKING:
     from segzoo.training.recipe.schema import DataSource, Recipe
 
 
-#: What goes with each way of dividing.
-_WAYS = {
+#: Ways of dividing, which exclude one another, and the keys that go with each.
+WAYS = {
     "share": ("of", "order", "seed", "group"),
     "folds": ("fold", "of", "order", "seed", "group"),
     "file": ("of",),
     "train": ("val",),
     "same": ("of",),
 }
-_KEYS = tuple(dict.fromkeys(key for way, others in _WAYS.items() for key in (way, *others)))
+_KEYS = tuple(dict.fromkeys(key for way, others in WAYS.items() for key in (way, *others)))
 
 
 def splits_of(recipe: Recipe) -> tuple[Dataset, Dataset]:
@@ -164,7 +164,7 @@ def check_split_options(split: Mapping[str, Any]) -> None:
         if key not in _KEYS:
             told = f"known are {', '.join(_KEYS)}"
             raise OptionError(f"split.{key} is unknown{did_you_mean(key, _KEYS, told)}")
-    ways = [key for key in _WAYS if key in split or (key == "train" and "val" in split)]
+    ways = [key for key in WAYS if key in split or (key == "train" and "val" in split)]
     if split and len(ways) != 1:
         if not ways:
             needs = "split.folds" if "fold" in split else "split.share, split.folds or split.file"
@@ -172,7 +172,7 @@ def check_split_options(split: Mapping[str, Any]) -> None:
         said = [way if way in split else "val" for way in ways]
         raise OptionError(" and ".join(f"split.{way}" for way in said) + " exclude one another: keep one")
     for key in split:
-        if key not in (*ways, *_WAYS[ways[0]]):
+        if key not in (*ways, *WAYS[ways[0]]):
             raise OptionError(f"split.{key} does not go with split.{ways[0]}: leave one of the two out")
     for key, value in split.items():
         _check_value(key, value, split)

@@ -16,6 +16,7 @@ from segzoo import zoo
 from segzoo.errors import OptionError, UsageError
 from segzoo.plugins import resolve
 from segzoo.recognition import chosen
+from segzoo.training.data.splits import WAYS
 from segzoo.training.recipe.checks import check_recipe
 from segzoo.training.recipe.files import (
     RecipeText,
@@ -213,9 +214,6 @@ def _name_folder(draft: Draft, names: Sequence[str]) -> None:
 
 # A recipe in the making: settings are laid over one another, and each knows who said it.
 
-#: Ways to divide images; who names one means no other.
-_WAYS = {"share", "file", "folds", "train", "same"}
-
 
 class Draft:
     """Values of a recipe, to which settings are added.
@@ -249,9 +247,8 @@ class Draft:
         for table in TABLES:
             mine = [one.path for one in settings if one.path[0] in (table, f"{table}_options")]
             # Another way to divide the data leaves nothing of the way before.
-            other = table == "split" and {path[1] for path in mine if path[1:]} & _WAYS - {
-                *self.values["split"]
-            }
+            ways = WAYS.keys() - {*self.values["split"]}
+            other = table == "split" and ways & {path[1] for path in mine if path[1:]}
             if mine and (whole or other):
                 self.values[_options(table)] = {}
         for setting in sorted(settings, key=lambda one: not names_part(canonical(one.path))):
