@@ -14,7 +14,7 @@ from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass,
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from segzoo.errors import OptionError, UsageError, WeightsError, did_you_mean
-from segzoo.options import MOST_CHANNELS, check_integer, check_number, shown
+from segzoo.options import MOST_CHANNELS, check_integer, check_number, check_share, shown
 from segzoo.specs import BandStatistics, Labels, Preprocessing, Pretraining, Resize, Separator
 
 if TYPE_CHECKING:
@@ -138,9 +138,7 @@ class ModelConfig:
             raise OptionError(
                 f"statistics are of {len(self.statistics)} bands, but the network has in_channels={channels}"
             )
-        check_number("threshold", self.threshold)
-        if not 0 < self.threshold < 1:
-            raise OptionError(f"threshold must lie between 0 and 1, got {self.threshold}")
+        check_share("threshold", self.threshold)
         self._check_thresholds()
         check_number("temperature", self.temperature)
         if not 0 < self.temperature <= _HOTTEST:
@@ -155,11 +153,7 @@ class ModelConfig:
                 known = classes[1:] if single else classes
                 told = f"classes that may have a threshold are {', '.join(known[:12])}"
                 raise OptionError(f"thresholds name {shown(name)}{did_you_mean(name, known, told)}")
-            check_number(f"the threshold of class {shown(name)}", value)
-            if not 0 < value < 1:
-                raise OptionError(
-                    f"the threshold of class {shown(name)} must lie between 0 and 1, got {value}"
-                )
+            check_share(f"the threshold of class {shown(name)}", value)
 
     @property
     def class_logits(self) -> int:

@@ -123,6 +123,13 @@ def check_number(name: str, value: Any, low: float = -math.inf, high: float = ma
         raise OptionError(f"{name} must be a finite number{bounds}, got {shown(value)}")
 
 
+def check_share(name: str, value: Any) -> None:
+    """Raise `OptionError` unless a value is a number between 0 and 1, neither of them included."""
+    check_number(name, value)
+    if not 0 < value < 1:
+        raise OptionError(f"{name} must lie between 0 and 1, got {value}")
+
+
 def check_weights(name: str, values: Sequence[float]) -> tuple[float, ...]:
     """Return ``values`` as a tuple; raise `OptionError` unless it lists finite numbers of at least 0."""
     listed = isinstance(values, Sequence) and not isinstance(values, str | bytes)

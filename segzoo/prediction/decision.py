@@ -17,7 +17,7 @@ import torch.nn.functional as F
 
 from segzoo.errors import OptionError
 from segzoo.labels import class_index
-from segzoo.options import check_number, shown
+from segzoo.options import check_share, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -49,9 +49,7 @@ def read_thresholds(
     """
     found: dict[int, float] = {}
     for name, value in thresholds.items():
-        check_number(f"the threshold of class {shown(name)}", value)
-        if not 0 < value < 1:
-            raise OptionError(f"the threshold of class {shown(name)} must lie between 0 and 1, got {value}")
+        check_share(f"the threshold of class {shown(name)}", value)
         found[class_index(labels, name)] = float(value)
     return found
 

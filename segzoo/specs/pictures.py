@@ -7,7 +7,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from segzoo.errors import OptionError, did_you_mean
-from segzoo.options import MOST_CHANNELS, check_choice, check_integer, check_number, shown
+from segzoo.options import MOST_CHANNELS, check_choice, check_integer, check_number, check_share, shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -98,9 +98,7 @@ class Separator:
 
     def __post_init__(self) -> None:
         check_choice("separator kind", self.kind, ("boundary", "distance"))
-        check_number("separator seed", self.seed)
-        if not 0 < self.seed < 1:
-            raise OptionError(f"separator seed must lie between 0 and 1, got {self.seed}")
+        check_share("separator seed", self.seed)
         check_integer("separator smallest", self.smallest, 1, MOST_PIXELS)
 
 
