@@ -13,7 +13,7 @@ from PIL import Image
 import segzoo
 from segzoo.cli import run
 from segzoo.datasets.cached import Cached
-from segzoo.datasets.chosen import Chosen
+from segzoo.datasets.subset import Subset
 from segzoo.errors import OptionError
 from segzoo.evaluation import score_model, score_predictions
 from segzoo.evaluation.classes import Renumbered
@@ -79,7 +79,7 @@ def test_groups_are_scored_as_if_they_were_all_there_is(model):
         ("source", "y", 2),
     ]
     for group, places in zip(found.groups, ([0, 1, 4], [2, 3], [4], [0, 2], [1, 3]), strict=True):
-        alone = score_model(model, Chosen([dataset], [(0, place) for place in places]), **told)
+        alone = score_model(model, Subset([dataset], [(0, place) for place in places]), **told)
         assert group.scores == alone.scores
         assert group.intervals == alone.intervals
     assert score_model(model, dataset, **told).scores == found.scores
@@ -119,9 +119,9 @@ def test_a_word_that_groups_nothing_is_an_error_that_lists_the_tags(model, word,
 def test_tags_go_through_what_chooses_keeps_and_renumbers_samples():
     dataset = Tagged()
     labels = Labels(classes=("other", "thing"))
-    for around in (Cached(dataset), Renumbered(dataset, labels, [0, 1]), Chosen([dataset], [(0, 3), (0, 4)])):
+    for around in (Cached(dataset), Renumbered(dataset, labels, [0, 1]), Subset([dataset], [(0, 3), (0, 4)])):
         assert [dict(one) for one in around.tags] == [dict(one) for one in dataset.tags[-len(around) :]]
-    assert Chosen([Cached(Untagged())], [(0, 0)]).tags == [{}]
+    assert Subset([Cached(Untagged())], [(0, 0)]).tags == [{}]
 
 
 def test_the_command_tables_groups_and_its_report_has_them(tmp_path: Path, capsys):

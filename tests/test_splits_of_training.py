@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from segzoo.build import open_dataset
-from segzoo.datasets.chosen import Chosen
+from segzoo.datasets.subset import Subset
 from segzoo.errors import FailureError, OptionError
 from segzoo.training import Recipe
 from segzoo.training.data.splits import open_splits, validating_fold, validating_share
@@ -274,9 +274,9 @@ def test_samples_are_decoded_once_and_know_names_files_and_scale(folder: Path) -
 def test_samples_of_different_classes_do_not_make_one_data_set(folder: Path) -> None:
     two, three = (open_dataset(str(folder), split="all", classes=number) for number in (2, 3))
     with pytest.raises(OptionError, match="different labels"):
-        Chosen([two, three], [(0, 0), (1, 0)])
+        Subset([two, three], [(0, 0), (1, 0)])
     with pytest.raises(OptionError, match="at least one data set"):
-        Chosen([], [])
+        Subset([], [])
 
 
 def test_the_person_decides_where_samples_are_kept(folder: Path, tmp_path: Path) -> None:

@@ -96,7 +96,7 @@ def measure(recipe: Recipe, *, steps: int = 20, warmup: int = 5) -> Speed:
     """
     check_positive(steps=steps, warmup=warmup)
     training, _ = splits_of(recipe)
-    trial = Trial(recipe, training, steps=steps + warmup)
+    trial = TrialRun(recipe, training, steps=steps + warmup)
     accelerator, batches, device = trial.accelerator, trial.batches, trial.accelerator.device
     for _ in range(warmup):
         trial.step(next(trial.endless))
@@ -123,7 +123,7 @@ def measure(recipe: Recipe, *, steps: int = 20, warmup: int = 5) -> Speed:
     )
 
 
-class Trial:
+class TrialRun:
     """A recipe's first steps, which are thrown away.
 
     Args:

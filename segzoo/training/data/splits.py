@@ -27,8 +27,8 @@ from typing import TYPE_CHECKING, Any
 from segzoo import zoo
 from segzoo.build import open_dataset
 from segzoo.datasets.cached import Cached
-from segzoo.datasets.chosen import Chosen
 from segzoo.datasets.splits import FOLDERS, divided, part_named
+from segzoo.datasets.subset import Subset
 from segzoo.errors import ImageError, OptionError, did_you_mean
 from segzoo.files import name_bytes, regular
 from segzoo.images import count_pages, has_suffix, is_image_folder, may_have_pages, readable_suffixes
@@ -130,11 +130,11 @@ def _opened(source: DataSource, split: Mapping[str, Any], objects: bool) -> tupl
     opened = [_own(source, part, objects) for part in _divided(source, split)]
     places = [(part, index) for part, (bare, _) in enumerate(opened) for index in range(len(bare))]
     # What is bare knows its names; what keeps samples may not, and is asked for samples alone.
-    known = Chosen([bare for bare, _ in opened], places)
+    known = Subset([bare for bare, _ in opened], places)
     sides = _sides(split, known.names, known.groups)
     kept = [dataset for _, dataset in opened]
     training, validation = (
-        Chosen(kept, [place for place, side in zip(places, sides, strict=True) if side == wanted])
+        Subset(kept, [place for place, side in zip(places, sides, strict=True) if side == wanted])
         for wanted in ("train", "val")
     )
     return training, validation
@@ -151,7 +151,7 @@ def _together(source: DataSource, parts: str | Sequence[str], objects: bool) -> 
     if len(opened) == 1:
         return opened[0]
     places = [(part, index) for part, dataset in enumerate(opened) for index in range(len(dataset))]
-    return Chosen(opened, places)
+    return Subset(opened, places)
 
 
 def _listed(parts: str | Sequence[str]) -> tuple[str, ...]:
@@ -275,8 +275,8 @@ def nobody_divided(source: DataSource) -> bool:
     return training.names == [name for name, part in zip(names, parts, strict=True) if part == "train"]
 
 
-def _whole_of(dataset: Dataset) -> Chosen:
-    return Chosen([dataset], [(0, index) for index in range(len(dataset))])
+def _whole_of(dataset: Dataset) -> Subset:
+    return Subset([dataset], [(0, index) for index in range(len(dataset))])
 
 
 def _own(source: DataSource, part: str, objects: bool) -> tuple[Dataset, Dataset]:

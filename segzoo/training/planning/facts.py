@@ -15,8 +15,8 @@ import numpy as np
 from segzoo.data_check.check import network_options
 from segzoo.data_check.survey import look_at_samples
 from segzoo.data_check.twins import near_copies
-from segzoo.datasets.chosen import Chosen
 from segzoo.datasets.sampling import evenly_spread
+from segzoo.datasets.subset import Subset
 from segzoo.errors import FailureError, MissingExtraError, OptionError
 from segzoo.options import listed, many
 
@@ -212,7 +212,7 @@ def _some(dataset: Dataset) -> Dataset:
     """Return a data set of at most `LOOKED_AT` images, evenly spread."""
     if len(dataset) <= LOOKED_AT:
         return dataset
-    return Chosen([dataset], [(0, index) for index in evenly_spread(len(dataset), LOOKED_AT)])
+    return Subset([dataset], [(0, index) for index in evenly_spread(len(dataset), LOOKED_AT)])
 
 
 def _check_readable(looks: Sequence[Look]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from segzoo.datasets.chosen import Chosen
+from segzoo.datasets.subset import Subset
 from segzoo.errors import OptionError
 from segzoo.training.data.loader import Batches
 from segzoo.training.data.splits import open_splits
@@ -106,7 +106,7 @@ class Sheet:
         for of in ("train", "all"):
             with suppress(OptionError):
                 whole = open_splits(self.recipe.source, {"same": True, "of": of})[0]
-                groups = len(set(Chosen([whole], [(0, index) for index in range(len(whole))]).groups))
+                groups = len(set(Subset([whole], [(0, index) for index in range(len(whole))]).groups))
                 break
         else:
             raise why

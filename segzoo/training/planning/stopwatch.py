@@ -7,13 +7,13 @@ from dataclasses import replace
 from statistics import mean
 from typing import TYPE_CHECKING
 
-from segzoo.datasets.chosen import Chosen
 from segzoo.datasets.sampling import evenly_spread
+from segzoo.datasets.subset import Subset
 from segzoo.machine import forget_peak, peak_bytes, used_bytes
 from segzoo.resources import memory_here
 from segzoo.training.loop.accelerator import device_kind
 from segzoo.training.loop.validation import Validator
-from segzoo.training.speed import Trial
+from segzoo.training.speed import TrialRun
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,7 +46,7 @@ class Stopwatch:
         self._sheet, self._on_message = sheet, on_message
         self._steps: dict[str, float] = {}
         self._validations: dict[str, float] = {}
-        self._trial: Trial | None = None
+        self._trial: TrialRun | None = None
 
     @property
     def left(self) -> float:
@@ -71,7 +71,7 @@ class Stopwatch:
         """
         recipe = self._sheet.recipe
         if (key := _key(recipe)) not in self._steps:
-            trial = self._trial = Trial(recipe, self._sheet.training, steps=_WARMUP + _STEPS)
+            trial = self._trial = TrialRun(recipe, self._sheet.training, steps=_WARMUP + _STEPS)
             times = list[float]()
             while len(times) < _WARMUP + _STEPS and (len(times) <= _WARMUP or sum(times) < self._some):
                 times.append(sum(trial.timed().values()))
@@ -85,10 +85,10 @@ class Stopwatch:
         """Return the seconds of a validation of the recipe as it is now."""
         recipe, dataset = self._sheet.recipe, self._sheet.validation
         if (key := _key(recipe)) not in self._validations:
-            trial = self._trial or Trial(recipe, self._sheet.training, steps=1)
+            trial = self._trial or TrialRun(recipe, self._sheet.training, steps=1)
             network, seconds = trial.trainee.settle(), list[float]()
             for index in [0, *evenly_spread(len(dataset), _VALIDATED)]:
-                one = Chosen([dataset], [(0, index)])
+                one = Subset([dataset], [(0, index)])
                 validator = Validator(recipe.metrics, one, trial.accelerator, on_message=_nothing)
                 begun = time.perf_counter()
                 validator.validate(network)
@@ -103,7 +103,7 @@ class Stopwatch:
         """Return the parts that a batch must be taken in to fit this machine's memory."""
         recipe = self._sheet.recipe
         small = replace(recipe, batch_size=min(2, recipe.batch_size))
-        trial = Trial(small, self._sheet.training, steps=1)
+        trial = TrialRun(small, self._sheet.training, steps=1)
         device = trial.accelerator.device
         if device.type != "cpu" or not forget_peak(device):
             return 1  # other devices say when they are full, and the step is then divided

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from segzoo.interfaces import Dataset, Sample
 
 
-class Chosen:
+class Subset:
     """Samples in a given order; what is behind them decodes, and keeps them where it does.
 
     Args:
