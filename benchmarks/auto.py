@@ -8,8 +8,8 @@ the epoch, nor was looked at by the plan. The data lies in $SEGZOO_DATA:
     dsb2018          its own division; the seed of the training differs from fold to fold
     isbi2012         its own five folds of neighbouring slices
     chase_db1        folds by child: both eyes of three or four children are the test; the first observer
-    facades_coco     its own division; the seed differs
-    nanoshapes_coco  folds by source image: what Roboflow made of one image stays together
+    facades_coco     parts of the data set `facades`, which share no photograph; the seed differs
+    nanoshapes_coco  the five folds of the data set `nanoshapes`, without mosaics
 
 An arm that is done (``arm.json``) is not trained again, so that hours can be spent in pieces; one that was
 interrupted begins anew. Let nothing else run: time is what is compared. The table says the mean IoU of all
@@ -34,30 +34,25 @@ import time
 from pathlib import Path
 from typing import Any
 
-#: Words for both arms of data whose own division has no part that validates.
-_SHARE = ("split.share=0.15", "split.of=train")
 _SMALL = ["model.width=16", "crop=128", "batch_size=4"]
-_FOLDS = {"chase_db1": 4, "nanoshapes_coco": 3, "isbi2012": 5}
+_FOLDS = {"chase_db1": 4, "nanoshapes_coco": 5, "isbi2012": 5}
 DATA = ("dsb2018", "isbi2012", "chase_db1", "facades_coco", "nanoshapes_coco")
 
 
 def prepared(name: str, fold: int, out: Path) -> tuple[str, list[str]]:
-    """Return the value of ``--data`` for a fold, and further words; make folders of links where needed."""
+    """Return the value of ``--data`` for a fold, and further words; make a folder of links where needed."""
     source = Path(os.environ["SEGZOO_DATA"]) / name
-    if name == "dsb2018":
-        return name, [f"seed={fold}"]
-    if name == "isbi2012":
-        return name, [f"data.fold={fold}"]
-    if name == "facades_coco":
-        return str(source), [f"seed={fold}"]
-    folder = out / "data" / f"{name}-{fold}"
-    if not folder.exists():
-        part = folder.with_suffix(".part")
-        shutil.rmtree(part, ignore_errors=True)
-        {"chase_db1": _chase, "nanoshapes_coco": _nanoshapes}[name](source, fold, part)
-        part.rename(folder)
-    group = ["split.group=Image_(\\d+)"] if name == "chase_db1" else []
-    return str(folder), [*_SHARE, *group]
+    if name == "chase_db1":
+        folder = out / "data" / f"{name}-{fold}"
+        if not folder.exists():
+            part = folder.with_suffix(".part")
+            shutil.rmtree(part, ignore_errors=True)
+            _chase(source, fold, part)
+            part.rename(folder)
+        # These folders have no part that validates.
+        return str(folder), ["split.share=0.15", "split.of=train", "split.group=Image_(\\d+)"]
+    word = f"data.fold={fold}" if name in _FOLDS else f"seed={fold}"
+    return name.removesuffix("_coco"), [f"root={source}", word]
 
 
 def _chase(source: Path, fold: int, out: Path) -> None:
@@ -70,28 +65,6 @@ def _chase(source: Path, fold: int, out: Path) -> None:
         ):
             (part / kind).mkdir(parents=True, exist_ok=True)
             (part / kind / f"{image.stem}{suffix}").symlink_to(file.resolve())
-
-
-def _nanoshapes(source: Path, fold: int, out: Path) -> None:
-    told = json.loads((source / "train" / "_annotations.coco.json").read_text())
-    sources = sorted({image["file_name"].partition(".rf.")[0] for image in told["images"]})
-    for part in ("train", "test"):
-        (out / part).mkdir(parents=True)
-        kept = [
-            image
-            for image in told["images"]
-            if (sources.index(image["file_name"].partition(".rf.")[0]) % _FOLDS["nanoshapes_coco"] == fold)
-            == (part == "test")
-        ]
-        ids = {image["id"] for image in kept}
-        own = {
-            **told,
-            "images": kept,
-            "annotations": [a for a in told["annotations"] if a["image_id"] in ids],
-        }
-        (out / part / "_annotations.coco.json").write_text(json.dumps(own))
-        for image in kept:
-            (out / part / image["file_name"]).symlink_to((source / "train" / image["file_name"]).resolve())
 
 
 def trained(folder: Path, recipe: str, data: str, words: list[str], minutes: float, threads: int) -> float:
