@@ -70,7 +70,6 @@ class ClassFacts:
         objects: connected components, or numbered objects, that were measured.
         side: of a square as large as the object that the class's middle pixel lies in, as specks are many and
             small; 0 where there is none.
-        large: of one as large as nine in ten objects at most.
         width: mean thickness in pixels: twice the area over the outline.
         thin: whether it is lines rather than spots: its objects are far longer than thick.
     """
@@ -81,7 +80,6 @@ class ClassFacts:
     images: int
     objects: int
     side: float
-    large: float
     width: float
     thin: bool
 
@@ -91,7 +89,6 @@ class DataFacts:
     """The images that train, and how many validate.
 
     Attributes:
-        labels: of the masks.
         training: how many images train.
         validation: how many validate.
         looked_at: how many of those that train were looked at.
@@ -112,7 +109,6 @@ class DataFacts:
         twins: pairs of almost the same image of which one trains and the other validates.
     """
 
-    labels: Labels
     training: int
     validation: int
     looked_at: int
@@ -186,7 +182,6 @@ def look_at_data(training: Dataset, validation: Dataset, *, progress: bool = Fal
     numbered = sum(one.numbered for one in found)
     pairs = near_copies([look.image.sketch for look in looks])
     return DataFacts(
-        labels=training.labels,
         training=len(training),
         validation=len(validation),
         looked_at=len(seen),
@@ -280,7 +275,6 @@ def _classes(objects: Sequence[ObjectFacts], labels: Labels) -> list[ClassFacts]
                 images=sum(index in one.pixels for one in objects),
                 objects=len(mine),
                 side=sqrt(typical),
-                large=sqrt(float(np.quantile(mine, 0.9))) if len(mine) else 0.0,
                 width=width,
                 thin=0 < width < _LINE and typical > _LONG * width**2,
             )
