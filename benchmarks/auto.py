@@ -1,9 +1,9 @@
-"""What `segzoo train auto` reaches against the recipe `default`, in equal minutes on equal data.
+"""Scores of `segzoo train auto` and of the recipe `default`, in equal minutes on the same data.
 
-Each arm is a process of its own, `segzoo train auto --minutes M` or `segzoo train default --minutes M`, whose
-steps are measured to fit the same time; ``small`` is `default` as the docs make it where there is no GPU
-(model.width=16 crop=128 batch_size=4). Its weights are scored on a test part that neither trained, nor chose
-the epoch, nor was looked at by the plan. The data lies in $SEGZOO_DATA:
+Each arm is a training in a process of its own, `segzoo train auto --minutes M` or `segzoo train default
+--minutes M`; both measure their steps to fit the time. The arm ``small`` is `default` with the settings that
+the docs suggest without a GPU (model.width=16 crop=128 batch_size=4). Weights are scored on a test part that
+was used neither to train, nor to choose the epoch, nor to plan. The data lies in $SEGZOO_DATA:
 
     dsb2018          its own division; the seed of the training differs from fold to fold
     isbi2012         its own five folds of neighbouring slices
@@ -11,15 +11,15 @@ the epoch, nor was looked at by the plan. The data lies in $SEGZOO_DATA:
     facades_coco     parts of the data set `facades`, which share no photograph; the seed differs
     nanoshapes_coco  the five folds of the data set `nanoshapes`, without mosaics
 
-An arm that is done (``arm.json``) is not trained again, so that hours can be spent in pieces; one that was
-interrupted begins anew. Let nothing else run: time is what is compared. The table says the mean IoU of all
-classes, per image and pooled, and the Dice of those but the background.
+An arm that is done (``arm.json``) is not trained again, so the benchmark can be stopped and continued; an
+interrupted arm begins anew. Let nothing else run on the machine. The table shows the mean IoU of all
+classes, per image and pooled, and the Dice of all but the background.
 
     python benchmarks/auto.py OUT [--minutes 3] [--data NAME ...] [--folds 1] [--arms auto default]
                               [--threads 1] [KEY=VALUE ...]
 
-KEY=VALUE changes the arm ``auto``; with ``--suffix NAME`` it becomes an arm of its own, to try a rule.
-``--on val`` shows the scores of the images that validated, by which rules are chosen.
+KEY=VALUE changes the arm ``auto``; ``--suffix NAME`` makes it an arm of its own, to try a rule.
+``--on val`` shows the scores on the validation images, by which rules are chosen.
 """
 
 from __future__ import annotations

@@ -1,13 +1,13 @@
-"""Every path that only a GPU takes, tried on the GPU at hand and held against the CPU; then how fast it is.
+"""Every code path that only a GPU takes, compared with the CPU; then the speed of training and inference.
 
-Each path runs in a process of its own and is reported as pass, fail or skipped, with what was found; none
-stops the others. Then the rates of training and inference stand beside those of plain PyTorch, compiled, in
-bf16. All is printed as Markdown, to be pasted into docs/guides/speed.md under the machine's name.
+Each path runs in a process of its own and is reported as pass, fail or skipped, with what was measured; a
+failure does not stop the others. Speeds are compared with plain PyTorch, compiled, in bf16. The output is
+Markdown for docs/guides/speed.md, under the machine's name.
 
     python benchmarks/gpu.py [--only NAME ...] [--no-rates]
-    python benchmarks/gpu.py --cpu       # the same code on the CPU, with tiny sizes: a trial of this program
+    python benchmarks/gpu.py --cpu       # the same code on the CPU with tiny sizes, to test this program
 
-Ends with 0 if nothing failed, with 1 if something did, and with 2 where there is no GPU.
+The exit code is 0 if nothing failed, 1 if something did, and 2 where there is no GPU.
 """
 
 from __future__ import annotations
@@ -55,22 +55,23 @@ if TYPE_CHECKING:
 
     from segzoo.training.loop.step import TrainStep
 
-#: What segzoo is to reach: shares of the measured bf16 rate, images a second, milliseconds.
+#: Goals, which nothing here enforces: a share of the measured bf16 rate, images a second, milliseconds.
 GOALS = {
     "U-Net 31 M, training": "60 % of the bf16 rate",
     "UNet++, training": "13,000 images/s",
     "U-Net 31 M, inference": "1.65 ms",
 }
-#: How far logits may be from the CPU's, relative to the largest; and losses, absolutely.
+#: Largest differences from the CPU: of logits relative to the largest one (float32, low precision), then of
+#: losses (float32, low precision).
 EXACT, LOW, LOSS, LOW_LOSS = 1e-4, 5e-2, 2e-3, 5e-2
-#: The share of pixels of a mask that half the bits may change.
+#: Largest share of a mask's pixels that may differ in low precision.
 DIFFERING = 0.01
-#: Seconds that a path may take.
+#: Seconds after which a path has failed.
 LIMIT = 900
 
 
 class SkippedError(Exception):
-    """A path that this machine does not have; the text says why."""
+    """This machine cannot run the path; the text says why."""
 
 
 @dataclass(frozen=True)
@@ -79,11 +80,11 @@ class Place:
 
     Attributes:
         device: a GPU, or the CPU for a trial.
-        side: of the images of the paths, in pixels.
-        batch: how many of them are a batch.
-        width: of the U-Net's finest stage.
-        depth: of its stages.
-        data: a folder of images and masks of that side.
+        side: height and width of the images, in pixels.
+        batch: images in a batch.
+        width: channels of the U-Net's finest stage.
+        depth: number of the U-Net's stages.
+        data: folder of images and masks of this side.
     """
 
     device: torch.device
@@ -158,14 +159,14 @@ def _engine(place: Place, limit: float, **options: Any) -> str:
 
 
 def cuda_graphs(place: Place) -> str:
-    """Kernels recorded once for images of one shape."""
+    """CUDA graphs: kernels recorded once for images of one shape."""
     network, told = place.network().to(place.device), list[str]()
 
     @torch.no_grad()
     def run(images: Tensor) -> Tensor:
         return network(images)
 
-    # Without a GPU nothing is recorded; what counts shapes and compares logits is the same.
+    # Without a GPU nothing is recorded; shapes are counted and logits compared by the same code.
     recorder = (lambda run, images: run) if place.dry else record
     graphed, images = Graphed(run, on_message=told.append, record=recorder), place.images().to(place.device)
     expected = run(images)
@@ -194,7 +195,7 @@ def masks(place: Place) -> str:
 
 
 def smaller_tiles(place: Place) -> str:
-    """An image that runs out of memory is cut into smaller and smaller tiles."""
+    """Smaller and smaller tiles, where an image does not fit the memory."""
     network, pixels = place.network(), _pixels(place, side=640)
     expected = Predictor(network, device="cpu", on_message=_nothing)(pixels).mask
     told = list[str]()
@@ -209,7 +210,7 @@ def smaller_tiles(place: Place) -> str:
 
 
 def memory_profile(place: Place) -> str:
-    """The memory of a tile, predicted from a measurement."""
+    """Tiles planned by a measurement of the memory that they take."""
     network, pixels = place.network(), _pixels(place, side=4 * place.side)
     expected = Predictor(network, device="cpu", on_message=_nothing)(pixels).mask
     told = list[str]()
@@ -246,7 +247,7 @@ def fp16_steps(place: Place) -> str:
 
 
 def compiled_steps(place: Place) -> str:
-    """Steps of a network that torch.compile makes."""
+    """Steps of a network compiled by torch.compile."""
     return _steps(place, LOW_LOSS, precision="bf16", compile=True)
 
 
@@ -289,7 +290,7 @@ def _training(recipe: Recipe, steps: int = 8) -> tuple[TrainStep, TrainState, It
 
 
 def pinned_transfers(place: Place) -> str:
-    """Batches in pinned memory, copied beside the computation."""
+    """Batches in pinned memory, copied to the device asynchronously."""
     _, _, batches, _ = _training(place.recipe())
     batch = next(batches)
     pinned = batch.images.is_pinned()
@@ -303,7 +304,7 @@ def pinned_transfers(place: Place) -> str:
 
 
 def memory_probe(place: Place) -> str:
-    """The parts of a batch that fit, found before several processes train."""
+    """The number of parts in which a batch fits the memory, found before training."""
     stepper, trainee, _, _ = _training(place.recipe())
     before = {name: value.clone() for name, value in trainee.model.state_dict().items()}
     with _short_of_memory(place, trainee.model.network, most=place.batch // 2 * place.side**2):
@@ -350,7 +351,7 @@ def data_parallel(place: Place) -> str:
 
 
 def sharded(place: Place) -> str:
-    """FSDP of one process: weights divided, put together again, and the optimizer's state."""
+    """FSDP of one process: weights are sharded and gathered again, and the optimizer's state is gathered."""
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import fully_shard
 
@@ -416,7 +417,7 @@ def _hold(off: float, limit: float, what: str) -> None:
 
 
 def _nothing(_: str) -> None:
-    """Tell nobody."""
+    """Ignore a message."""
 
 
 def _pixels(place: Place, side: int = 0) -> np.ndarray[Any, Any]:
@@ -428,7 +429,7 @@ def _pixels(place: Place, side: int = 0) -> np.ndarray[Any, Any]:
 
 @contextlib.contextmanager
 def _short_of_memory(place: Place, network: Any, *, most: int) -> Iterator[None]:
-    """Let a network ask for more memory than there is wherever it is given more than so many pixels."""
+    """Make a network run out of memory where its batch has more than ``most`` pixels."""
 
     def ask(_: nn.Module, given: tuple[Tensor, ...]) -> None:
         images = given[0]
@@ -445,7 +446,7 @@ def _short_of_memory(place: Place, network: Any, *, most: int) -> Iterator[None]
 
 @contextlib.contextmanager
 def _group(place: Place) -> Iterator[None]:
-    """Be the only process of a group."""
+    """Make this process the only one of a group."""
     with tempfile.TemporaryDirectory() as folder:
         store = f"file://{folder}/store"
         kind = "gloo" if place.dry else "nccl"
@@ -457,7 +458,7 @@ def _group(place: Place) -> Iterator[None]:
 
 
 def write_images(root: Path, side: int, count: int) -> None:
-    """Write a data set of noisy images with a bright square each."""
+    """Write a data set of noisy images, each with a bright square."""
     random = np.random.default_rng(0)
     for part in ("train", "val"):
         for kind in ("images", "masks"):
@@ -475,7 +476,7 @@ def write_images(root: Path, side: int, count: int) -> None:
 
 
 def training_rate(place: Place, model: str, options: dict[str, Any], side: int, batch: int) -> dict[str, Any]:
-    """Return images a second and the share of the bf16 rate of segzoo's step, and of a plain compiled one."""
+    """Return images a second by segzoo and by a plain compiled step, and segzoo's share of the bf16 rate."""
     steps = 1 if place.dry else 20
     with tempfile.TemporaryDirectory() as folder:
         write_images(Path(folder), side, batch)
@@ -528,7 +529,7 @@ def _plain_step(place: Place, network: nn.Module, side: int, batch: int, steps: 
 def inference_rate(
     place: Place, model: str, options: dict[str, Any], size: tuple[int, int]
 ) -> dict[str, Any]:
-    """Return milliseconds an image of segzoo's fast engine, and of a plain compiled network in bf16."""
+    """Return milliseconds an image, by segzoo's fast engine and by a plain network compiled in bf16."""
     torch.manual_seed(0)
     network = segzoo.create(model, **{"num_classes": 1, **options}).eval()
     images = torch.rand(1, 3, *size).to(place.device)
@@ -556,7 +557,7 @@ def _seconds(place: Place, run: Callable[[], object]) -> float:
 
 
 def rates(place: Place) -> dict[str, Callable[[], dict[str, Any]]]:
-    """Return what is measured, by name."""
+    """Return the measurements by name."""
     unet: dict[str, Any] = {"width": 4, "depth": 2} if place.dry else {}
     nested: dict[str, Any] = {"encoder": {"width": 4, "depth": 2}} if place.dry else {}
     plus = "nested/plain" if place.dry else "nested"
@@ -573,7 +574,7 @@ def rates(place: Place) -> dict[str, Callable[[], dict[str, Any]]]:
 
 
 def tried(place: Place, name: str) -> dict[str, Any]:
-    """Return what became of a path or a rate, whatever it raised."""
+    """Return the result of a path or a measurement; an exception is a failure."""
     begun = time.perf_counter()
     try:
         found: dict[str, Any]
@@ -590,7 +591,7 @@ def tried(place: Place, name: str) -> dict[str, Any]:
 
 
 def apart(arguments: list[str], name: str) -> dict[str, Any]:
-    """Return what became of a path in a process of its own, which an error of the GPU ends alone."""
+    """Return the result of a path that runs in a process of its own, so that a crash ends that one alone."""
     command = [sys.executable, __file__, *arguments, "--path", name]
     begun = time.perf_counter()
     try:
@@ -617,7 +618,7 @@ def place_of(arguments: argparse.Namespace, folder: Path) -> Place:
 
 
 def machine() -> str:
-    """Return the name of the GPU, and of the software."""
+    """Return the GPU's name and memory, the versions of the software, and the processor."""
     if not torch.cuda.is_available():
         return f"{machine_in_words()}; torch {torch.__version__}"
     free, total = torch.cuda.mem_get_info()
@@ -629,15 +630,15 @@ def machine() -> str:
 
 
 def cell(text: str) -> str:
-    """Return text as a cell of a table of Markdown."""
+    """Return text as a cell of a Markdown table."""
     return text.replace("|", "\\|").replace("\n", " ")
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
-    parser.add_argument("--cpu", action="store_true", help="a trial with tiny sizes, without a GPU")
-    parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="paths and rates by name")
-    parser.add_argument("--no-rates", action="store_true", help="try the paths alone")
+    parser.add_argument("--cpu", action="store_true", help="test this program with tiny sizes, without a GPU")
+    parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="paths and measurements to run")
+    parser.add_argument("--no-rates", action="store_true", help="skip the measurements of speed")
     parser.add_argument("--path", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if not arguments.cpu and not torch.cuda.is_available():
@@ -648,11 +649,11 @@ def main() -> int:
         )
         return 2
     if arguments.cpu:
-        # To compile takes a minute each, and says nothing of a GPU: the same calls, and nothing is compiled.
+        # Compiling takes a minute each time and shows nothing about a GPU: calls stay, nothing is compiled.
         torch._dynamo.config.disable = True
     with tempfile.TemporaryDirectory() as folder:
         place = place_of(arguments, Path(folder) / "data")
-        os.chdir(folder)  # where trainings would keep their folders
+        os.chdir(folder)  # trainings write their folders here
         known = [*PATHS, *rates(place)]
         if arguments.path:
             print(json.dumps(tried(place, arguments.path)))

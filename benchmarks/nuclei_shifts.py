@@ -1,8 +1,8 @@
-"""Nuclei under other light, on other cameras and in other stains: what a network makes of the same images.
+"""How well nuclei are found when the same images are changed in light, camera, magnification or stain.
 
-The test part of ``dsb2018`` (`segzoo data prepare dsb2018`), whose nuclei are known, is changed in ways in
-which other laboratories' images differ: each shift below says how. These are not images of other
-laboratories, and augmentation in training may do something like it, by other rules. Noise has a fixed seed.
+The images are the test part of ``dsb2018`` (`segzoo data prepare dsb2018`). Each shift below changes them in
+a way in which other laboratories' images differ. They still are not images of other laboratories, and
+augmentation in training may make similar changes, by other rules. Noise has a fixed seed.
 The table shows the IoU per image of each model, and the pooled IoU behind it.
 
     python benchmarks/nuclei_shifts.py --root path/to/dsb2018 --models unet-nuclei unet-nuclei-1
@@ -12,7 +12,6 @@ The table shows the IoU per image of each model, and the pooled IoU behind it.
 from __future__ import annotations
 
 import argparse
-import platform
 import warnings
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -23,6 +22,7 @@ from PIL import Image
 
 from segzoo.build import open_dataset
 from segzoo.evaluation import score_model
+from segzoo.machine import machine_in_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,7 +44,7 @@ def dim(image: Pixels, random: Random, uneven: float = 0.0) -> Pixels:
     Args:
         image: ``(H, W, 3)`` of 8 bits.
         random: decides the noise.
-        uneven: grey levels that the haze rises from the left to the right.
+        uneven: grey levels by which the haze rises from left to right.
     """
     grey = image.mean(2)
     low, high = np.percentile(grey, (1, 99.5))
@@ -99,9 +99,9 @@ def stained(image: Pixels, random: Random, haematoxylin: float, eosin: float, gr
     Args:
         image: ``(H, W, 3)`` of 8 bits.
         random: not used.
-        haematoxylin: what its amount is multiplied by.
-        eosin: the same of eosin.
-        ground: optical density of eosin that is added where there is any tissue.
+        haematoxylin: factor of haematoxylin's amount.
+        eosin: factor of eosin's amount.
+        ground: optical density of eosin that is added where there is tissue.
     """
     del random
     density = -np.log((image + 1.0) / 256)
@@ -114,7 +114,7 @@ def stained(image: Pixels, random: Random, haematoxylin: float, eosin: float, gr
 
 
 def resized(factor: float) -> Callable[[Pixels, Random], Pixels]:
-    """Return what magnifies an image, or a mask of whole numbers."""
+    """Return a change that magnifies an image, or a mask, by a factor."""
 
     def change(image: Pixels, random: Random) -> Pixels:
         del random
@@ -127,7 +127,14 @@ def resized(factor: float) -> Callable[[Pixels, Random], Pixels]:
 
 @dataclass(frozen=True)
 class Shift:
-    """A change of images: what it is, of which stains, and whether masks are changed likewise."""
+    """A change of images.
+
+    Attributes:
+        told: its description in the table.
+        change: changes an image, or a mask.
+        only: stains of the images that are changed; all where empty.
+        masks: whether it changes masks too.
+    """
 
     told: str
     change: Callable[[Pixels, Random], Pixels]
@@ -167,7 +174,7 @@ class Shifted:
         return self._count
 
     def __getitem__(self, index: int) -> Sample:
-        """Return sample ``index``, changed as its shift and its number say."""
+        """Return sample ``index`` after the change; its index is the seed of the noise."""
         sample = self._dataset[index]
         random = np.random.default_rng(index)
         image = self._shift.change(sample.image, random)
@@ -178,13 +185,13 @@ class Shifted:
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--root", required=True, help="the data set, as `segzoo data prepare` made it")
+    parser.add_argument("--root", required=True, help="folder that `segzoo data prepare dsb2018` wrote")
     parser.add_argument("--models", nargs="+", default=["unet-nuclei", "unet-nuclei-1"])
     parser.add_argument("--shifts", nargs="+", default=list(SHIFTS), choices=SHIFTS)
-    parser.add_argument("--images", type=int, default=1000, help="of each shift at most")
+    parser.add_argument("--images", type=int, default=1000, help="most images to score for each shift")
     given = parser.parse_args()
     warnings.simplefilter("ignore")
-    print(f"{platform.processor() or platform.machine()}, torch {torch.__version__}: IoU per image, pooled\n")
+    print(f"{machine_in_words()}, torch {torch.__version__}: IoU per image, pooled\n")
     print(f"{'':<50}{'images':>8}" + "".join(f"{name[-18:]:>20}" for name in given.models))
     for name in given.shifts:
         shift = SHIFTS[name]

@@ -1,8 +1,8 @@
-"""Which separator tells the objects of a data set apart best, before anything is trained.
+"""Which kind of separator splits the objects of a data set best, measured without a training.
 
-Each kind's target is made of the true objects, blurred as a network's answer would be, and the true mask is
-split by it. What is lost here no network can win back. ``none`` are connected components, ``shape`` splits
-without a separator.
+The target of each kind is computed from the true objects and blurred, as a network's output would be, and
+the true mask is split by it: the most that a network could reach. ``none`` are connected components,
+``shape`` splits without a separator.
 
     python benchmarks/separators.py [--data dsb2018] [--root DIR] [--split val] [--images 40]
 """
