@@ -16,6 +16,7 @@ import numpy as np
 from segzoo.errors import OptionError
 from segzoo.metrics.contract import describe_classes, describe_ignored, scored_classes, write_contract
 from segzoo.metrics.counting import Counted
+from segzoo.metrics.image import check_probable
 from segzoo.options import check_integer
 
 if TYPE_CHECKING:
@@ -123,12 +124,7 @@ def _pairs(image: Image) -> Iterator[tuple[NDArray[np.float64], NDArray[np.int64
     if image.probabilities is None:
         raise OptionError("this metric needs probabilities: pass probabilities=(num_classes, H, W)")
     found = image.probabilities
-    # Written so that NaN fails too.
-    if found.size and not (found.min() >= 0 and found.max() <= 1):
-        raise OptionError(
-            f"probabilities range from {found.min()} to {found.max()}: they lie in 0 to 1, apply softmax or "
-            "sigmoid to logits first"
-        )
+    check_probable(found)
     if not image.labels.overlapping:
         counted = ... if image.counted is None else image.counted
         yield found[:, counted].reshape(len(found), -1).astype(np.float64), _indices(image.target, counted)

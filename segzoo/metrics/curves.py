@@ -14,7 +14,7 @@ import numpy as np
 from segzoo.errors import OptionError
 from segzoo.metrics.contract import describe_classes, describe_ignored, scored_classes, write_contract
 from segzoo.metrics.counting import average_classes, check_contracts
-from segzoo.metrics.image import check_image
+from segzoo.metrics.image import check_image, check_probable
 from segzoo.options import check_choice
 
 if TYPE_CHECKING:
@@ -118,12 +118,7 @@ class Curve:
     def _codes(self, probabilities: NDArray[np.float32]) -> NDArray[np.uint32]:
         """Return whole numbers below 2 ** 31 in the order of the probabilities."""
         values = np.ascontiguousarray(probabilities).ravel()
-        # Written so that NaN fails too.
-        if values.size and not (values.min() >= 0 and values.max() <= 1):
-            raise OptionError(
-                f"probabilities range from {values.min()} to {values.max()}: they lie in 0 to 1, "
-                "apply softmax or sigmoid to logits first"
-            )
+        check_probable(values)
         if self.bins is not None:
             return np.minimum(values.astype(np.float64) * self.bins, self.bins - 1).astype(np.uint32)
         # Adding 0 turns -0 into 0, whose bits are the least.

@@ -118,6 +118,16 @@ def check_image(
     return Image(labels, prediction, target, counted, probabilities, instances or (None, None))
 
 
+def check_probable(values: NDArray[Any]) -> None:
+    """Raise `OptionError` where a probability is NaN or lies outside 0 to 1."""
+    # Written so that NaN fails too.
+    if values.size and not (values.min() >= 0 and values.max() <= 1):
+        raise OptionError(
+            f"probabilities range from {values.min()} to {values.max()}: they lie in 0 to 1, "
+            "apply softmax or sigmoid to logits first"
+        )
+
+
 def _indices(mask: NDArray[Any], name: str, labels: Labels) -> NDArray[Any]:
     mask = np.asarray(mask)
     if mask.ndim != 2:

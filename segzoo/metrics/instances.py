@@ -215,6 +215,11 @@ def _overlaps(
     return both, np.where(both, meetings.pixels / either, 0.0), *areas
 
 
+def _number(areas: NDArray[Any]) -> int:
+    """Return how many objects there are; areas are by number, and number 0 is no object."""
+    return int(np.count_nonzero(areas[1:]))
+
+
 def _count_jaccard(meetings: Meetings) -> tuple[float, ...]:
     """Return common pixels and union."""
     both, iou, predicted_areas, true_areas = _overlaps(meetings)
@@ -240,8 +245,7 @@ def _count_levels(meetings: Meetings) -> tuple[float, ...]:
     both, iou, predicted_areas, true_areas = _overlaps(meetings)
     # Of IoU above a half, each object has one partner at most.
     pairs = [int(np.count_nonzero(iou[both] > level / 100)) for level in _LEVELS]
-    predicted, true = (int(np.count_nonzero(areas[1:])) for areas in (predicted_areas, true_areas))
-    return *pairs, predicted, true
+    return *pairs, _number(predicted_areas), _number(true_areas)
 
 
 def _score_levels(counts: NDArray[Any]) -> dict[str, NDArray[np.float64]]:
@@ -256,8 +260,8 @@ def _count_panoptic(meetings: Meetings) -> tuple[float, ...]:
     both, iou, predicted_areas, true_areas = _overlaps(meetings)
     paired = both & (iou > 0.5)
     pairs = int(np.count_nonzero(paired))
-    predicted, true = (int(np.count_nonzero(areas[1:])) for areas in (predicted_areas, true_areas))
-    return math.fsum(iou[paired]), pairs, predicted - pairs, true - pairs
+    extra, missed = _number(predicted_areas) - pairs, _number(true_areas) - pairs
+    return math.fsum(iou[paired]), pairs, extra, missed
 
 
 def _score_panoptic(counts: NDArray[Any]) -> dict[str, NDArray[np.float64]]:
@@ -272,8 +276,7 @@ def _score_panoptic(counts: NDArray[Any]) -> dict[str, NDArray[np.float64]]:
 
 def _count_objects(meetings: Meetings) -> tuple[float, ...]:
     """Return the difference of the counts, and both counts."""
-    sides = meetings.predicted, meetings.true
-    predicted, true = (int(np.count_nonzero(meetings.areas(side)[1:])) for side in sides)
+    predicted, true = (_number(meetings.areas(side)) for side in (meetings.predicted, meetings.true))
     return abs(predicted - true), predicted, true
 
 
