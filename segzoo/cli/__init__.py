@@ -43,7 +43,7 @@ COMMANDS = {
     "train": "Train a model on images and masks.",
     "tune": "Search for the best values of a recipe.",
     "evaluate": "Score a model, or a folder of predictions.",
-    "calibrate": "Fit what weights say about probabilities to images with masks.",
+    "calibrate": "Choose temperature, thresholds and smallest object on validation images.",
     "reproduce": "Show how weights were made, and whether that can be done again.",
     "release": "Turn a training's folder into weights that ship with a plug-in.",
     "data": "Fetch, unpack, check, convert and look at data sets.",

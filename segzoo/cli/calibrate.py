@@ -55,7 +55,7 @@ from segzoo.printing import command_line, echo
 @click.option("--overwrite", is_flag=True, help="Replace weights that the folder holds.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def command(model: str, **options: Any) -> None:
-    """Fit what weights say about probabilities to images with masks.
+    """Choose temperature, thresholds and smallest object on validation images.
 
     \b
     segzoo calibrate runs/cells --out runs/cells-calibrated
@@ -94,5 +94,5 @@ def command(model: str, **options: Any) -> None:
         return
     for reason in chosen.reasons:
         echo(reason)
-    echo(f"{out}")
+    echo(out)
     echo(f"next: {command_line('segzoo', 'predict', 'IMAGES', '--model', out)}")

@@ -14,7 +14,7 @@ from segzoo.printing import echo
 @click.option("--revision", help="The branch to push to, made where it is missing.")
 @click.option("--private/--public", default=None, help="Who may see a new repository.")
 @click.option("--sample", type=click.Path(), help="A picture to show on the model card.")
-@click.option("--message", default="", help="Of the commit.")
+@click.option("--message", default="", help="Message of the commit.")
 def command(
     source: str, repo: str, revision: str | None, private: bool | None, sample: str | None, message: str
 ) -> None:

@@ -41,7 +41,7 @@ from segzoo.printing import echo
     help="Score groups of images by themselves too, as in segzoo evaluate; may be repeated.",
 )
 @click.option("--machine", default="", help="What they were trained on, in words [default: this machine].")
-@click.option("--licence", default="", help="Of the weights [default: the recipe's].")
+@click.option("--licence", default="", help="Licence of the weights [default: the recipe's].")
 @click.option(
     "--note",
     "notes",

@@ -36,14 +36,18 @@ _IMAGES, _AUGMENTED = 24, 6
 @click.option("--bands", metavar="BAND,...", help="Bands to show, one or three, such as 4,3,2 or nir.")
 @click.option("--augment", is_flag=True, help="Draw beside each image what training makes of it.")
 @click.option(
-    "--variants", default=4, show_default=True, type=click.IntRange(1, 20), help="How many of each, with it."
+    "--variants",
+    default=4,
+    show_default=True,
+    type=click.IntRange(1, 20),
+    help="How many of each image, with --augment.",
 )
 @click.option(
     "--seed",
     type=click.IntRange(0),
     default=0,
     show_default=True,
-    help="Of what is drawn at random, with it.",
+    help="Seed of what --augment draws.",
 )
 def command(
     data: str,
