@@ -1,6 +1,7 @@
-"""What a plan knows of the data: the doctor's facts of the images that train and validate, put together.
+"""What a plan knows about the data, measured on the images that train and validate.
 
-Images are read by the doctor's survey, of what the training itself opens; a test part is not looked at.
+The data doctor's survey reads the images, from the data sets that the training itself opens. Test parts are
+not looked at.
 """
 
 from __future__ import annotations
@@ -29,27 +30,28 @@ if TYPE_CHECKING:
     from segzoo.interfaces import Dataset
     from segzoo.specs import Labels
 
-#: Images of each side that are looked at, evenly spread.
+#: Most images that are looked at of those that train, and of those that validate; evenly spread.
 LOOKED_AT = 200
-#: Images in which a class must occur before it says which way is up.
+#: Fewest images with a class that can show which way is up.
 _EVIDENCE = 8
-#: Levels of 255 by which colours differ in the mean where images are of colours.
+#: Images have colours where red, green and blue differ by more than this mean, in levels of 255.
 _TINTED = 4.0
-#: Unreadable files that are named.
+#: Most unreadable files that an error names.
 _NAMED = 2
-#: Lines are thinner than so many pixels, and cover so many times the square of their width: a disc covers 5.
+#: Lines are thinner than this, in pixels, and their area is more than this multiple of their squared width;
+#: that of a disc is 5.
 _LINE, _LONG = 12.0, 40.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Lean:
-    """How far something lies to one side of the images.
+class Asymmetry:
+    """How much more of a class, or of brightness, one half of the images has than the other.
 
     Attributes:
         what: the class, or ``brightness``.
-        share: mean over images of (one side - other side) / (both), from -1 to 1.
-        steady: that mean over its standard error.
-        images: that say so.
+        share: mean over images of (one half - other half) / (both halves), from -1 to 1.
+        steady: that mean divided by its standard error.
+        images: how many images the mean is of.
     """
 
     what: str
@@ -60,18 +62,18 @@ class Lean:
 
 @dataclass(frozen=True, kw_only=True)
 class ClassFacts:
-    """A class.
+    """What the masks show of one class.
 
     Attributes:
-        name: of the class.
+        name: the class.
         background: whether it stands for nothing of interest.
-        share: of all pixels of the classes; where they overlap, of the pixels of any class.
-        images: in which it occurs.
-        objects: connected components, or numbered objects, that were measured.
-        side: of a square as large as the object that the class's middle pixel lies in, as specks are many and
-            small; 0 where there is none.
-        width: mean thickness in pixels: twice the area over the outline.
-        thin: whether it is lines rather than spots: its objects are far longer than thick.
+        share: its share of the pixels of all classes.
+        images: how many images it occurs in.
+        objects: how many objects were measured: connected components, or numbered objects.
+        side: side of a square of the typical object's area, in pixels; 0 where there is none. Half of the
+            class's pixels lie in smaller objects, so that many small specks do not make it small.
+        width: mean thickness in pixels: twice the area divided by the length of the outline.
+        thin: whether it consists of lines: its objects are far longer than thick.
     """
 
     name: str
@@ -86,27 +88,29 @@ class ClassFacts:
 
 @dataclass(frozen=True, kw_only=True)
 class DataFacts:
-    """The images that train, and how many validate.
+    """What the images that train show, and how many images validate.
 
     Attributes:
         training: how many images train.
         validation: how many validate.
         looked_at: how many of those that train were looked at.
-        sizes: heights and widths of these.
-        channels: of a network for them: 3 for grey and colours, else all bands but opacity.
+        sizes: heights and widths of those.
+        channels: input channels of a network for them: 3 for grey and colour images, else the number of bands
+            without opacity.
         grey: whether all of them are grey.
-        tinted: whether they are of colours that differ.
+        tinted: whether they have colours.
         dtypes: types of their values.
-        intensity: the rule that values without a scale need; empty where they have one.
+        intensity: the intensity rule that values without a scale need; empty where they have a scale.
         levels: lowest and highest mean level of an image, from 0 to 1; empty where values have no scale.
-        reach: of 8-bit images, the highest value of one in ten and of nine in ten, from 0 to 1; 1 of others.
-        every: every class.
+        reach: 10th and 90th percentile, over 8-bit images, of an image's highest value, from 0 to 1; 1 where
+            there are no such images.
+        every: facts of each class, background included.
         missing: names of classes that no image that trains has.
         touching: share of the numbered objects that touch another of their class; 0 where none has a number.
         numbered: how many numbered objects there are.
-        up: what lies at the top or bottom of images, the clearest first.
-        left: what lies left or right.
-        twins: pairs of almost the same image of which one trains and the other validates.
+        up: what differs between the upper and the lower half of images, the most first.
+        left: what differs between the left and the right half.
+        twins: pairs of almost the same image, one of which trains and the other validates.
     """
 
     training: int
@@ -124,8 +128,8 @@ class DataFacts:
     missing: tuple[str, ...]
     touching: float
     numbered: int
-    up: tuple[Lean, ...]
-    left: tuple[Lean, ...]
+    up: tuple[Asymmetry, ...]
+    left: tuple[Asymmetry, ...]
     twins: int
 
     @property
@@ -150,7 +154,7 @@ class DataFacts:
 
 
 def look_at_data(training: Dataset, validation: Dataset, *, progress: bool = False) -> DataFacts:
-    """Gather the facts of what trains and validates.
+    """Measure what the images that train and validate show.
 
     Args:
         training: the images that train.
@@ -197,8 +201,8 @@ def look_at_data(training: Dataset, validation: Dataset, *, progress: bool = Fal
         missing=tuple(one.name for one in every if not one.images and not one.background),
         touching=sum(one.touching for one in found) / numbered if numbered else 0.0,
         numbered=numbered,
-        up=tuple(_leans(seen, training.labels, (0, 1), (2, 3), axis=0)),
-        left=tuple(_leans(seen, training.labels, (0, 2), (1, 3), axis=1)),
+        up=tuple(_asymmetries(seen, training.labels, (0, 1), (2, 3), axis=0)),
+        left=tuple(_asymmetries(seen, training.labels, (0, 2), (1, 3), axis=1)),
         twins=sum(looks[one].split != looks[other].split for one, other in pairs),
     )
 
@@ -227,7 +231,7 @@ def _check_readable(looks: Sequence[Look]) -> None:
 
 
 def _check_classes(present: Sequence[int], labels: Labels) -> None:
-    """Raise `OptionError` where there is nothing to tell apart."""
+    """Raise `OptionError` where the masks hold fewer classes than training needs."""
     there = [name for name, count in zip(labels.classes, present, strict=False) if count]
     if len(there) >= (1 if labels.overlapping else 2):
         return
@@ -244,7 +248,7 @@ def _counted(images: Sequence[ImageFacts]) -> list[tuple[int, int]]:
 
 
 def _reach(looks: Sequence[Look]) -> tuple[float, float]:
-    """Return how much of their range 8-bit images use, as `DataFacts.reach` says it."""
+    """Return `DataFacts.reach`: how much of their range 8-bit images use."""
     highs = [
         max(band.high for band in look.image.taken) / 255
         for look in looks
@@ -282,10 +286,10 @@ def _classes(objects: Sequence[ObjectFacts], labels: Labels) -> list[ClassFacts]
     return found
 
 
-def _leans(
+def _asymmetries(
     looks: Sequence[Look], labels: Labels, one: tuple[int, int], other: tuple[int, int], *, axis: int
-) -> list[Lean]:
-    """Return what lies more in one half of the images than in the other, by how steadily it does."""
+) -> list[Asymmetry]:
+    """Return what differs between two halves of the images, the most first."""
     differences: dict[str, list[float]] = {}
     for look in looks:
         quarters: Mapping[int, tuple[float, ...]] = {} if look.objects is None else look.objects.quarters
@@ -301,5 +305,6 @@ def _leans(
         if len(values) >= _EVIDENCE:
             error = float(np.std(values, ddof=1)) / sqrt(len(values))
             mean = float(np.mean(values))
-            found.append(Lean(what=what, share=mean, steady=abs(mean) / max(error, 1e-6), images=len(values)))
-    return sorted(found, key=lambda lean: -abs(lean.share))
+            steady = abs(mean) / max(error, 1e-6)
+            found.append(Asymmetry(what=what, share=mean, steady=steady, images=len(values)))
+    return sorted(found, key=lambda each: -abs(each.share))

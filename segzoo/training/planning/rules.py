@@ -17,7 +17,7 @@ from segzoo.training.recipe.schema import CHOICES
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from segzoo.training.planning.facts import Lean
+    from segzoo.training.planning.facts import Asymmetry
     from segzoo.training.planning.sheet import Sheet
 
 #: Encoders that have learnt from ImageNet, the best for its time first.
@@ -106,8 +106,10 @@ def crop(sheet: Sheet) -> None:
 def orientation(sheet: Sheet) -> None:
     """Images are turned and flipped where nothing in images and masks says which way is up."""
     facts = sheet.facts
-    left = next((one for one in facts.left if one.what != "brightness" and _leans(one, _LEFT)), None)
-    up = next((one for one in facts.up if _leans(one, _BRIGHTER if one.what == "brightness" else _UP)), None)
+    left = next((one for one in facts.left if one.what != "brightness" and _is_clear(one, _LEFT)), None)
+    up = next(
+        (one for one in facts.up if _is_clear(one, _BRIGHTER if one.what == "brightness" else _UP)), None
+    )
     if left is None:
         sheet.choose("augment.flip.horizontal", 0.5, "no class lies on the left or the right alone")
     else:
@@ -344,13 +346,13 @@ def tell(sheet: Sheet) -> None:
         )
 
 
-def _leans(lean: Lean, least: float) -> bool:
-    return abs(lean.share) >= least and lean.steady >= _STEADY
+def _is_clear(found: Asymmetry, least: float) -> bool:
+    return abs(found.share) >= least and found.steady >= _STEADY
 
 
-def _told(lean: Lean, one: str, other: str) -> str:
-    side = one if lean.share > 0 else other
-    return f"{lean.what} lies at the {side} (by {abs(lean.share):.0%}, in {many(lean.images, 'image')})"
+def _told(found: Asymmetry, one: str, other: str) -> str:
+    side = one if found.share > 0 else other
+    return f"{found.what} lies at the {side} (by {abs(found.share):.0%}, in {many(found.images, 'image')})"
 
 
 def _multiple(pixels: float) -> int:
