@@ -62,7 +62,7 @@ def boundary_distances(truth: Tensor, counted: Tensor) -> Tensor:
         counted: which pixels count, spread over ``truth``; the others are on neither side.
 
     Returns:
-        As ``truth``; 0 where a plane has only one side, and where pixels do not count.
+        ``(N, K, H, W)``; 0 where a plane has only one side, and where pixels do not count.
     """
     inside = truth > 0.5
     counted = counted.expand_as(inside)

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 #: The largest value of a distance in a target of bytes; the next one counts for nothing.
 DEEPEST = 254
-#: Boundaries beyond these are mistakes: targets are made anew for every image.
+#: Widest boundary: a wider one is a mistake, and targets are made anew for every image.
 _WIDEST = 64
 
 Where = Literal["touching", "rim"]
@@ -107,7 +107,8 @@ class Separation:
             ignored: ``(H, W)``, pixels that count for nothing; ``None`` where all count.
 
         Returns:
-            Of a boundary 0 and 1; of distances 0 to `DEEPEST`, which stands for 1; 255 where nothing counts.
+            0 and 1 for a boundary, 0 to `DEEPEST` (which stands for 1) for distances; 255 where pixels do not
+            count.
         """
         if self.kind == "boundary":
             found = boundaries(objects, self.width, self.where).astype(np.uint8)
@@ -164,7 +165,7 @@ def boundaries(objects: NDArray[Any], width: int, where: Where = "touching") -> 
 def _within(
     values: NDArray[Any], reach: int, best: Callable[..., NDArray[Any]], outside: int
 ) -> NDArray[Any]:
-    """Return the least or the largest of the square around each pixel that reaches so far."""
+    """Return the least or the largest value within ``reach`` rows and columns of each pixel."""
     for _ in range(2):  # down, then across
         padded = np.pad(values, [(reach, reach), (0, 0)], constant_values=outside)
         values = reduce(best, (padded[shift : shift + len(values)] for shift in range(2 * reach + 1))).T
@@ -174,8 +175,8 @@ def _within(
 def depths(objects: NDArray[Any]) -> NDArray[np.float32]:
     """Return how deep each pixel lies in its object, ``(H, W)``: 0 for none, 1 where it is deepest.
 
-    Depth is the distance to the nearest pixel of the object's rim plus 1, divided by the largest of the
-    object. Beyond the image's edge, objects go on.
+    Depth is the distance to the nearest pixel of the object's rim plus 1, divided by the largest such number
+    in the object. Objects go on beyond the image's border, which is no rim.
 
     Args:
         objects: ``(H, W)``: 0 for none, else the number of the object.
@@ -187,7 +188,7 @@ def depths(objects: NDArray[Any]) -> NDArray[np.float32]:
         inner[before] &= ~differs
         inner[after] &= ~differs
     found = distances(torch.from_numpy(~inner)).numpy()
-    # An image that lies within one object shows no rim: all of it is as deep.
+    # An image that one object fills shows no rim: all pixels are equally deep.
     depth = np.where(objects > 0, np.where(np.isfinite(found), found, 0) + 1, 0).astype(np.float32)
     numbers = np.unique(objects, return_inverse=True)[1].reshape(objects.shape)
     deepest = np.zeros(int(numbers.max(initial=0)) + 1, np.float32)

@@ -36,8 +36,8 @@ _BINS = 256
 class Clahe(Step):
     """More contrast where there is little: the histogram of each tile is made even, within a limit.
 
-    Of three colours the grey level is equalised, and all three are changed by as much; of other images, each
-    band by itself.
+    In images of three colours the grey level is equalised, and each colour is changed by the same amount; in
+    others each band is equalised by itself.
 
     Attributes:
         limit: least and greatest height of a histogram, as a multiple of an even one's; 1 changes hardly
@@ -96,7 +96,7 @@ def equalised(grey: Plane, limit: float, tiles: int) -> Plane:
 
 
 class _Tiles:
-    """Tiles along one side: which a pixel lies in, and between the middles of which two, by what share."""
+    """Tiles along one side: the tile that each pixel lies in, and the two whose middles it lies between."""
 
     def __init__(self, side: int, count: int) -> None:
         self.count = count

@@ -104,7 +104,7 @@ class Warp(Step):
     probability: float = option(read_share, 1.0)
 
     def warped(self, image: Pixels, mask: Pixels, rows: Tensor, columns: Tensor, ignore: int | None) -> Pair:
-        """Return what `warped` does, filled as the step says."""
+        """Return image and mask, read from moved places, with what the step's ``fill`` says outside."""
         return warped(image, mask, rows, columns, ignore if self.fill == "ignore" else None)
 
     def transformed(self, image: Pixels, mask: Pixels, matrix: NDArray[Any], ignore: int | None) -> Pair:
@@ -115,7 +115,7 @@ class Warp(Step):
             mask: ``(H, W)``.
             matrix: ``(3, 3)``, from ``(x, y, 1)`` of a pixel that comes out to where it is read, both in
                 pixels from the middle.
-            ignore: as that of a call.
+            ignore: the mask's value for pixels that count for nothing, if there is one.
         """
         height, width = mask.shape
         y = torch.arange(height).float()[:, None] - (height - 1) / 2
@@ -286,6 +286,6 @@ class ElasticSmooth(Warp):
 
 
 def displaced(moved: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the rows and columns that pixels are moved to, ``(2, H, W)`` rows and columns farther."""
+    """Return the rows and columns that pixels are read from, ``moved`` being ``(2, H, W)`` of differences."""
     height, width = moved.shape[1:]
     return torch.arange(height)[:, None] + moved[0], torch.arange(width)[None] + moved[1]

@@ -1,7 +1,7 @@
 """Steps that make one sample of two: blended, cut together, or objects of one pasted into the other.
 
-The second sample is another of the data set, drawn by the generator of the first, after the same steps as the
-first up to here; of another size, a window of it.
+The second sample is drawn from the data set by the generator of the first, and has gone through the same
+steps up to here. Where its size differs, a window of it is taken.
 """
 
 from __future__ import annotations

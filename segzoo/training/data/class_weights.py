@@ -91,7 +91,7 @@ def count_classes(dataset: Dataset) -> ClassCounts:
 
 
 def each_image(dataset: Dataset) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """Yield of every sample the pixels of each class, and those that count for it, ``(classes,)`` each."""
+    """Yield every sample's pixels of each class, and all that count for the class, ``(classes,)`` each."""
     labels, classes = with_ignored(dataset.labels), len(dataset.labels.classes)
     ignored = labels.ignore_index or 0
     for index in range(len(dataset)):

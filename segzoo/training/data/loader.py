@@ -50,8 +50,8 @@ class Batch(NamedTuple):
         indices: ``(N,)`` of the samples in their data set.
         separation: ``(N, H, W)`` uint8, what the network's separator is to learn; ``None`` where it has none.
             See `segzoo.training.separation.Separation.target`.
-        others: targets of the images that were blended in, as `targets`; empty where there are none.
-        shares: ``(N,)`` of the loss that `targets` have, the rest being that of ``others``.
+        others: the `targets` of the images that were blended in; empty where there are none.
+        shares: ``(N,)``, the share of the loss against `targets`; the rest is that against ``others``.
     """
 
     images: Tensor
@@ -86,8 +86,8 @@ _DIFFERENT = (
 class Batches(Sampler[list[tuple[int, ...]]]):
     """Every index once an epoch, or as often as its factor says, shuffled by seed and epoch.
 
-    Of each batch it gives one process's part: ``(epoch, index)`` of every sample, and how often the sample
-    was there before in this epoch, where it was.
+    It yields one process's part of each batch. A sample is ``(epoch, index)``; where it was drawn before in
+    this epoch, a third number says how often.
 
     What is left over at the end of an epoch, where it is less than a batch, is left out, unless it is all
     there is.

@@ -3,7 +3,8 @@
 Paper: repeat factor sampling, Gupta et al., 2019 (LVIS), arXiv:1908.03195. An image is drawn in proportion to
 the largest ``max(1, sqrt(t / f(c)))`` of its classes, where ``f(c)`` is the share of the images in which
 class ``c`` occurs. The paper's ``t`` is 0.001, for a hundred thousand images of a thousand classes. Here it
-is 1: an image with a class that every hundredth image has is drawn ten times as often as one with none such.
+is 1: an image with a class that one image in a hundred has is drawn ten times as often as an image whose
+classes all images have.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ _NAMED = 5
 
 
 def repeat_factors(dataset: Dataset) -> tuple[list[float], str]:
-    """Return how often each image is drawn, 1 or more in proportion to the others, and what to tell of it.
+    """Return how often each image is drawn, 1 or more in proportion to the others, and a message about it.
 
     Args:
         dataset: the training images; all of them are read.

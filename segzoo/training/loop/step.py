@@ -154,10 +154,10 @@ def blended_loss(
     others: Sequence[Tensor],
     shares: Sequence[float],
 ) -> Tensor:
-    """Return the loss of images of which some are two, blended (mixup).
+    """Return the loss of a batch in which some images are blends of two (mixup).
 
-    Each of those is scored by itself, against both of its masks in their shares; the rest of the batch is
-    scored together, as without them.
+    Each blend is scored by itself, against both of its masks in their shares. The other images are scored
+    together, as without blends.
 
     Args:
         loss: ``(list of logits, *targets) -> scalar``.

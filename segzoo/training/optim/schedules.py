@@ -63,9 +63,9 @@ class Schedule:
         minimum: share of the height below which no rate falls after the warm-up; or ``minimum_rate``, the
             rate itself.
         tail: share of all steps at the end that stay at the minimum, or ``tail_epochs``; ``tail_range`` is
-            the least and the most, in epochs. Of ``cosine``, ``polynomial`` and ``one-cycle``.
+            the least and the most, in epochs. Only ``cosine``, ``polynomial`` and ``one-cycle`` have it.
         from_start: whether the fall begins at the first step, under the warm-up, as in MMCV; otherwise it
-            begins behind it. Of ``cosine``, ``polynomial`` and ``one-cycle``.
+            begins behind it. Only ``cosine``, ``polynomial`` and ``one-cycle`` have it.
 
     Args:
         optimizer: its groups' rates are their heights; it has the first step's rates at once.
