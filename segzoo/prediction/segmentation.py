@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -95,24 +95,19 @@ class Segmentation:
     ) -> Segmentation:
         """Return the same with another mask, and perhaps without probabilities.
 
-        An image that was not read yet stays unread, unlike with `dataclasses.replace`.
+        An image that was not read yet stays unread, which `dataclasses.replace` alone would read.
 
         Args:
             mask: like that which there is.
             probabilities: whether to keep those that there are.
             labels: of the mask; the same if ``None``.
         """
-        return Segmentation(
+        return replace(
+            self,
             mask=mask,
             labels=labels or self.labels,
             image=self.__dict__["_image"],
             probabilities=self.probabilities if probabilities else None,
-            info=self.info,
-            bands=self.bands,
-            separation=self.separation,
-            separator=self.separator,
-            split_touching=self.split_touching,
-            smallest_object=self.smallest_object,
         )
 
     def of_class(self, name: str | int) -> Segmentation:
@@ -127,16 +122,12 @@ class Segmentation:
         index = class_index(self.labels, name)
         if not self.labels.overlapping:
             raise OptionError(f"classes do not overlap: where {name!r} is, mask == {index} says")
-        return Segmentation(
+        return replace(
+            self,
             mask=self.mask[index],
             labels=alone(self.labels, index),
             image=self.__dict__["_image"],
             probabilities=None if self.probabilities is None else self.probabilities[index : index + 1],
-            info=self.info,
-            bands=self.bands,
-            separation=self.separation,
-            separator=self.separator,
-            split_touching=self.split_touching,
             smallest_object=(0, *self.smallest_object[index : index + 1]),
         )
 
