@@ -544,51 +544,46 @@ class Predictor:
         assert prepared.plan is not None
         assert not callable(prepared.image)
         self._check_measured()
-        image, info = prepared.image, prepared.info
         with self.watch.look(prepared.name, prepared.size, prepared.info) as look:
             mask, kept, apart = self.tiler.run(
-                image,
+                prepared.image,
                 prepared.plan,
                 probabilities=probabilities,
                 separation=separation,
-                info=info,
+                info=prepared.info,
                 look=look,
             )
-        labels, bands = self.config.labels, self.config.preprocessing.bands
-        return self._cleaned(
-            Segmentation(mask, labels, image, kept, info=info, bands=bands, separation=apart, **self._apart)
-        )
+        return self._segmentation(prepared, mask, kept, apart)
 
     def _finished(self, logits: Tensor, prepared: Prepared, decision: Decision) -> Segmentation:
         assert prepared.placement is not None
         found = decision.whole(logits, prepared.placement, prepared.size)
         mask, *kept = (one.cpu().numpy() for one in found)
-        return self._cleaned(
-            Segmentation(
-                mask=mask,
-                labels=self.config.labels,
-                image=prepared.image,
-                probabilities=kept[0] if decision.keeps else None,
-                info=prepared.info,
-                bands=self.config.preprocessing.bands,
-                separation=kept[-1] if decision.separates else None,
-                **self._apart,
-            )
-        )
+        probabilities = kept[0] if decision.keeps else None
+        return self._segmentation(prepared, mask, probabilities, kept[-1] if decision.separates else None)
 
-    @property
-    def _apart(self) -> dict[str, Any]:
-        """How a segmentation tells objects apart that touch."""
-        labels = self.config.labels
+    def _segmentation(
+        self,
+        prepared: Prepared,
+        mask: NDArray[np.uint8],
+        probabilities: NDArray[np.float32] | None,
+        separation: NDArray[np.float32] | None,
+    ) -> Segmentation:
+        """Return what was found in an image, cleaned, with what tells its touching objects apart."""
+        labels, info = self.config.labels, prepared.info
         sizes = sizes_by_class(labels, self._smallest["smallest_object"])[: len(labels.classes)]
-        return {
-            "separator": self.config.separator,
-            "split_touching": self.splits,
-            "smallest_object": tuple(sizes.tolist()) if self.splits and sizes.any() else (),
-        }
-
-    def _cleaned(self, found: Segmentation) -> Segmentation:
-        labels, info, mask = self.config.labels, found.info, found.mask
+        found = Segmentation(
+            mask=mask,
+            labels=labels,
+            image=prepared.image,
+            probabilities=probabilities,
+            info=info,
+            bands=self.config.preprocessing.bands,
+            separation=separation,
+            separator=self.config.separator,
+            split_touching=self.splits,
+            smallest_object=tuple(sizes.tolist()) if self.splits and sizes.any() else (),
+        )
         if info is not None and may_lack_measurements(info, labels):
             mask = measured_alone(mask, found.image, info.nodata, labels)
         if self.cleans:
