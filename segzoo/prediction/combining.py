@@ -16,6 +16,7 @@ import torch.nn.functional as F
 
 from segzoo.errors import OptionError
 from segzoo.options import check_number
+from segzoo.prediction.decision import Decision
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -166,7 +167,7 @@ class Tempered:
     """
 
     def __init__(self, engine: Engine, config: ModelConfig) -> None:
-        self.engine, self._temperature, self._classes = engine, config.temperature, config.class_logits
+        self.engine, self._decision = engine, Decision(config)
         self.description = engine.description
 
     @property
@@ -183,7 +184,8 @@ class Tempered:
     def __call__(self, images: Tensor) -> Tensor:
         """Map ``(N, C, H, W)`` to ``(N, K, H, W)``: logits of classes divided, the separator's as it is."""
         logits = self.engine(images)
-        classes, rest = logits[:, : self._classes] / self._temperature, logits[:, self._classes :]
+        classes = self._decision.of_classes(logits)
+        rest = logits[:, classes.shape[1] :]
         return torch.cat([classes, rest], dim=1) if rest.shape[1] else classes
 
 

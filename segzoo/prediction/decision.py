@@ -109,9 +109,9 @@ class Decision:
         return torch.cat([scores, last])
 
     def of_classes(self, logits: Tensor) -> Tensor:
-        """Return those of logits ``(K, h, w)`` that decide the class, at the config's temperature."""
+        """Return those of logits ``(..., K, h, w)`` that decide the class, at the config's temperature."""
         if self.config.separator is not None:
-            logits = logits[:-1]
+            logits = logits.narrow(-3, 0, self.config.class_logits)
         return logits if self.config.temperature == 1 else logits / self.config.temperature
 
     def _class_scores(self, logits: Tensor) -> Tensor:
