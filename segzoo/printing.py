@@ -198,3 +198,7 @@ def echo_beside_bars(text: object) -> None:
 
     with tqdm.external_write_mode(file=sys.stderr):
         echo(text, err=True)
+
+
+def keep_quiet(text: object) -> None:
+    """Print nothing: the ``on_message`` of those who want no messages."""

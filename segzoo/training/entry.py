@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from segzoo.errors import FailureError, OptionError, SegzooError
 from segzoo.files import keep_apart, refuse_address, refuse_taken
 from segzoo.prediction.shortage import is_short_of_memory, told_shortage
-from segzoo.printing import bar, echo_beside_bars, printable
+from segzoo.printing import bar, echo_beside_bars, keep_quiet, printable
 from segzoo.training.checkpoints import CHECKPOINTS, is_checkpoint
 from segzoo.training.choosing import Chosen, choose_for_run
 from segzoo.training.data.splits import files_of
@@ -116,7 +116,7 @@ def train(
             )
         recipe = extending_recipe(extend, **values)
     elif isinstance(recipe, str | os.PathLike) or (recipe is None and minutes is not None):
-        message = echo_beside_bars if progress else _nothing
+        message = echo_beside_bars if progress else keep_quiet
         recipe = read_recipe(recipe, minutes=minutes, on_message=message, **values)
     elif minutes is not None:
         raise OptionError(
@@ -146,7 +146,7 @@ def train(
                     recipe,
                     accelerator,
                     interruption,
-                    on_message=bar.write if told else _nothing,
+                    on_message=bar.write if told else keep_quiet,
                     show=bar.show,
                     on_validation=on_validation,
                 )
@@ -205,10 +205,6 @@ class _Bar:
         self._bar.n = step
         self._bar.set_postfix_str(printable(text), refresh=False)
         self._bar.update(0)
-
-
-def _nothing(text: str) -> None:
-    """Tell nobody."""
 
 
 def _prepare(out: Path, *, resume: bool, overwrite: bool) -> None:

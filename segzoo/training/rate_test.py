@@ -20,7 +20,7 @@ import numpy as np
 from segzoo.errors import FailureError, OptionError
 from segzoo.files import keep_apart, refuse_address, refuse_taken, writable, write_whole
 from segzoo.options import check_integer, check_number
-from segzoo.printing import bar
+from segzoo.printing import bar, keep_quiet
 from segzoo.training.data.splits import files_of, splits_of
 from segzoo.training.loop.accelerator import make_accelerator
 from segzoo.training.loop.distributed import mean_of
@@ -128,9 +128,9 @@ def find_rate(
     seed_everything(recipe.seed)
     training, evaluated = splits_of(recipe)
     keep_apart(out, files_of((training, evaluated)), inside=True)
-    trainee = TrainState(recipe, accelerator, training, on_message=_nothing)
-    loader, batches = training_batches(recipe, trainee, training, accelerator, on_message=_nothing)
-    stepper = training_step(recipe, trainee, training, accelerator, on_message=_nothing)
+    trainee = TrainState(recipe, accelerator, training, on_message=keep_quiet)
+    loader, batches = training_batches(recipe, trainee, training, accelerator, on_message=keep_quiet)
+    stepper = training_step(recipe, trainee, training, accelerator, on_message=keep_quiet)
     seed_everything(recipe.seed + accelerator.process_index)
     trainee.model.train()
     trainee.freezing.begin(1)
@@ -217,7 +217,3 @@ def _chart(found: RateTest) -> Chart:
     best = None if found.suggestion is None else math.log10(found.suggestion)
     logarithmic = min(found.losses) > 0
     return Chart("loss by learning rate", lines, best, logarithmic, across="learning rate")
-
-
-def _nothing(text: str) -> None:
-    """Tell nobody."""

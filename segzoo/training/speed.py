@@ -16,6 +16,7 @@ import torch
 from segzoo.errors import FailureError
 from segzoo.machine import flop_counter, forget_peak, peak_bytes, peak_flops
 from segzoo.options import check_positive
+from segzoo.printing import keep_quiet
 from segzoo.resources import told_bytes
 from segzoo.training.data.splits import splits_of
 from segzoo.training.loop.accelerator import make_accelerator, told_device
@@ -139,14 +140,14 @@ class TrialRun:
     def __init__(self, recipe: Recipe, training: Dataset, *, steps: int) -> None:
         self.accelerator = make_accelerator(recipe.device, recipe.precision, out=recipe.out)
         torch.manual_seed(recipe.seed)
-        self.trainee = TrainState(recipe, self.accelerator, training, on_message=_nothing)
+        self.trainee = TrainState(recipe, self.accelerator, training, on_message=keep_quiet)
         loader, self.batches = training_batches(
-            recipe, self.trainee, training, self.accelerator, on_message=_nothing
+            recipe, self.trainee, training, self.accelerator, on_message=keep_quiet
         )
         self.trainee.follow_schedule(
             recipe.schedule, recipe.schedule_options, steps=steps, steps_per_epoch=self.batches.steps
         )
-        self._stepper = training_step(recipe, self.trainee, training, self.accelerator, on_message=_nothing)
+        self._stepper = training_step(recipe, self.trainee, training, self.accelerator, on_message=keep_quiet)
         self.trainee.model.train()
         self.trainee.freezing.begin(1)
         self.endless: Iterator[Batch] = endless_batches(loader, self.batches, recipe.out)
@@ -190,7 +191,3 @@ def _flops(step: Callable[[Batch], None], batch: Batch) -> float:
     with flop_counter() as counter:
         step(batch)
     return float(counter.get_total_flops())
-
-
-def _nothing(text: str) -> None:
-    """Tell nobody."""

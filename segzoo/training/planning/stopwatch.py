@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from segzoo.datasets.sampling import evenly_spread
 from segzoo.datasets.subset import Subset
 from segzoo.machine import forget_peak, peak_bytes, used_bytes
+from segzoo.printing import keep_quiet
 from segzoo.resources import memory_here
 from segzoo.training.loop.accelerator import device_kind
 from segzoo.training.loop.validation import Validator
@@ -89,7 +90,7 @@ class Stopwatch:
             network, seconds = trial.trainee.settle(), list[float]()
             for index in [0, *evenly_spread(len(dataset), _VALIDATED)]:
                 one = Subset([dataset], [(0, index)])
-                validator = Validator(recipe.metrics, one, trial.accelerator, on_message=_nothing)
+                validator = Validator(recipe.metrics, one, trial.accelerator, on_message=keep_quiet)
                 begun = time.perf_counter()
                 validator.validate(network)
                 seconds.append(time.perf_counter() - begun)
@@ -123,7 +124,3 @@ def _key(recipe: Recipe) -> str:
 def _told(recipe: Recipe) -> str:
     width = recipe.model_options.get("width")
     return f"{recipe.model}{f' of width {width}' if width else ''}"
-
-
-def _nothing(text: str) -> None:
-    """Tell nobody."""

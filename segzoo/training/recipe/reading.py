@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from segzoo import zoo
 from segzoo.errors import OptionError, UsageError
 from segzoo.plugins import resolve
+from segzoo.printing import keep_quiet
 from segzoo.recognition import chosen
 from segzoo.training.data.splits import WAYS
 from segzoo.training.recipe.checks import check_recipe
@@ -96,7 +97,7 @@ def read_recipe(
     # An option of a model that is not chosen yet can only be checked behind the plan.
     unchosen = draft.planner and "model" not in draft.said
     check_recipe(replace(recipe, model_options={}) if unchosen else recipe, draft.placed)
-    return _completed(draft, recipe, [*words, *given], minutes, on_message or _nothing)
+    return _completed(draft, recipe, [*words, *given], minutes, on_message or keep_quiet)
 
 
 def _completed(
@@ -122,10 +123,6 @@ def _completed(
         recipe = fit(recipe, minutes=minutes, on_message=on_message)
     check_recipe(recipe, draft.placed)
     return recipe
-
-
-def _nothing(text: str) -> None:
-    """Tell nobody."""
 
 
 def make_recipe(values: Mapping[str, Any], base: Recipe | None = None) -> Recipe:
