@@ -89,7 +89,7 @@ def likelihood(*, labels: Labels) -> Counted:
     return _mean(
         labels,
         f"nll = mean over pixels of -ln p of the truth, p at least {LEAST:g}",
-        _surprises,
+        _negative_logs,
     )
 
 
@@ -172,7 +172,7 @@ def _squares(image: Image, *, several: bool) -> NDArray[np.float64]:
     return total
 
 
-def _surprises(image: Image) -> NDArray[np.float64]:
+def _negative_logs(image: Image) -> NDArray[np.float64]:
     total = np.zeros(2)
     for probabilities, truth in _pairs(image):
         right = np.take_along_axis(probabilities, truth[None], axis=0)[0]

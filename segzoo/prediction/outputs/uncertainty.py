@@ -41,16 +41,16 @@ def entropy(probabilities: NDArray[Any], *, overlapping: bool = False) -> NDArra
     """
     count = len(probabilities)
     if overlapping or count == 1:
-        planes = [_surprise(plane) + _surprise(1 - plane) for plane in probabilities.astype(np.float32)]
+        planes = [_term(plane) + _term(1 - plane) for plane in probabilities.astype(np.float32)]
         found = np.stack(planes) if overlapping else planes[0]
         return np.clip(found / np.float32(math.log(2)), 0, 1)
     total = np.zeros(probabilities.shape[1:], np.float32)
     for plane in probabilities:
-        total += _surprise(plane.astype(np.float32))
+        total += _term(plane.astype(np.float32))
     return np.clip(total / np.float32(math.log(count)), 0, 1)
 
 
-def _surprise(plane: NDArray[np.float32]) -> NDArray[np.float32]:
+def _term(plane: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return ``-p ln p``, which is 0 at 0."""
     logs = np.log(plane, out=np.zeros_like(plane), where=plane > 0)
     return -plane * logs
