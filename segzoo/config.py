@@ -162,7 +162,7 @@ class ModelConfig:
 
 
 def undecided(config: ModelConfig) -> ModelConfig:
-    """Return a config without what was chosen for trained weights, for weights that will be others."""
+    """Return a config for new weights: thresholds, temperature and smallest object are the defaults again."""
     return replace(config, threshold=0.5, thresholds={}, temperature=1.0, smallest_object=0)
 
 
@@ -176,7 +176,7 @@ def to_json(config: ModelConfig) -> dict[str, Any]:
     """Return what ``json.dump`` writes into ``config.json``."""
     data = {"segzoo_format": FORMAT_VERSION, **asdict(config)}
     for name in _NEWER_OF_ALL:
-        # A mapping has no default of the class, and holds nothing where it says nothing new.
+        # Where the default is made anew (an empty mapping), the class has no attribute of that name.
         if getattr(config, name) == getattr(ModelConfig, name, {}):
             del data[name]
     for part, names in _NEWER.items():

@@ -427,10 +427,10 @@ class Planner(Protocol):
         """Return the recipe with every choice made, and its reason among the ``comments``.
 
         Args:
-            recipe: what is said, over what the recipe's file says, over the defaults.
+            recipe: what somebody set, else what the recipe's file says, else the defaults.
             said: the keys that somebody set, such as ``model``, ``augment.crop.size`` or ``learning_rate``;
                 what they say stays as it is, and other choices follow it.
-            minutes: that the training is to take; 60 where ``None``.
+            minutes: how long the training may take; 60 where ``None``.
             on_message: called with one message for each thing that is done.
 
         Raises:

@@ -133,7 +133,7 @@ class WorstImage:
 
 @dataclass(frozen=True)
 class GroupScore:
-    """The scores of some of the images, which a tag or their names have in common.
+    """The scores of one group of images, which share a tag's value or a part of their names.
 
     Attributes:
         by: the tag, or the regular expression.

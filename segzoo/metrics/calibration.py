@@ -39,7 +39,7 @@ def calibration_error(*, labels: Labels, bins: int = 15) -> Counted:
 
     Args:
         labels: the classes.
-        bins: of equal width that probabilities are sorted into.
+        bins: number of equally wide bins that probabilities are sorted into.
 
     Raises:
         OptionError: ``bins`` is out of range.

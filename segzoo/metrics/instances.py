@@ -243,7 +243,7 @@ def _score_jaccard(counts: NDArray[Any]) -> dict[str, NDArray[np.float64]]:
 def _count_levels(meetings: Meetings) -> tuple[float, ...]:
     """Return the pairs above each IoU, and the objects on both sides."""
     both, iou, predicted_areas, true_areas = _overlaps(meetings)
-    # Of IoU above a half, each object has one partner at most.
+    # Above an IoU of a half, each object has one partner at most.
     pairs = [int(np.count_nonzero(iou[both] > level / 100)) for level in _LEVELS]
     return *pairs, _number(predicted_areas), _number(true_areas)
 

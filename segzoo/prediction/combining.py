@@ -159,7 +159,7 @@ class Ensemble:
 
 
 class Tempered:
-    """An engine that answers with logits at its network's temperature, whose probabilities may be averaged.
+    """An engine whose class logits are divided by its network's temperature, for averages of probabilities.
 
     Args:
         engine: runs the network.
@@ -270,7 +270,7 @@ def _separating(config: ModelConfig) -> str:
 
 
 def _log_probabilities(logits: Tensor, *, overlapping: bool, separator: bool) -> list[Tensor]:
-    """Return parts ``(S, N, K, H, W)``: log-probabilities, of each sigmoid also of its opposite (S is 2).
+    """Return parts ``(S, N, K, H, W)``: log-probabilities; those of sigmoids with their opposites (S is 2).
 
     The separator is a part of its own.
     """

@@ -381,7 +381,7 @@ class Predictor:
         known: list[Any] = [fingerprint(network) for network in self._networks]
         if set(self._temperatures) != {1.0}:
             known += self._temperatures
-        # Masks that are not split stay those of runs before there was a choice.
+        # Without splitting the text is that of older versions, so that their runs can go on.
         cut += ("split", self.config.separator) if self.splits else ()
         return repr((known, self.config.preprocessing, self.engine.description, self._views, cut))
 

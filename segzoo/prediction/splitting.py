@@ -28,13 +28,13 @@ if TYPE_CHECKING:
 #: Two parts are objects of their own where the neck between them is at most this share of the thinner part's
 #: half width, and narrower by so many pixels at least. Chosen on the nuclei of DSB2018's training part.
 NECK, NARROWER = 0.85, 0.75
-#: Pixels that distances are exact to: the sum of two such squares still has 16 bits.
+#: Distances up to so many pixels are exact: the sum of two such squares still fits 16 bits.
 _FAR = 181
 #: Farther ones are measured on every fourth pixel.
 _COARSE = 4
 #: Rows that are looked at together, which then stay in the processor's cache.
 _ROWS = 64
-#: The bits of the float32 1.0. Those of smaller ones, down to 0, are smaller integers.
+#: The bits of the float32 1.0. Those of smaller numbers, down to 0, are smaller integers.
 _ONE = 0x3F800000
 
 
@@ -140,7 +140,7 @@ def _split(
     if separation is None or separator is None:
         heights = squared_distances(where)
     else:
-        # In the order of the map, and above 0 everywhere.
+        # Integers in the order of the separation, all of them above 0.
         bits = np.clip(np.nan_to_num(separation), 0, 1).astype(np.float32).view(np.int32)
         heights = (bits if separator.kind == "distance" else _ONE - bits) + 1
     places = np.flatnonzero(where)
@@ -172,11 +172,11 @@ def _without_small(
 
     Args:
         parent: what stands for the object of each basin.
-        pixels: of each basin.
-        one: basins that touch others.
-        other: those.
-        saddles: heights between them.
-        smallest: pixels of an object that stays.
+        pixels: how many each basin has.
+        one: a basin for each pair of pixels where two basins meet.
+        other: the other basin of each pair.
+        saddles: the height between the two.
+        smallest: pixels of the smallest object that stays.
     """
     areas = np.bincount(parent, pixels, minlength=len(parent)).astype(np.int64)
     ours, theirs = parent[one], parent[other]
@@ -251,7 +251,8 @@ def _climbed(
 ) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
     """Return the place of each peak, and which of them each pixel of the mask climbs to.
 
-    Of pixels of one height the later one is higher: a plateau has few peaks, and no pixel goes in circles.
+    Where heights are equal, the later pixel counts as higher: a plateau has few peaks, and no pixel climbs in
+    a circle.
     """
     height, width = where.shape
     kind = np.int32 if where.size < 1 << 31 else np.int64
@@ -357,10 +358,10 @@ def _joined(
     """Return for each basin the one that stands for its object.
 
     Args:
-        count: of basins.
-        one: basins that touch others.
-        other: those.
-        saddles: heights between them.
+        count: how many basins there are.
+        one: a basin for each pair of pixels where two basins meet.
+        other: the other basin of each pair.
+        saddles: the height between the two.
         rule: decides which basins are no objects of their own.
     """
     order = np.argsort(-saddles, kind="stable")

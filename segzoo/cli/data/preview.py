@@ -113,7 +113,7 @@ def _recipe(data: str, root: str | None, settings: Sequence[str], *, augment: bo
 def _vary(steps: Mapping[str, Mapping[str, Any]], variants: int, seed: int) -> Vary:
     """Return what draws variants of an image and its mask, as training would, by steps of augmentation.
 
-    Steps that make one image of two take the second from those that were shown before, and this one.
+    Steps that make one image of two take the second from the images shown so far, this one included.
     """
     import numpy as np
 

@@ -100,9 +100,9 @@ def disagreement(
     Images of the commonest size in ``calibration`` are compared, until there are enough pixels.
 
     Args:
-        engine: of 8-bit integers.
+        engine: computes in 8-bit integers.
         calibration: preprocessed images.
-        separator: whether the last logit is no class.
+        separator: whether the last logit is the separator's, which decides no class.
     """
     different = total = 0
     commonest = Counter(images.shape for images in calibration).most_common(1)[0][0]

@@ -51,7 +51,7 @@ class Areas(Output):
                 area = self._by_rows(found, index) if size is None else count * size
                 self._areas[name] = self._areas.get(name, 0.0) + area
         self._top += found.mask.shape[-2]
-        if found.split_touching:  # of the whole image, as its spec needs objects
+        if found.split_touching:  # The band is the whole image, since this output needs objects.
             classes = found.instances(band.options.connectivity).classes
             self._single = np.bincount(classes, minlength=len(found.labels.classes))
             return b""

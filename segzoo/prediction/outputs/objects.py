@@ -22,7 +22,7 @@ class Objects(Output):
     numbers = True
 
     def draw(self, band: Band) -> Drawn:
-        """Return the numbers, of the objects of all classes.
+        """Return the number of each pixel's object, of any class.
 
         Raises:
             OptionError: a PNG is wanted of more objects than 16 bits can number.

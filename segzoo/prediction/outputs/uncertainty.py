@@ -23,7 +23,7 @@ class Uncertainty(Output):
         Raises:
             OptionError: probabilities were not kept.
         """
-        # From what probabilities are written as, so that rows of a large image say what the whole one says.
+        # Rounded as they are written, so that an image gives the same values in rows and as a whole.
         kept = np.asarray(Probabilities().draw(band))
         found = entropy(kept, overlapping=band.segmentation.labels.overlapping)
         return np.rint(found * 255).astype(np.uint8) if band.suffix == ".png" else found
