@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import io
 import re
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -61,39 +60,6 @@ def recognise(glance: Glance) -> Recognition | None:
     return Recognition(summary=told, masks=True) if glance.has(_ARCHIVE) else None
 
 
-@dataclass(frozen=True)
-class _Kind:
-    """What an image shows, by its pixels and its size.
-
-    Attributes:
-        stain: ``fluorescence``, ``bright-field`` (grey, dark on bright), ``purple on white`` or ``purple on
-            violet``.
-        width: of the image.
-        height: of the image.
-    """
-
-    stain: str
-    width: int
-    height: int
-
-    @property
-    def tags(self) -> Mapping[str, str]:
-        """The stain, and the source: the stain and the size."""
-        return {"stain": self.stain, "source": f"{self.stain} {self.width}x{self.height}"}
-
-    @classmethod
-    def of(cls, image: NDArray[np.uint8]) -> _Kind:
-        """Return the kind of an image ``(H, W, 3)``."""
-        pixels = image[::_LOOKED_AT, ::_LOOKED_AT].reshape(-1, 3).astype(np.int16)
-        colour, level = pixels.max(1) - pixels.min(1), pixels.mean(1)
-        if colour.mean() < _COLOURED:
-            stain = "fluorescence" if np.median(level) < _BRIGHT else "bright-field"
-        else:
-            ground = np.median(colour[level >= np.percentile(level, 75)])
-            stain = "purple on violet" if ground >= _VIOLET else "purple on white"
-        return cls(stain, image.shape[1], image.shape[0])
-
-
 class DSB2018:
     """Nuclei with their instances.
 
@@ -128,10 +94,10 @@ class DSB2018:
     @cached_property
     def tags(self) -> list[Mapping[str, str]]:
         """Stain and source of each sample; its image is decoded for it, its masks are not."""
-        return [_Kind.of(self._decode(self._images[name], "RGB")).tags for name in self.names]
+        return [_tags(self._decode(self._images[name], "RGB")) for name in self.names]
 
     def _chosen(self, only: Sequence[str], without: Sequence[str]) -> list[str]:
-        known = {name: _Kind.of(self._decode(file, "RGB")).tags for name, file in self._images.items()}
+        known = {name: _tags(self._decode(file, "RGB")) for name, file in self._images.items()}
         words = sorted({word for tags in known.values() for word in tags.values()})
         for option, given in (("only", only), ("without", without)):
             for word in given:
@@ -174,6 +140,22 @@ class DSB2018:
             raise ImageError(f"{file} is gone: put it back, or open the data set anew") from error
         except Exception as error:  # there is no list of what Pillow raises
             raise ImageError(f"{file} cannot be read: {error}") from error
+
+
+def _tags(image: NDArray[np.uint8]) -> Mapping[str, str]:
+    """Return the stain of an image ``(H, W, 3)``, and its source: the stain and the size.
+
+    Stains are ``fluorescence``, ``bright-field`` (grey, dark on bright), ``purple on white`` and ``purple on
+    violet``.
+    """
+    pixels = image[::_LOOKED_AT, ::_LOOKED_AT].reshape(-1, 3).astype(np.int16)
+    colour, level = pixels.max(1) - pixels.min(1), pixels.mean(1)
+    if colour.mean() < _COLOURED:
+        stain = "fluorescence" if np.median(level) < _BRIGHT else "bright-field"
+    else:
+        ground = np.median(colour[level >= np.percentile(level, 75)])
+        stain = "purple on violet" if ground >= _VIOLET else "purple on white"
+    return {"stain": stain, "source": f"{stain} {image.shape[1]}x{image.shape[0]}"}
 
 
 def _listed(option: str, given: object) -> tuple[str, ...]:
