@@ -1,4 +1,4 @@
-"""Transforms of Albumentations, made of a recipe's data and seeded anew for every image.
+"""Transforms of Albumentations, built from a recipe and seeded anew for every image.
 
 Paper: Buslaev et al., 2020, doi:10.3390/info11020125, arXiv:1809.06839. Nothing that a recipe says is
 imported or evaluated: a name is looked up among the library's own classes.
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     Image = NDArray[Any]
 
 _KEY = "augment.albumentations"
-#: How the library's own files call the class of a transform.
+#: Key of a transform's class in the library's own files.
 _CLASS = "__class_fullname__"
 #: Transforms that change the type of images or mix the classes of masks, or need files or other images.
 _REFUSED = {
@@ -40,7 +40,7 @@ _REFUSED = {
     "PixelDistributionAdaptation": "it needs other images",
     "TextImage": "it needs text with every image",
     "Lambda": "a recipe holds no functions",
-    "ReplayCompose": "say Compose",
+    "ReplayCompose": "use Compose",
 }
 #: Modules and classes whose results differ in size.
 _RESIZING = ("crops.", "geometric.resize", "geometric.pad")
@@ -51,12 +51,13 @@ class Albumentations:
     """Transforms of Albumentations, one after the other.
 
     Args:
-        transforms: names, or tables with a ``name``, options, and of ``OneOf`` and the like ``transforms``
-            again; or what ``albumentations.to_dict`` wrote.
-        only_colours: whether they see the bands alone that are colours. Not for transforms that move pixels.
+        transforms: names, or tables with a ``name`` and options; compositions such as ``OneOf`` have
+            ``transforms`` of their own. The output of ``albumentations.to_dict`` works too.
+        only_colours: whether the transforms get the red, green and blue bands alone; not for transforms that
+            move pixels.
 
     Raises:
-        OptionError: there is no such transform or option, or it is not for this.
+        OptionError: there is no such transform or option, or it cannot be a step.
         MissingExtraError: Albumentations is not installed.
     """
 
@@ -89,7 +90,7 @@ class Albumentations:
             leaf.fill_mask = 0 if ignore is None else ignore
         kind = image.dtype
         for transform in self._transforms:
-            # Drawn for each, so that what one draws changes nothing in the next.
+            # A seed for each: how much one draws must not change the next.
             transform.set_random_seed(int(random.integers(1 << 32)))
             name = type(transform).__name__
             try:
@@ -115,7 +116,7 @@ class Albumentations:
         return None if turned and before[0] != before[1] else before
 
     def _made(self, said: Any) -> Any:
-        """Return the transform that a name or a table stands for."""
+        """Return the transform of a name or a table."""
         options = dict(said) if isinstance(said, Mapping) else {"name": said}
         if isinstance(options.get("transform"), Mapping):  # a whole file of the library
             return self._made(options["transform"])

@@ -1,8 +1,8 @@
 """Building facades: 598 pictures with the outlines of ten classes, as COCO annotations.
 
 Windows lie inside facades, and the smaller object lies on the larger one, whatever the order of the file.
-What has no outline, such as the sky, is background. The file's category 0 is Roboflow's supercategory, which
-nothing is annotated with.
+What has no outline, such as the sky, is background. The file's category 0 is Roboflow's supercategory, and no
+object has it.
 
 The files' own parts share photographs: many appear as two pictures, ``_scaled_0`` and ``_scaled_1``, which
 show nearly the same and were divided by chance. ``test`` is that of the files; ``val`` leaves out photographs
@@ -24,14 +24,14 @@ from segzoo_buildings import FACADES
 if TYPE_CHECKING:
     import os
 
-#: What follows a photograph's name in that of a picture of it.
+#: The end of a picture's name, after the photograph's.
 _PICTURE = re.compile(r"_scaled_\d.*$")
-#: The parts, each of which shows no photograph of those before it.
+#: Parts in this order: each leaves out the photographs of those before it.
 _PARTS = ("test", "val", "train")
 
 
 class Photographs(AnnotatedImages):
-    """Pictures of facades, of which those of one photograph stay together where they are divided anew."""
+    """Pictures of facades; those of one photograph stay together where a recipe divides the data anew."""
 
     @property
     def groups(self) -> list[str]:

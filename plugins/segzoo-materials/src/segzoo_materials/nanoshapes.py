@@ -2,10 +2,10 @@
 
 Roboflow's export holds 35 images of 416x416 pixels, 31 in ``train`` and 4 in ``test``, and two mosaics of
 each image in ``train``: a piece of it beside pieces of three others. A mosaic therefore shows images of any
-part, and none is used unless the part ``mosaics`` is asked for. Five folds hold seven of the 35 images each:
-one is the test, four of the others validate, and 24 train. Those that validate are every seventh, from the
-fourth on, which have all three shapes in every fold. Particles overlap; the smaller one lies on the larger
-one. The file's category 0, ``Octohedrons``, is Roboflow's supercategory, which nothing is annotated with.
+part, and none is used unless the part ``mosaics`` is asked for. Each of five folds tests seven of the 35
+images; of the other 28, every seventh from the fourth on validates, and 24 train. So chosen, the images that
+validate have all three shapes in every fold. Particles overlap; the smaller one lies on the larger one. The
+file's category 0, ``Octohedrons``, is Roboflow's supercategory, and no object has it.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     import os
 
 _FOLDS = 5
-#: Of each image in ``train``, the beginning of the hash that Roboflow gave the one version that is no mosaic.
-#: Nothing in the files says which it is: they were looked at.
+#: For each image in ``train``, the first digits of the hash in the name of the version that is no mosaic.
+#: Nothing in the files says which version that is: it was seen by eye.
 WHOLE = frozenset(
     (
         *("195c2719", "6064be5c", "50629b16", "dedb99a4", "549e1891", "8d336593", "174376ba", "704d8157"),

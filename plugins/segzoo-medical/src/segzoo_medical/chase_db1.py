@@ -30,7 +30,7 @@ _DRAWN = {1: "1stHO", 2: "2ndHO"}
 
 
 class Eyes(Pairs):
-    """Photographs of eyes, of which those of one child stay together where they are divided anew."""
+    """Photographs of eyes; both eyes of a child stay together where a recipe divides the data anew."""
 
     @property
     def groups(self) -> list[str]:
@@ -56,7 +56,7 @@ def chase_db1(
         root: holds ``Image_01L.jpg`` to ``Image_14R.jpg``, each with its ``_1stHO.png`` and ``_2ndHO.png``.
         split: ``train``, ``val``, ``test`` or ``all``.
         observer: whose drawing is the truth, 1 or 2.
-        scale: what both sides are multiplied by while files are decoded, at most 1.
+        scale: factor of both sides while files are decoded, at most 1.
 
     Raises:
         FailureError: the root holds no such data, or an image lacks its drawing.

@@ -4,10 +4,10 @@ Reads the archive as Kaggle serves it, zipped or unpacked. Images are RGBA with 
 is dropped; the semantic mask is the union of the nuclei. The split is by a hash of the image's
 identifier, so it does not depend on the order of files: of a hundred, 80 train, 10 validate, 10 test.
 
-The archive does not say which laboratory an image comes from. Sources are told apart by stain and size,
-which are the same within one series of images: ``purple on white 320x256``. Scores by source, and trainings
-that leave one out (``data.without``), go by it. A source may hold several series of one size, such as the
-334 fluorescence images of 256x256.
+The archive does not say which laboratory an image comes from. A source is therefore a stain and a size, which
+are the same within one series of images: ``purple on white 320x256``. Scores by source, and trainings that
+leave one out (``data.without``), use it. A source may hold several series of one size, such as the 334
+fluorescence images of 256x256.
 
 Data: Caicedo et al., 2019, doi:10.1038/s41592-019-0612-7, CC0.
 """
@@ -40,9 +40,10 @@ if TYPE_CHECKING:
 Split = Literal["train", "val", "test", "all"]
 
 _ARCHIVE = "stage1_train.zip"
-#: Levels of 255. A stain has colours; what it stands on is white or violet; grey images are dark or bright.
+#: Thresholds in grey levels of 255: a stained image has colours, a violet ground has more than a white one,
+#: and the ground of a bright-field image is bright.
 _COLOURED, _VIOLET, _BRIGHT = 5, 25, 128
-#: Of rows and columns, one in so many tells the stain.
+#: Every so many rows and columns are looked at to find the stain.
 _LOOKED_AT = 8
 _FILE = re.compile(r"(?:^|/)(?P<id>[^/]+)/(?P<kind>images|masks)/[^/]+\.png$", re.IGNORECASE)
 
@@ -93,7 +94,7 @@ class DSB2018:
 
     @cached_property
     def tags(self) -> list[Mapping[str, str]]:
-        """Stain and source of each sample; its image is decoded for it, its masks are not."""
+        """Stain and source of each sample; every image is decoded for this, but no mask."""
         return [_tags(self._decode(self._images[name], "RGB")) for name in self.names]
 
     def _chosen(self, only: Sequence[str], without: Sequence[str]) -> list[str]:
