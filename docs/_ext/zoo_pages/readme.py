@@ -123,8 +123,11 @@ def _weights(one: facts.Weights, say: Callable[[str], str]) -> tuple[str, ...]:
 def _measured(one: facts.Weights, say: Callable[[str], str]) -> str:
     told = []
     for name, metric in words.metrics(one.scores):
+        # Parts of a score, such as `pooled/recognition`, are on the card.
         averages = [
-            f"{value:.3f} {say(average.replace('_', ' '))}" for average, value in words.values(metric)
+            f"{value:.3f} {say(average.replace('_', ' '))}"
+            for average, value in words.values(metric)
+            if "/" not in average
         ]
         told.append(f"{name} {say(', ').join(averages)}")
     images = one.scores.get("images")
