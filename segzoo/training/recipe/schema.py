@@ -83,9 +83,9 @@ class Recipe:
         model_options: of the model, such as ``width``. ``num_classes`` follows the data: one logit for two
             classes, else one for each; with ``"each"`` one for each of two classes too.
         weights: to start from, by name or folder: every tensor of the same name and shape is taken.
-        extend: the folder of a finished training that is trained further: with its weights, and epochs that
-            go on counting behind its own.
-        extend_from: its ``last`` weights, with the optimizer's state, or its ``best`` ones.
+        extend: folder of a finished run to train for longer: from its weights, with epochs counted on from
+            its own.
+        extend_from: which weights of that run: the ``last``, with the optimizer's state, or the ``best``.
         out: the folder that the best weights, the history and the report go to.
         epochs: how often every image is seen.
         steps: optimizer steps in all, instead of epochs, where above 0.
@@ -129,9 +129,9 @@ class Recipe:
         sync_batchnorm: whether batch norms see the images of all processes, where there are several.
         metrics: registered metrics to validate with.
         best: the metric, or ``metric.value``, by which the best weights are chosen; the first metric's.
-        choose: what is chosen on the validation images for the weights that come out: ``threshold`` and
-            ``smallest_object`` that make the score of ``best`` as good as it can be, and a ``temperature``
-            that makes probabilities right; their config keeps it.
+        choose: what is chosen on the validation images after the training, for the weights that are kept:
+            the ``threshold`` and ``smallest_object`` with the best score of ``best``, and the
+            ``temperature`` that calibrates probabilities; the config of the weights keeps them.
         validate_every: epochs between validations; the last epoch is always validated.
         patience: validations without a better score after which training stops; 0 for never.
         save_every: epochs between checkpoints; the last epoch always has one.
