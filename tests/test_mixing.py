@@ -318,6 +318,7 @@ def test_layers_come_back_and_what_lies_outside_is_background_or_counts_for_noth
         Sample(np.zeros((5, 4, 1), np.uint8), masks[1], ""),
     ]
     layers = Layers(samples, ignore, background)
+    assert layers.index.dtype == np.uint8
     again = layers.moved(layers.index)
     for one, other in zip(samples, again, strict=True):
         np.testing.assert_array_equal(one.mask, other.mask)

@@ -153,25 +153,6 @@ def test_a_target_counts_nothing_where_the_mask_does_not():
 # -- objects move as their mask does
 
 
-@given(objects=numbered, data=st.data())
-@settings(max_examples=50, deadline=None)
-def test_pairs_of_class_and_object_are_both_again(objects, data):
-    background = data.draw(st.sampled_from([0, 2, None]))
-    element = st.sampled_from([0, 1, 2, 255])
-    mask = data.draw(arrays.arrays(np.uint8, objects.shape, elements=element))
-    numbers = np.where(objects == 3, data.draw(st.sampled_from([3, 70_000, 3_000_000])), objects)
-    sample = Sample(np.zeros((*mask.shape, 1), np.uint8), mask, "", instances=numbers)
-    layers = Layers([sample], 255, background)
-    assert layers.index.dtype == np.uint8
-    (again,) = layers.moved(layers.index)
-    np.testing.assert_array_equal(again.mask, mask)
-    np.testing.assert_array_equal(again.instances, np.where(mask == 255, 0, numbers))
-    for index, value in ((background or 0, background or 0), (layers.ignore, 255)):
-        (outside,) = layers.moved(np.full_like(layers.index, index))
-        assert (outside.mask == value).all()
-        assert not outside.instances.any()
-
-
 def test_more_objects_than_sixteen_bits_can_number_are_refused():
     objects = np.arange(300 * 300).reshape(300, 300)
     with pytest.raises(OptionError, match="objects are in one image; 65,535 are the most"):
