@@ -112,6 +112,17 @@ def test_words_are_json_or_toml_or_words():
     assert recipe.augment["color"] == {"strength": 0}
 
 
+def test_comments_of_any_recipe_stay_with_their_lines(tmp_path):
+    text = "# why\n# so long\nepochs = 3\n\n# not of the next line\n\nseed = 1\n"
+    (tmp_path / "mine.toml").write_text(
+        f'{text}# the net\n[model]\nname = "unet"\n# thin\nwidth = 4\n[augment]\n# turned\nturn = {{}}\n'
+    )
+    recipe = read_recipe(tmp_path / "mine.toml", ["model.width=8"], data="photos")
+    assert recipe.comments == {"epochs": "why so long", "model": "the net", "augment.turn": "turned"}
+    (tmp_path / "again.toml").write_text(to_toml(recipe))
+    assert read_recipe(tmp_path / "again.toml").comments == recipe.comments
+
+
 def test_words_of_other_programs_mean_keys_of_recipes():
     words = ["ema=0.999", "early_stopping=20", "max_lr=3e-4", "num_workers=2", "max_epochs=7", "grad_clip=5"]
     recipe = read_recipe(None, ["data=photos", "scheduler=one-cycle", "pct_start=0.2", *words, "amp=true"])
