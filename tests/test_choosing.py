@@ -20,7 +20,7 @@ from segzoo.evaluation import evaluate
 from segzoo.exporting.preprocessing import WholeImage
 from segzoo.exporting.probing import Reference
 from segzoo.interfaces import Sample
-from segzoo.specs import IGNORED, Labels, Preprocessing
+from segzoo.specs import IGNORED, Labels, Preprocessing, Separator
 from segzoo.training import Recipe
 from segzoo.training.choosing import choose
 from segzoo.training.data.splits import open_splits
@@ -395,3 +395,20 @@ def test_what_cannot_be_calibrated_is_told(folder, tmp_path, words, told, capsys
     assert run([*command, *words]) == 2
     assert told in capsys.readouterr().err
     assert not (tmp_path / "new").exists()
+
+
+def test_the_smallest_object_of_a_network_with_a_separator_is_scored_as_it_predicts():
+    """Two cells touch, and the separator takes a corner of one for a third: it joins its neighbour."""
+    image, truth = np.full((24, 48), 26, np.uint8), np.zeros((24, 48), np.int32)
+    for number, (columns, core) in enumerate(((slice(4, 16), 9), (slice(17, 29), 22)), start=1):
+        image[4:18, columns], image[10:12, core : core + 2], truth[4:18, columns] = 153, 255, number
+    image[4:18, 16], truth[4:18, 16] = 102, 1
+    image[10:13, 29:33], image[10:13, 29], image[11, 31], truth[10:13, 29:33] = 153, 102, 255, 2
+    data = Data([Sample(image[..., None], (truth > 0).astype(np.uint8), "0", instances=truth)] * 2)
+    network = Level(8, 0.3, 0.9, separator=Separator(kind="distance", seed=0.5, smallest=1))
+    chosen = choose(network, data, "ap", what=("smallest_object",))
+    assert chosen.smallest_object > 9
+    assert chosen.after == 1 > chosen.before
+    network.segzoo_config = chosen.applied(config_of(network))
+    (found,) = evaluate(segzoo.Predictor(network), data, metrics=["ap"])
+    assert found.values[chosen.column.removeprefix("ap_")] == chosen.after

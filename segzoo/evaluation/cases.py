@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from segzoo.interfaces import Dataset, Sample
     from segzoo.prediction.pipeline import Concurrency, Outcome
     from segzoo.prediction.predictor import Prepared
+    from segzoo.prediction.segmentation import Segmentation
 
     #: A sample, and its image on the way into the network.
     _Read = tuple[Sample, Prepared]
@@ -64,7 +65,8 @@ def scored(
 
     def infer(read: Sequence[_Read]) -> list[ScoredSample]:
         samples, prepared = zip(*read, strict=True)
-        return _scored(predictor, samples, prepared, metrics)
+        found = _segmented(predictor, samples, prepared, probabilities=probabilities)
+        return [scored_sample(sample, one, metrics) for sample, one in zip(samples, found, strict=True)]
 
     stages: Stages[int, _Read, ScoredSample, ScoredSample] = Stages(
         prepare=prepare, kind=lambda read: read[1].kind, infer=infer, finish=lambda _, case: case
@@ -88,9 +90,17 @@ def predicted(
     Raises:
         MemoryShortageError: an image does not fit the memory; the text names it.
     """
+    found = segmented(predictor, samples, metrics)
+    return [scored_sample(sample, one, metrics) for sample, one in zip(samples, found, strict=True)]
+
+
+def segmented(
+    predictor: Predictor, samples: Sequence[Sample], metrics: Sequence[NamedMetric]
+) -> list[Segmentation]:
+    """Segment samples at their own size, and keep what metrics need; arguments are those of `predicted`."""
     probabilities = _need(metrics, "probabilities")
     prepared = [_prepared(predictor, sample, probabilities=probabilities) for sample in samples]
-    return _scored(predictor, samples, prepared, metrics)
+    return _segmented(predictor, samples, prepared, probabilities=probabilities)
 
 
 def _prepared(predictor: Predictor, sample: Sample, *, probabilities: bool) -> Prepared:
@@ -116,27 +126,31 @@ def _need(metrics: Sequence[NamedMetric], what: str) -> bool:
     return any(metric.needs(what) for metric in metrics)
 
 
-def _scored(
-    predictor: Predictor,
-    samples: Sequence[Sample],
-    prepared: Sequence[Prepared],
-    metrics: Sequence[NamedMetric],
-) -> list[ScoredSample]:
+def _segmented(
+    predictor: Predictor, samples: Sequence[Sample], prepared: Sequence[Prepared], *, probabilities: bool
+) -> list[Segmentation]:
     with _naming(*samples):
-        found = predictor.segment_prepared(prepared, probabilities=_need(metrics, "probabilities"))
-    splits = predictor.splits and _need(metrics, "instances")
-    return [
-        ScoredSample(
-            name=sample.name,
-            prediction=one.mask,
-            target=sample.mask,
-            image=sample.image,
-            info=sample.info,
-            bands=predictor.config.preprocessing.bands,
-            valid=valid_pixels(sample),
-            probabilities=one.probabilities,
-            # Objects that are not split are components, which metrics find by a rule of their own.
-            instances=(one.instances().numbers if splits else None, sample.instances),
-        )
-        for sample, one in zip(samples, found, strict=True)
-    ]
+        return predictor.segment_prepared(prepared, probabilities=probabilities)
+
+
+def scored_sample(sample: Sample, found: Segmentation, metrics: Sequence[NamedMetric]) -> ScoredSample:
+    """Return a prediction with its truth.
+
+    Args:
+        sample: an image with its truth.
+        found: what a predictor found in it.
+        metrics: which may need objects.
+    """
+    splits = found.split_touching and _need(metrics, "instances")
+    return ScoredSample(
+        name=sample.name,
+        prediction=found.mask,
+        target=sample.mask,
+        image=sample.image,
+        info=sample.info,
+        bands=found.bands,
+        valid=valid_pixels(sample),
+        probabilities=found.probabilities,
+        # Objects that are not split are components, which metrics find by a rule of their own.
+        instances=(found.instances().numbers if splits else None, sample.instances),
+    )

@@ -28,7 +28,6 @@ from segzoo.prediction.postprocessing import (
     clean,
     may_lack_measurements,
     measured_alone,
-    sizes_by_class,
 )
 from segzoo.prediction.preparing import network_input
 from segzoo.prediction.segmentation import Segmentation
@@ -571,7 +570,6 @@ class Predictor:
     ) -> Segmentation:
         """Return what was found in an image, cleaned, with what tells its touching objects apart."""
         labels, info = self.config.labels, prepared.info
-        sizes = sizes_by_class(labels, self._smallest["smallest_object"])[: len(labels.classes)]
         found = Segmentation(
             mask=mask,
             labels=labels,
@@ -582,13 +580,10 @@ class Predictor:
             separation=separation,
             separator=self.config.separator,
             split_touching=self.splits,
-            smallest_object=tuple(sizes.tolist()) if self.splits and sizes.any() else (),
         )
         if info is not None and may_lack_measurements(info, labels):
-            mask = measured_alone(mask, found.image, info.nodata, labels)
-        if self.cleans:
-            mask = clean(mask, labels, **self._smallest)
-        return found if mask is found.mask else found.with_mask(mask)
+            found = found.with_mask(measured_alone(mask, found.image, info.nodata, labels))
+        return found.cleaned(**self._smallest) if self.cleans else found
 
 
 def _made_again(models: Sequence[Model], options: Mapping[str, Any], settings: str) -> Predictor:

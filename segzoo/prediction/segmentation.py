@@ -20,11 +20,11 @@ from segzoo.prediction.outputs.painting import (
 )
 from segzoo.prediction.outputs.polygons import trace_polygons
 from segzoo.prediction.outputs.uncertainty import entropy
-from segzoo.prediction.postprocessing import find_instances
+from segzoo.prediction.postprocessing import clean, find_instances, sizes_by_class
 from segzoo.prediction.splitting import split_instances
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from numpy.typing import NDArray
 
@@ -108,6 +108,32 @@ class Segmentation:
             labels=labels or self.labels,
             image=self.__dict__["_image"],
             probabilities=self.probabilities if probabilities else None,
+        )
+
+    def cleaned(
+        self,
+        *,
+        smallest_object: int | Mapping[str | int, int] = 0,
+        smallest_hole: int | Mapping[str | int, int] = 0,
+    ) -> Segmentation:
+        """Return the same without small objects, and then without small holes.
+
+        Where touching objects are split, pieces that are too small become part of a neighbour.
+
+        Args:
+            smallest_object: pixels of the smallest object that stays, for all classes or by class.
+            smallest_hole: pixels of the smallest hole that stays, for all classes or by the class around it.
+
+        Raises:
+            OptionError: there is no such class, a size is negative, or holes are to be filled where the
+                labels have no background.
+        """
+        sizes = sizes_by_class(self.labels, smallest_object)[: len(self.labels.classes)]
+        return replace(
+            self,
+            mask=clean(self.mask, self.labels, smallest_object=smallest_object, smallest_hole=smallest_hole),
+            image=self.__dict__["_image"],
+            smallest_object=tuple(sizes.tolist()) if self.split_touching and sizes.any() else (),
         )
 
     def of_class(self, name: str | int) -> Segmentation:

@@ -23,14 +23,14 @@ from torch import nn
 
 from segzoo.config import config_of
 from segzoo.errors import OptionError
-from segzoo.evaluation.cases import check_ready, predicted
+from segzoo.evaluation.cases import check_ready, scored_sample, segmented
 from segzoo.evaluation.classes import for_model
 from segzoo.evaluation.samples import every_case, named_metrics
 from segzoo.files import refuse_taken
 from segzoo.labels import alone
 from segzoo.machine import parse_device
 from segzoo.options import listed
-from segzoo.prediction.postprocessing import clean, find_instances, may_lack_measurements, measured_alone
+from segzoo.prediction.postprocessing import find_instances, may_lack_measurements, measured_alone
 from segzoo.prediction.predictor import Predictor
 from segzoo.specs import IGNORED
 from segzoo.training.data.splits import open_part
@@ -48,8 +48,9 @@ if TYPE_CHECKING:
 
     from segzoo.config import ModelConfig
     from segzoo.evaluation.samples import NamedMetric, ScoredSample
-    from segzoo.interfaces import Dataset, Metric
+    from segzoo.interfaces import Dataset, Metric, Sample
     from segzoo.prediction.predictor import Model
+    from segzoo.prediction.segmentation import Segmentation
     from segzoo.specs import Labels
     from segzoo.training.recipe.schema import Recipe
 
@@ -175,7 +176,9 @@ def choose(
     sweeps = _sweeps(config, named) if "threshold" in what and scores_masks else []
     predictor = Predictor(network, backend="eager")
     likelihood = named_metrics(["nll"], dataset.labels)[0]
-    for case in _cases(predictor, dataset, [named, likelihood], progress=progress):
+    wanted = [named, likelihood]
+    for sample, found in _segmented(predictor, dataset, wanted, progress=progress):
+        case = scored_sample(sample, found, wanted)
         named.count(before, case)
         pixels.add(case)
         sizes.add(case)
@@ -194,9 +197,9 @@ def choose(
         tried = sorted({*tried, *sizes.tried()})
     counters = [named.fresh() for _ in tried]
     with_decided = Predictor(_deciding(network, decided), backend="eager", smallest_object=0)
-    for case in _cases(with_decided, dataset, [named], progress=progress):
+    for sample, found in _segmented(with_decided, dataset, [named], progress=progress):
         for size, counter in zip(tried, counters, strict=True):
-            named.count(counter, _cleaned(case, config.labels, size))
+            named.count(counter, scored_sample(sample, found.cleaned(smallest_object=size), [named]))
     scores = [score.of(counter) for counter in counters]
     place = score.best(tried, scores, config.smallest_object)
     if "smallest_object" in what:
@@ -294,26 +297,16 @@ def calibrate(
     return chosen
 
 
-def _cases(
+def _segmented(
     predictor: Predictor, dataset: Dataset, metrics: Sequence[NamedMetric], *, progress: bool
-) -> Iterator[ScoredSample]:
+) -> Iterator[tuple[Sample, Segmentation]]:
     check_ready(predictor, dataset)
 
-    def case(index: int) -> ScoredSample:
-        return predicted(predictor, [dataset[index]], metrics)[0]
+    def segment(index: int) -> tuple[Sample, Segmentation]:
+        sample = dataset[index]
+        return sample, segmented(predictor, [sample], metrics)[0]
 
-    return every_case(len(dataset), case, progress=progress, unscored=None)
-
-
-def _cleaned(case: ScoredSample, labels: Labels, size: int) -> ScoredSample:
-    """Return a case without predicted objects of fewer pixels."""
-    if not size:
-        return case
-    mask = clean(case.prediction, labels, smallest_object=size)
-    objects, true = case.instances or (None, None)
-    if objects is not None:
-        objects = np.where(mask == case.prediction, objects, 0)
-    return replace(case, prediction=mask, instances=(objects, true))
+    return every_case(len(dataset), segment, progress=progress, unscored=None)
 
 
 def _deciding(network: nn.Module, config: ModelConfig) -> nn.Module:
