@@ -102,7 +102,6 @@ class Sheet:
 
     def _divide(self, why: OptionError) -> None:
         """Take a tenth of the images that train to validate; of a single image, the same one."""
-        share = 0.1
         for of in ("train", "all"):
             with suppress(OptionError):
                 whole = open_splits(self.recipe.source, {"same": True, "of": of})[0]
@@ -120,10 +119,10 @@ class Sheet:
                 "of other images"
             )
         else:
-            share = max(share, round(1 / min(groups, len(whole)), 2)) if groups > 1 else share
-            least = max(share, 1 / len(whole))
+            # A share must hold one group at least, or one image where there is a single group.
+            share = max(0.1, 1 / len(whole), round(1 / groups, 2) if groups > 1 else 0.0)
             self.choose(
-                "split.share", round(least, 3), f"nothing validates otherwise: {why}".partition(". ")[0]
+                "split.share", round(share, 3), f"nothing validates otherwise: {why}".partition(". ")[0]
             )
             self.choose("split.of", of, "the part that is divided")
         self._open()
