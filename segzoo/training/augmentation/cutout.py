@@ -47,7 +47,8 @@ class Cutout(Step):
     def __call__(self, image: Pixels, mask: Pixels, random: np.random.Generator, ignore: int | None) -> Pair:
         """Return image and mask with rectangles hidden."""
         image = image.copy()
-        if self.target == "ignore" and ignore is not None:
+        ignored = ignore if self.target == "ignore" else None
+        if ignored is not None:
             mask = mask.copy()
         for _ in range(int(random.integers(self.holes[0], self.holes[1] + 1))):
             sides = np.maximum(np.rint(random.uniform(*self.size, 2) * mask.shape), 1).astype(int)
@@ -55,8 +56,8 @@ class Cutout(Step):
             starts = (random.random(2) * mask.shape).astype(int) - sides // 2
             hole = tuple(slice(max(a, 0), a + side) for a, side in zip(starts, sides, strict=True))
             image[hole] = self.grey / 255 * white(image)
-            if self.target == "ignore" and ignore is not None:
-                mask[hole] = ignore
+            if ignored is not None:
+                mask[hole] = ignored
         return image, mask
 
     def ignores(self) -> str:
