@@ -1,4 +1,4 @@
-"""How large and how thin what masks show is, which objects touch, and on which side of an image it lies."""
+"""Objects in masks: how large and thin they are, which of them touch, and where in an image they lie."""
 
 from __future__ import annotations
 

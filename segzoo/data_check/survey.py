@@ -58,7 +58,7 @@ class Look:
         image: facts of the image.
         mask: facts of the mask.
         page: of both files, where they are stacks.
-        objects: how large and how thin what the mask shows is; only where it was asked for.
+        objects: sizes and places of what the mask shows; only where they were asked for.
     """
 
     name: str

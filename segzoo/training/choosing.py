@@ -81,9 +81,9 @@ class Chosen:
     """What was chosen, and what it does to the validation score.
 
     Attributes:
-        threshold: above which probability a pixel belongs to the one class of a one-logit network, or to
+        threshold: probability above which a pixel belongs to the one class of a one-logit network, or to
             each class where classes overlap.
-        thresholds: by name, of classes that have another.
+        thresholds: those of classes that have their own, by name.
         smallest_object: pixels of the smallest object that is kept; 0 keeps all.
         temperature: what class logits are divided by.
         column: the score, such as ``dice_per_image``.
@@ -339,9 +339,9 @@ class _Sweep:
     Args:
         named: the metric.
         labels: of the masks that are scored: two classes.
-        index: of the class, where classes overlap, else ``None``.
-        now: its present threshold.
-        name: of the class.
+        index: the class's index where classes overlap, else ``None``.
+        now: the class's present threshold.
+        name: the class's name.
     """
 
     def __init__(self, named: NamedMetric, labels: Labels, index: int | None, now: float, name: str) -> None:
@@ -379,7 +379,7 @@ class _Sweep:
 
 
 def _sweeps(config: ModelConfig, named: NamedMetric) -> list[_Sweep]:
-    """Return what looks for thresholds: for each class that overlaps, for the second of two classes."""
+    """Return a sweep for each class where classes overlap, else one for the second of two classes."""
     labels = config.labels
     if labels.overlapping:
         planes = [replace(alone(labels, index), ignore_index=IGNORED) for index in range(len(labels.classes))]
@@ -394,7 +394,7 @@ def _sweeps(config: ModelConfig, named: NamedMetric) -> list[_Sweep]:
 
 
 def _now(config: ModelConfig, name: str) -> float:
-    # Of two logits the larger one decides, whatever the threshold of networks with one says.
+    # Where there are two logits the larger one decides: the config's threshold is for networks with one.
     rest = config.threshold if config.labels.overlapping or config.class_logits == 1 else 0.5
     return config.thresholds.get(name, rest)
 
@@ -405,7 +405,7 @@ def _with_thresholds(config: ModelConfig, sweeps: Sequence[_Sweep], fitted_at: f
     Args:
         config: with the temperature that is to be.
         sweeps: what was found; empty where thresholds stay.
-        fitted_at: the temperature of the probabilities that thresholds are of.
+        fitted_at: the temperature at which the thresholds were found.
     """
     binary = len(config.labels.classes) == 2 or config.labels.overlapping
 
@@ -433,7 +433,7 @@ def _why_none(config: ModelConfig, named: NamedMetric) -> str:
 
 
 class _Sizes:
-    """The areas of the true objects, from which the sizes follow that are tried."""
+    """The areas of the true objects, which decide the sizes that are tried."""
 
     def __init__(self, labels: Labels) -> None:
         self._labels = labels
@@ -530,7 +530,7 @@ class _Pixels:
             told = f"temperature stays {now:g}: no other makes the truth more likely, {over}"
             return now, (before, before), told
         inside = 1.01 * _COLDEST < found / now < _HOTTEST / 1.01
-        limit = "" if inside else ", the limit of what is looked at"
+        limit = "" if inside else ", the end of the range that is tried"
         told = f"temperature {found:g} instead of {now:g}{limit}: negative log-likelihood of a pixel"
         return found, (before, after), f"{told} {before:.4f} -> {after:.4f}, {over}"
 

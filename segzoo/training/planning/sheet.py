@@ -1,4 +1,4 @@
-"""The sheet that rules write on: a recipe, what somebody said of it, and what is known of the data."""
+"""What rules read and change: the recipe so far, the keys that a person set, and what the data shows."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class Sheet:
     """A plan in the making.
 
     Args:
-        recipe: what is said, over the defaults.
-        said: the keys that somebody set: no rule chooses these, nor what lies below them.
+        recipe: what a person said, over the defaults.
+        said: the keys that the person set: no rule chooses these, nor keys below them.
 
     Attributes:
         recipe: with what rules have chosen so far.
@@ -51,37 +51,40 @@ class Sheet:
         return Batches(len(self.training), self.recipe.batch_size).steps
 
     def free(self, key: str) -> bool:
-        """Whether nobody said a key, or what it lies in; a part's name says nothing of its options."""
+        """Return whether a rule may choose a key: nobody set it, or a table that it lies in.
+
+        Setting a part's name, such as ``model``, leaves the part's options free.
+        """
         steps = key.split(".")
         first = 2 if steps[0] in PARTS and len(steps) > 1 else 1
         return not any(".".join(steps[:depth]) in self.said for depth in range(first, len(steps) + 1))
 
     def said_below(self, key: str) -> dict[str, Any]:
-        """Return the options of a part or a step that somebody said."""
+        """Return the options of a part that somebody set."""
         options = getattr(self.recipe, f"{key}_options", {}) if key in PARTS else {}
         return {name: value for name, value in options.items() if f"{key}.{name}" in self.said}
 
     def choose(self, key: str, value: Any, reason: str) -> None:
-        """Set a key, with its reason, unless somebody said it.
+        """Set a key, with its reason, unless somebody set it.
 
         Args:
             key: as recipes write it, such as ``augment.crop.size``.
-            value: of it.
-            reason: why, for people: a phrase that stands above the key in the recipe.
+            value: what is chosen.
+            reason: a phrase for people, which stands above the key in the recipe.
         """
         path = canonical(tuple(key.split(".")))
         name = dotted(path)
         if not self.free(name):
             return
         draft = Draft(self.recipe)
-        # Another model forgets the options of the one before, but for what somebody said.
+        # Naming another model drops the options of the one before: those that somebody set are set again.
         kept = self.said_below(name) if name in PARTS else {}
         draft.add([Setting(path, value, comment=" ".join(reason.split()))])
         draft.add([Setting((name, option), one) for option, one in kept.items()])
         self.recipe = draft.recipe()
 
     def open_data(self) -> None:
-        """Open what trains and what validates; where nothing validates, choose a part that does.
+        """Open what trains and what validates; where nothing validates, choose images that do.
 
         Raises:
             OptionError: there is no image, or the recipe divides them in a way that they cannot be divided.
@@ -101,7 +104,7 @@ class Sheet:
         )
 
     def _divide(self, why: OptionError) -> None:
-        """Take a tenth of the images that train to validate; of a single image, the same one."""
+        """Let a tenth of the images that train validate instead; a single image does both."""
         for of in ("train", "all"):
             with suppress(OptionError):
                 whole = open_splits(self.recipe.source, {"same": True, "of": of})[0]
@@ -115,8 +118,8 @@ class Sheet:
             )
             self.choose("split.of", of, "the part that has the image")
             self.notes.append(
-                "one image trains and validates: the scores say how well it is learnt by heart, and nothing "
-                "of other images"
+                "one image trains and validates: the scores say how well it was learnt, and nothing about "
+                "other images"
             )
         else:
             # A share must hold one group at least, or one image where there is a single group.

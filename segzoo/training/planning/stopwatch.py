@@ -1,4 +1,4 @@
-"""How much time a training has, and how much of it steps and validations take on this machine."""
+"""Time that is left for a training, and what its steps and validations take of it on this machine."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ if TYPE_CHECKING:
 _STEPS, _WARMUP = 4, 2
 #: Validation images that are measured, after one that warms up.
 _VALIDATED = 3
-#: The share of the time after which nothing more is measured of steps, or of validations.
+#: The share of the time that measuring steps may take, and measuring validations.
 _MEASURING = 0.04
 #: The share of the free memory that a step may take.
 _SHARE = 0.6
 
 
 class Stopwatch:
-    """How much time there is, and how much of it a recipe's steps and validations take.
+    """Measures how long a recipe's steps and validations take, and how much time is left.
 
     Args:
-        sheet: whose recipe is measured, as it is when it is asked.
+        sheet: its recipe is measured, as it is at the time of the call.
         seconds: of the whole training, planning included.
         begun: when planning began, by ``time.perf_counter``.
         on_message: called with one message for each network that is measured.
@@ -55,8 +55,8 @@ class Stopwatch:
         return self.seconds - (time.perf_counter() - self._begun)
 
     @property
-    def _some(self) -> float:
-        """Seconds that measuring one thing may take before it makes do with what it has."""
+    def _limit(self) -> float:
+        """Seconds after which measuring one thing ends with what was measured so far."""
         return _MEASURING * self.seconds
 
     @property
@@ -74,7 +74,7 @@ class Stopwatch:
         if (key := _key(recipe)) not in self._steps:
             trial = self._trial = TrialRun(recipe, self._sheet.training, steps=_WARMUP + _STEPS)
             times = list[float]()
-            while len(times) < _WARMUP + _STEPS and (len(times) <= _WARMUP or sum(times) < self._some):
+            while len(times) < _WARMUP + _STEPS and (len(times) <= _WARMUP or sum(times) < self._limit):
                 times.append(sum(trial.timed().values()))
             # The fastest but one: other work on the machine makes steps slower, and never faster.
             warm = sorted(times[_WARMUP:])
@@ -94,7 +94,7 @@ class Stopwatch:
                 begun = time.perf_counter()
                 validator.validate(network)
                 seconds.append(time.perf_counter() - begun)
-                if sum(seconds) > self._some:
+                if sum(seconds) > self._limit:
                     break
             # The first one warms up, and stands for all only where it takes too long to try another.
             self._validations[key] = mean(seconds[1:] or seconds) * len(dataset)
