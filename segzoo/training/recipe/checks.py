@@ -43,12 +43,12 @@ def check_recipe(recipe: Recipe, placed: Callable[[str], str] = str) -> None:
         OptionError: an option is unknown or out of range, or two keys exclude each other.
     """
     one = recipe
-    checks: tuple[Callable[[], None], ...] = (
+    checks: tuple[Callable[[], object], ...] = (
         lambda: _data(one.data, one.root, one.data_options),
         lambda: _intensity(one.intensity),
         lambda: check_split_options(one.split),
         lambda: _resize(one.resize),
-        lambda: _separator(one.separator),
+        lambda: Separation.read(one.separator),
         lambda: _model(one.model, one.model_options),
         lambda: _augment(one.augment),
         lambda: _loss(one.loss, one.loss_options),
@@ -103,10 +103,6 @@ def _resize(resize: Mapping[str, Any]) -> None:
             Resize(**{"mode": "", **resize})
         except OptionError as error:
             raise OptionError(f"resize: {error}") from error
-
-
-def _separator(separator: Mapping[str, Any]) -> None:
-    Separation.read(separator)
 
 
 def _model(model: str, given: Mapping[str, Any]) -> None:
