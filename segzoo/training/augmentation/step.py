@@ -179,11 +179,11 @@ class ForeignStep(Step):
             PluginError: the sample differs from the first in size or type, or the share is no share.
         """
         made, share = cast("interfaces.Mixing", self.step).mixed(first, second, random, labels)
-        for what in ("image", "mask"):
-            given, got = getattr(first, what), getattr(made, what)
+        for name, what in (("image", "an image"), ("mask", "a mask")):
+            given, got = getattr(first, name), getattr(made, name)
             if (got.shape, got.dtype) != (given.shape, given.dtype):
                 raise PluginError(
-                    f"augmentation {self.name!r} made an {what} {got.shape} of {got.dtype} of one "
+                    f"augmentation {self.name!r} made {what} {got.shape} of {got.dtype} of one "
                     f"{given.shape} of {given.dtype}: it must keep size, channels and type"
                 )
         if not is_number(share) or not 0 <= share <= 1:
