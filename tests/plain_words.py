@@ -21,12 +21,17 @@ ROOT = Path(__file__).resolve().parent.parent
 #: What is read without paths.
 ROOMS = ("README.md", "CONTRIBUTING.md", "docs", "segzoo", "plugins", "hubconf.py", "benchmarks")
 
+#: What "training" may stand before.
+_OF_TRAINING = (
+    "set|part|step|image|data|loss|split|code|loop|run|script|curve|recipe|program|example|crop|process|mode|"
+    "time|epoch|sample|batch|mask|engine|job|pixel|folder|machine"
+)
 #: A phrase, and what to write instead. `told apart` is allowed: objects are.
 BANNED = {
     r"\b(?:tells?|told|telling)\b(?! apart)(?!(?: \S+){1,4} apart)": "shows, says, reports, is logged",
     r"\bhears?\b": "is called with",
     r"\blikewise\b": "write the description again",
-    r"\b(?:a|each|every|one|another) training\b(?! (?:set|part|step|image|data|loss|split|code|loop|run|script|curve|recipe|program|example|crop|process|mode|time|epoch|sample|batch|mask|engine|job|pixel|folder|machine))": "the run, training",
+    rf"\b(?:a|each|every|one|another) training\b(?! (?:{_OF_TRAINING}))": "the run, training",
     r"\btrainings\b": "runs",
     r"\bthe very\b": "exactly the same",
     r"\bfor want of\b": "because there is no",
@@ -160,10 +165,9 @@ def files_of(places: Iterable[Path]) -> Iterator[Path]:
     for place in places:
         found = sorted(place.rglob("*")) if place.is_dir() else [place]
         for path in found:
-            parts = set(path.parts)
-            if path.suffix in {".md", ".py"} and not parts & {"_build", "build", ".venv", "zh"}:
-                if not path.name.endswith(".zh-CN.md"):
-                    yield path
+            generated = {"_build", "build", ".venv", "zh"} & {*path.parts}
+            if path.suffix in {".md", ".py"} and not generated and not path.name.endswith(".zh-CN.md"):
+                yield path
 
 
 def main() -> None:
