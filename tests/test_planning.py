@@ -319,6 +319,11 @@ def test_a_planned_training_is_gone_on_with_by_its_folder(cells, capsys):
     assert "--resume runs/auto" in capsys.readouterr().err
 
 
+def test_a_planned_recipe_does_not_resume_in_python_either():
+    with pytest.raises(OptionError, match=r"'auto' is planned anew each time: .*'runs/auto', resume=True"):
+        segzoo.train("auto", data="photos", resume=True)
+
+
 def test_a_dry_run_prints_the_plan_and_trains_nothing(cells, tmp_path, capsys):
     words = [
         "train",

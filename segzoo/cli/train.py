@@ -219,15 +219,10 @@ def _recipe(
         raise OptionError("say what to resume: --resume FOLDER, such as --resume runs/unet")
     if folder:
         values = {"out": folder, **values}
-    known = zoo.registry("recipes")
-    if resume == _HERE and source is not None and source in known and known.get(source).planner:
-        raise OptionError(
-            f"{source!r} is planned anew each time: go on with what it planned before, --resume FOLDER, such "
-            f"as --resume runs/{source}"
-        )
     rest = [word for word in words if word not in named[:1]]
     message = echo_beside_bars if tell and _first_process() else None
-    return read_recipe(source, rest, minutes=minutes, on_message=message, **values)
+    resumes = resume is not None
+    return read_recipe(source, rest, minutes=minutes, resume=resumes, on_message=message, **values)
 
 
 def _train(recipe: Recipe, run: dict[str, Any], *, as_json: bool) -> None:

@@ -117,7 +117,7 @@ def train(
         recipe = extending_recipe(extend, **values)
     elif isinstance(recipe, str | os.PathLike) or (recipe is None and minutes is not None):
         message = echo_beside_bars if progress else keep_quiet
-        recipe = read_recipe(recipe, minutes=minutes, on_message=message, **values)
+        recipe = read_recipe(recipe, minutes=minutes, resume=resume, on_message=message, **values)
     elif minutes is not None:
         raise OptionError(
             "minutes go with the name or the file of a recipe: this one says how long it trains"

@@ -61,6 +61,7 @@ def read_recipe(
     settings: Sequence[str] = (),
     *,
     minutes: float | None = None,
+    resume: bool = False,
     on_message: Callable[[str], None] | None = None,
     **values: Any,
 ) -> Recipe:
@@ -73,6 +74,7 @@ def read_recipe(
             or TOML where it can be read so, else a word.
         minutes: to train for on this machine, whose steps are measured; where ``None``, a planned recipe is
             for 60, and others say by themselves how long they train.
+        resume: whether the recipe resumes a run, which a planned one cannot: it is planned anew each time.
         on_message: called with one message for each thing that a planner does.
         **values: as `make_recipe` takes them; they win over the words.
 
@@ -80,7 +82,7 @@ def read_recipe(
         UnknownNameError: there is no such file, recipe, model, loss or metric.
         OptionError: a key is unknown, a value has the wrong type or is out of range, or two values exclude
             each other; the text names key, file and line, and the nearest valid key. Or the time is too
-            short.
+            short. Or a planned recipe would resume a run.
         FailureError: the file cannot be read.
 
     Example:
@@ -92,6 +94,12 @@ def read_recipe(
     # Together, as a name that is given as a value must not make forget the options that are given as words.
     words, given = settings_of_words(settings), settings_of_values(values)
     draft.add([*words, *given])
+    if resume and draft.planner:
+        folder = f"runs/{Path(str(source)).stem}"
+        raise OptionError(
+            f"{str(source)!r} is planned anew each time: resume the run by its own recipe, such as "
+            f"segzoo train --resume {folder}, or segzoo.train({folder!r}, resume=True)"
+        )
     _name_folder(draft, names)
     recipe = draft.recipe()
     # An option of a model that is not chosen yet can only be checked behind the plan.
