@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import segzoo
 from segzoo.build import open_dataset
 from segzoo.errors import FailureError, OptionError
 from segzoo.testing import check_dataset
@@ -123,3 +124,26 @@ def test_the_real_parts_share_no_photograph():
     assert {split: len(part) for split, part in parts.items()} == {"train": 264, "val": 62, "test": 59}
     groups = [set(part.groups) for part in parts.values()]
     assert sum(map(len, groups)) == len(set.union(*groups))
+
+
+@pytest.mark.slow
+@needs_data
+def test_the_shipped_weights_score_what_their_config_states():
+    model = segzoo.load("unet-facades")
+    stated = model.segzoo_config.provenance["test"]
+    test = open_dataset("facades", root=Path(DATA or "", "facades_coco"), split="test")
+    for score in segzoo.evaluate(model, test, metrics=["miou"]):
+        assert score.contract == stated[score.metric]["contract"]
+        for name, value in score.values.items():
+            assert value == pytest.approx(stated[score.metric][name], abs=1e-3)
+
+
+def test_the_shipped_weights_find_the_windows_of_a_facade_at_any_size():
+    image = Image.open(Path(__file__).parents[3] / "docs/images/zoo/seen/facade-best.jpg")
+    model = segzoo.load("unet-facades")
+    small, large = (
+        segzoo.predict(image.resize((side, side)), model=model).shares for side in (image.width, 1024)
+    )
+    assert small["facade"] > 0.4
+    assert 0.1 < small["window"] < 0.3
+    assert large["window"] == pytest.approx(small["window"], abs=0.02)

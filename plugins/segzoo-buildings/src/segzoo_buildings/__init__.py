@@ -8,7 +8,7 @@ except ModuleNotFoundError as error:
     if error.name == "segzoo.hooks":
         error.add_note("this package segzoo is another program's: uninstall segzoo, install segmentation-zoo")
     raise
-from segzoo.specs import DatasetSpec, Labels, RecipeSpec
+from segzoo.specs import DatasetSpec, Labels, RecipeSpec, WeightsSpec
 
 FACADES = Labels(
     classes=(
@@ -70,6 +70,25 @@ def segzoo_recipes() -> list[RecipeSpec]:
             name="unet-facades",
             file="segzoo_buildings:recipes/unet-facades.toml",
             data="facades",
-            summary="facades: EfficientNet-Lite0 and a narrow U-Net decoder, photographs upright",
+            summary="how the weights unet-facades were trained: a pretrained encoder, upright photographs",
         ),
+    ]
+
+
+@hookimpl
+def segzoo_weights() -> list[WeightsSpec]:
+    return [
+        WeightsSpec(
+            name="unet-facades",
+            folder="segzoo_buildings:weights/unet-facades",
+            summary="building facades with their windows and balconies, and shops, streets and plants",
+            model="segzoo:unet/timm:tf_efficientnet_lite0",
+            decoder={"widths": (128, 64, 48, 32)},
+            num_classes=11,
+            classes=FACADES.classes,
+            labels=FACADES,
+            data="Building Facade Segmentation (a-hwang/building-facade-segmentation), CC BY 4.0;"
+            " encoder from ImageNet",
+            licence="CC-BY-4.0",
+        )
     ]
