@@ -17,26 +17,26 @@ LABELS = Labels(classes=("background", "cell"))
 
 _HEAD = """# Every metric's contract
 
-What `segzoo evaluate` prints beside each number, here for the two classes background and cell. With other
+This page lists the rules that `segzoo evaluate` prints with each number, here for the two classes background and cell. With other
 labels the words differ: an `ignore_index` is named, and classes are listed.
-[What each metric means](metrics.md) explains them with figures.
+[What each metric means](metrics.md) explains the metrics with figures.
 
-| rule | says |
+| rule | meaning |
 | --- | --- |
 | classes | which classes are averaged, and whether the background is one of them |
-| average | over what the mean is taken |
-| empty | what an image or a class scores where there is nothing |
-| ignored | which pixels count for nothing |
-| threshold | how probabilities became classes |
-| size | at which size masks are compared |
+| average | what the mean is taken over |
+| empty | the score of an image or a class without any object |
+| ignored | which pixels are not counted |
+| threshold | how probabilities become classes |
+| size | the size at which masks are compared |
 
 <!-- written by `python docs/figures` from the metrics themselves -->
 """
 
 
 _NEEDS = {
-    "probabilities": " Needs probabilities, so that masks in files cannot be scored by it.",
-    "instances": " Objects are the data set's, where it has them.",
+    "probabilities": " Needs probabilities, so masks in files cannot be scored with it.",
+    "instances": " Objects are the dataset's instances, if it has them.",
 }
 
 
@@ -62,7 +62,7 @@ def _section(spec: MetricSpec) -> str:
     needs = "".join(_NEEDS[one] for one in spec.needs)
     told = "" if measure in (spec.summary, spec.name) else f"\n{_plain(_sentence(measure))}.\n"
     head = f"\n## {spec.name}\n\n{_sentence(spec.summary)}{names}.{needs}\n{told}"
-    return f"{head}\n| rule | says |\n| --- | --- |\n{rows}"
+    return f"{head}\n| rule | meaning |\n| --- | --- |\n{rows}"
 
 
 def _sentence(text: str) -> str:

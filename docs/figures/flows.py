@@ -1,4 +1,4 @@
-"""The ways of a name, an image and a training step through the rooms, as boxes below each other."""
+"""The stages of a name, an image and a training step in segzoo, as boxes below each other."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from drawing import WIDTH, Drawing
 
 @dataclass(frozen=True)
 class Stage:
-    """One stop on a way.
+    """One stage.
 
     Attributes:
-        what: is there then, or happens.
-        where: the module or function that does it, by its path; empty for what people say or get.
-        note: what one should know, in a line or two.
+        what: what exists then, or happens.
+        where: path of the module or function that does it; empty for what users type or get.
+        note: explanation of one or two lines.
     """
 
     what: str
@@ -23,11 +23,11 @@ class Stage:
 
 
 NAME = (
-    Stage('"unet-resnet50"', note="what a person typed; importing segzoo has imported no torch"),
+    Stage('"unet-resnet50"', note="what a user typed; importing segzoo has not imported torch"),
     Stage(
         "two specs",
         "segzoo.zoo.find_model",
-        "a decoder and an encoder; the registries fill once, on first use",
+        "a decoder and an encoder; the registries are filled once, at the first use",
     ),
     Stage(
         "an architecture",
@@ -43,12 +43,12 @@ NAME = (
 
 IMAGE = (
     Stage('"photo.jpg"', "segzoo.prediction.sources", "a file, folder, pattern, address, page or frame"),
-    Stage("pixels", "segzoo.images.read", "8 bits a channel, turned as EXIF says"),
-    Stage("a tensor", "segzoo.specs.Preprocessing", "size, range, mean and std as the weights' config says"),
+    Stage("pixels", "segzoo.images.read", "in the file's own data type, rotated as EXIF states"),
+    Stage("a tensor", "segzoo.specs.Preprocessing", "size, range, mean and std from the weights' config"),
     Stage(
         "logits",
         "segzoo.prediction.engines",
-        "the network made ready: whole, or in tiles that fit the memory",
+        "the prepared network runs: whole image, or tiles that fit into memory",
     ),
     Stage(
         "classes",
@@ -60,31 +60,33 @@ IMAGE = (
         "segzoo.prediction.Segmentation",
         "class map, labels, image; probabilities if asked for",
     ),
-    Stage("files", "segzoo.prediction.outputs", "mask, overlay, COCO, GeoJSON, ...: whole or not at all"),
+    Stage("files", "segzoo.prediction.outputs", "mask, overlay, COCO, GeoJSON, ...: complete or not written"),
 )
 
 STEP = (
     Stage(
-        "which images", "segzoo.training.data.splits", "by name and seed: the same division on every machine"
+        "which images",
+        "segzoo.training.data.splits",
+        "decided by name and seed: the same splits on every machine",
     ),
     Stage(
-        "an image varied",
+        "an augmented image",
         "segzoo.training.augmentation",
-        "image and mask together; seed, epoch and sample decide",
+        "image and mask together; decided by seed, epoch and sample",
     ),
-    Stage("a batch", "segzoo.training.data.loader", "of all processes together; each takes its share"),
-    Stage("a loss", "segzoo.training.loop.step", "forward and backward; in parts where memory is short"),
+    Stage("a batch", "segzoo.training.data.loader", "counts all processes together; each takes its share"),
+    Stage("a loss", "segzoo.training.loop.step", "forward and backward; in parts if memory is short"),
     Stage(
         "new weights",
         "segzoo.training.optim.optimizers",
-        "clip, update, average; the rate is a closed form of the step",
+        "clip, update, average; the learning rate is a function of the step",
     ),
     Stage(
         "a score",
         "segzoo.training.loop.validation",
         "each epoch, at the images' own size; the best weights are kept",
     ),
-    Stage("a checkpoint", "segzoo.training.checkpoints", "JSON and safetensors, whole or not at all"),
+    Stage("a checkpoint", "segzoo.training.checkpoints", "JSON and safetensors, complete or not written"),
 )
 
 

@@ -1,4 +1,4 @@
-"""The house: the rooms of segzoo, a floor for each layer of the import contract in pyproject.toml."""
+"""The drawing of segzoo's modules: a floor for each layer of the import contract in pyproject.toml."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ _PARTS = "blocks"
 
 
 def floors() -> list[list[str]]:
-    """Return the rooms of each layer, the top one first, as pyproject.toml lists them."""
+    """Return the modules of each layer, the top one first, as pyproject.toml lists them."""
     contract = next(one for one in _contracts() if one["type"] == "layers")
     return [re.findall(r"[\w.]+", layer) for layer in contract["layers"]]
 
 
 def annexe() -> list[str]:
-    """Return the rooms outside the layers, which know nothing of each other."""
+    """Return the modules outside the layers, which do not import each other."""
     contract = next(one for one in _contracts() if one["type"] == "independence")
     return [module.removeprefix("segzoo.") for module in contract["modules"]]
 
 
 def purpose(room: str) -> str:
-    """Return the first line of a room's docstring, without its full stop."""
+    """Return the first line of a module's docstring, without its full stop."""
     path = CODE / room / "__init__.py"
     tree = ast.parse((path if path.is_file() else CODE / f"{room}.py").read_text(encoding="utf-8"))
     return (ast.get_docstring(tree) or "").partition("\n")[0].rstrip(".").replace("``", "`")
@@ -41,11 +41,11 @@ def _contracts() -> list[dict]:
 
 
 def house() -> Drawing:
-    """Draw the house, with its annexe at the height of what parts may import."""
+    """Draw the layers, with the parts at the height of the modules that they may import."""
     rooms = floors()
     top = 78
     ground = top + _FLOOR * len(rooms)
-    drawing = Drawing(ground + 66, "The rooms of segzoo as a house: each floor imports only floors below it")
+    drawing = Drawing(ground + 66, "The modules of segzoo in layers: each layer imports only layers below it")
     middle = _LEFT + _TOWER / 2
     drawing.path([(_LEFT - 8, top), (middle, 18), (_LEFT + _TOWER + 8, top)], fill="roof", closed=True)
     drawing.text(middle, top - 14, "segzoo", size=16, anchor="middle", fill="bright", bold=True)
@@ -61,7 +61,11 @@ def house() -> Drawing:
         12, ground + 24, "Below: torch, timm, Accelerate, safetensors, pluggy, ...", size=12, fill="faint"
     )
     drawing.text(
-        12, ground + 44, "Dashed: strangers' plug-ins, which live in the annexe too.", size=12, fill="faint"
+        12,
+        ground + 44,
+        "Dashed: parts of other plug-ins, which follow the same rules.",
+        size=12,
+        fill="faint",
     )
     return drawing
 
@@ -77,7 +81,7 @@ def _floor(drawing: Drawing, y: float, names: list[str], *, cellar: bool) -> Non
 
 
 def _annexe(drawing: Drawing, ground: float) -> None:
-    """Draw the independent parts in a house of their own, on ``blocks``, beside the lowest floors."""
+    """Draw the independent parts separately, on ``blocks``, next to the lowest layers."""
     parts = annexe()
     left, width = _LEFT + _TOWER + 20, WIDTH - _LEFT - _TOWER - 32
     step = _FLOOR
@@ -85,7 +89,7 @@ def _annexe(drawing: Drawing, ground: float) -> None:
     drawing.path(
         [(left - 6, top), (left + width / 2, top - 34), (left + width + 6, top)], fill="roof", closed=True
     )
-    drawing.text(left + width / 2, top - 8, "annexe", anchor="middle", fill="bright", bold=True)
+    drawing.text(left + width / 2, top - 8, "parts", anchor="middle", fill="bright", bold=True)
     for number, name in enumerate([*parts, "yours", _PARTS]):
         y = top + number * step
         yours, base = name == "yours", name == _PARTS
@@ -97,7 +101,7 @@ def _annexe(drawing: Drawing, ground: float) -> None:
 
 
 def rooms_table() -> str:
-    """Return the rooms with what each is for, as a table in Markdown, the highest first."""
+    """Return the modules and their purposes as a Markdown table, the highest layer first."""
     rows = [name for names in floors() for name in names if name != "__main__"] + [_PARTS, *annexe()]
     lines = [f"| `{name}` | {purpose(name)} |" for name in rows]
-    return "\n".join(["| room | what it is for |", "| --- | --- |", *lines])
+    return "\n".join(["| module | what it is for |", "| --- | --- |", *lines])
