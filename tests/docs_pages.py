@@ -106,20 +106,20 @@ def _protocol(path: str) -> str:
     attributes = [
         (_code(f.name), _code(f.type), _sentence(meanings.get(f.name, ""))) for f in own_fields(node)
     ]
-    told = [f"What it has:\n\n{_table(('attribute', 'type', 'meaning'), attributes)}"] if attributes else []
+    told = [f"Attributes:\n\n{_table(('attribute', 'type', 'meaning'), attributes)}"] if attributes else []
     optional = meanings_of(node, "Optional attributes")
     if optional:
         rows = [(_code(name), _sentence(meaning)) for name, meaning in optional.items()]
-        told.append(f"What it may have besides:\n\n{_table(('attribute', 'meaning'), rows)}")
+        told.append(f"Optional attributes:\n\n{_table(('attribute', 'meaning'), rows)}")
     methods = [item for item in node.body if isinstance(item, ast.FunctionDef)]
     rows = [
         (_code(f"{one.name}{signature(one, method=True)}"), _sentence(_first_line(one))) for one in methods
     ]
-    told.append(f"What can be called:\n\n{_table(('method', 'what it does'), rows)}")
+    told.append(f"Methods:\n\n{_table(('method', 'what it does'), rows)}")
     given = {name: meaning for one in methods for name, meaning in meanings_of(one, "Args").items()}
     if given:
         rows = [(_code(name), _sentence(meaning)) for name, meaning in given.items()]
-        told.append(f"What it is given:\n\n{_table(('argument', 'meaning'), rows)}")
+        told.append(f"Arguments:\n\n{_table(('argument', 'meaning'), rows)}")
     return "\n".join(told)
 
 
@@ -138,7 +138,7 @@ def _checks(_: str) -> str:
         meanings = meanings_of(node, "Args").items()
         given += [(_code(name), _code(one), _sentence(meaning)) for one, meaning in meanings]
     names = _table(("name", "what it is for"), rows)
-    return f"{names}\nWhat they are given:\n\n{_table(('name', 'argument', 'meaning'), given)}"
+    return f"{names}\nArguments:\n\n{_table(('name', 'argument', 'meaning'), given)}"
 
 
 def _public(_: str) -> str:

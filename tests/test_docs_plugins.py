@@ -150,8 +150,10 @@ def test_every_check_is_on_the_page_of_testing() -> None:
 
 
 def test_every_status_of_a_plugin_is_explained() -> None:
-    said = first_column(text_of("loading.md"), "What became of it")
-    assert said == set(get_args(Status)), "docs/plugins/loading.md: mend the table under 'What became of it'"
+    said = first_column(text_of("loading.md"), "Status of a plug-in")
+    assert said == set(get_args(Status)), (
+        "docs/plugins/loading.md: mend the table under 'Status of a plug-in'"
+    )
 
 
 def test_every_environment_variable_is_explained() -> None:

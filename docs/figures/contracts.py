@@ -17,8 +17,8 @@ LABELS = Labels(classes=("background", "cell"))
 
 _HEAD = """# Every metric's contract
 
-This page lists the rules that `segzoo evaluate` prints with each number, here for the two classes background and cell. With other
-labels the words differ: an `ignore_index` is named, and classes are listed.
+This page lists the rules that `segzoo evaluate` prints with each number, here for the two classes background
+and cell. With other labels the words differ: an `ignore_index` is named, and classes are listed.
 [What each metric means](metrics.md) explains the metrics with figures.
 
 | rule | meaning |

@@ -99,9 +99,9 @@ GROUPS = {
 
 _HEAD = """# What the doctor says
 
-This page lists every finding of `segzoo data check`, in the doctor's own words. An **error** stops training or makes it
-useless. A **warning** does not stop training, but the result is probably not what you want. A **note** is good to know.
-`--fix OUT` writes a repaired copy; your data is never changed.
+This page lists every finding of `segzoo data check`, in the doctor's own words. An **error** stops training
+or makes it useless. A **warning** does not stop training, but the result is probably not what you want. A
+**note** is good to know. `--fix OUT` writes a repaired copy; your data is never changed.
 
 <!-- written by `python docs/figures` from what the doctor finds in small folders that have each fault -->
 """
