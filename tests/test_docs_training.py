@@ -331,7 +331,7 @@ def test_the_first_page_leads_from_a_folder_to_a_mask_and_a_score(photos, capsys
         assert run([*words, *(tiny if line == "train --data photos" else [])]) == 0, capsys.readouterr().err
     assert list((photos / "masks").glob("new_*.png"))
     left = {path.name for path in (photos / "runs/unet").iterdir()}
-    listed = [line for line in section("results.md", "What a training leaves").splitlines() if "|" in line]
+    listed = [line for line in section("results.md", "The run folder").splitlines() if "|" in line]
     assert {name for name in left if f"`{name}" not in " ".join(listed)} == set(), "results.md: files"
     row = json.loads((photos / "runs/unet/history.jsonl").read_text().splitlines()[0])
     columns = section("results.md", "The numbers")
