@@ -1,4 +1,4 @@
-"""Write every figure and generated page of the guides anew: ``python docs/figures``."""
+"""Write every figure and generated page of the guides again: ``python docs/figures``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page of contracts: the rules of every metric that segzoo brings, as the metrics state them."""
+"""The page of contracts: the rules of every metric of segzoo, from the metrics themselves."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _NEEDS = {
 
 
 def own() -> list[MetricSpec]:
-    """Return the specs of the metrics that segzoo itself brings, by name."""
+    """Return the specs of segzoo's own metrics, sorted by name."""
     entries = zoo.registry("metrics")
     found = [entries.entry(name) for name in entries.names()]
     return [entry.spec for entry in sorted(found, key=lambda one: one.spec.name) if entry.owner == "segzoo"]
@@ -66,12 +66,12 @@ def _section(spec: MetricSpec) -> str:
 
 
 def _sentence(text: str) -> str:
-    """Begin with a capital letter, but for formulas and for names such as mIoU, which stay as they are."""
+    """Begin with a capital letter, except formulas and names such as mIoU, which stay unchanged."""
     first = text.partition(" ")[0]
-    as_it_is = " = " in text or first != first.lower()
-    return text if as_it_is else text[:1].upper() + text[1:]
+    unchanged = " = " in text or first != first.lower()
+    return text if unchanged else text[:1].upper() + text[1:]
 
 
 def _plain(text: str) -> str:
-    """Keep bars and stars from being Markdown."""
+    """Escape bars and stars, which are Markdown."""
     return re.sub(r"([|*_^])", r"\\\1", text)

@@ -34,12 +34,12 @@ Anchor = Literal["start", "middle", "end"]
 
 
 class Drawing:
-    """A drawing that grows by what is put on it.
+    """A drawing to which shapes and words are added.
 
     Args:
-        height: in pixels.
-        title: what it shows, in words; also for those who hear it read.
-        width: in pixels.
+        height: height in pixels.
+        title: description of the drawing, also for screen readers.
+        width: width in pixels.
     """
 
     def __init__(self, height: float, title: str, *, width: float = WIDTH) -> None:
@@ -92,7 +92,7 @@ class Drawing:
     def paragraph(
         self, x: float, y: float, words: str, *, letters: int, size: float = 13, fill: str = "ink"
     ) -> float:
-        """Write words in lines of so many letters; return the baseline of the line after."""
+        """Write words in lines of at most ``letters`` letters; return the baseline of the line after."""
         for line in wrap(words, letters):
             self.text(x, y, line, size=size, fill=fill)
             y += size * 1.35
@@ -152,5 +152,5 @@ def _paint(name: str) -> str:
 
 
 def _n(value: float) -> str:
-    """Return a number as short as it can be, the same on every machine."""
+    """Return a number in its shortest form, the same on every machine."""
     return f"{value:.2f}".rstrip("0").rstrip(".")

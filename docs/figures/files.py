@@ -1,4 +1,4 @@
-"""Which files are written, and by what."""
+"""The files that are generated, and the function for each."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _drawing(draw: Callable[[], Drawing]) -> Callable[[], str]:
 
 
 def _with_rooms() -> str:
-    """Return the page of the design with its table of rooms as the code has them."""
+    """Return the page of the design with its table of modules from the code."""
     text = (DOCS / "design/index.md").read_text(encoding="utf-8")
     opening, _, rest = text.partition("<!-- rooms -->\n")
     closing = rest.partition("<!-- end -->")[2]

@@ -1,4 +1,4 @@
-"""The page of what the doctor says: every finding, from folders that have it."""
+"""The page of the doctor's findings, generated from folders that have each of them."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ def found() -> dict[str, Finding]:
 
 
 def _placeless(finding: Finding, folder: str) -> Finding:
-    """Return a finding that does not tell where the folder lay."""
+    """Return a finding without the path of the temporary folder."""
     return replace(
         finding,
         what=finding.what.replace(f"{folder}/", ""),
@@ -173,5 +173,5 @@ def _section(finding: Finding) -> str:
 
 
 def _plain(text: str) -> str:
-    """Set settings and commands as code, so that brackets and stars are no Markdown."""
+    """Mark settings and commands as code, so that their brackets and stars are not Markdown."""
     return _CODE.sub(lambda match: f"`{match[0]}`", text)

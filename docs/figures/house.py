@@ -14,6 +14,8 @@ CODE = ROOT / "segzoo"
 
 _FLOOR, _LEFT, _TOWER = 30, 12, 264
 _PARTS = "blocks"
+#: Letters that fit into a row, with two more for each name.
+_LETTERS = 36
 
 
 def floors() -> list[list[str]]:
@@ -42,15 +44,17 @@ def _contracts() -> list[dict]:
 
 def house() -> Drawing:
     """Draw the layers, with the parts at the height of the modules that they may import."""
-    rooms = floors()
+    layers = [_rows(names) for names in floors()]
     top = 78
-    ground = top + _FLOOR * len(rooms)
+    ground = top + _FLOOR * sum(map(len, layers))
     drawing = Drawing(ground + 66, "The modules of segzoo in layers: each layer imports only layers below it")
     middle = _LEFT + _TOWER / 2
     drawing.path([(_LEFT - 8, top), (middle, 18), (_LEFT + _TOWER + 8, top)], fill="roof", closed=True)
     drawing.text(middle, top - 14, "segzoo", size=16, anchor="middle", fill="bright", bold=True)
-    for number, names in enumerate(rooms):
-        _floor(drawing, top + number * _FLOOR, names, cellar=number >= len(rooms) - 1)
+    y = top
+    for number, rows in enumerate(layers):
+        _floor(drawing, y, rows, cellar=number >= len(layers) - 1)
+        y += _FLOOR * len(rows)
     _annexe(drawing, ground)
     drawing.path([(0, ground), (WIDTH, ground)], stroke="faint", width=2)
     x = _LEFT + _TOWER + 22
@@ -70,14 +74,28 @@ def house() -> Drawing:
     return drawing
 
 
-def _floor(drawing: Drawing, y: float, names: list[str], *, cellar: bool) -> None:
-    letters = sum(len(name) + 2 for name in names)
-    x = float(_LEFT)
+def _rows(names: list[str]) -> list[list[str]]:
+    """Divide the modules of a layer into rows that are wide enough for their names."""
+    rows: list[list[str]] = [[]]
     for name in names:
-        width = _TOWER * (len(name) + 2) / letters
-        drawing.box(x, y, width, _FLOOR, fill="stone" if cellar else "wood", stroke="line")
-        drawing.text(x + width / 2, y + 20, name, size=12.5, anchor="middle", mono=True)
-        x += width
+        if sum(len(one) + 2 for one in [*rows[-1], name]) > _LETTERS:
+            rows.append([])
+        rows[-1].append(name)
+    return rows
+
+
+def _floor(drawing: Drawing, y: float, rows: list[list[str]], *, cellar: bool) -> None:
+    fill = "stone" if cellar else "wood"
+    drawing.box(_LEFT, y, _TOWER, _FLOOR * len(rows), fill=fill, stroke="line")
+    for number, names in enumerate(rows):
+        letters = sum(len(name) + 2 for name in names)
+        top, x = y + number * _FLOOR, float(_LEFT)
+        for name in names:
+            width = _TOWER * (len(name) + 2) / letters
+            if x > _LEFT:
+                drawing.path([(x, top), (x, top + _FLOOR)], stroke="line", width=1)
+            drawing.text(x + width / 2, top + 20, name, size=12.5, anchor="middle", mono=True)
+            x += width
 
 
 def _annexe(drawing: Drawing, ground: float) -> None:

@@ -37,7 +37,7 @@ def photo(number: int) -> NDArray[np.uint8]:
 
 
 def save(path: Path, pixels: Picture, *, turn: int = 1, pages: Sequence[Picture] = ()) -> None:
-    """Write an image; with a turn that a camera would have noted, or further pages."""
+    """Write an image; optionally with an EXIF rotation, or further pages."""
     path.parent.mkdir(parents=True, exist_ok=True)
     image = pixels if isinstance(pixels, Image.Image) else Image.fromarray(pixels)
     exif = Image.Exif()
@@ -67,7 +67,7 @@ def folder(
 
 
 def badly_named(root: Path) -> None:
-    """Files without a partner, rivals, and files of other kinds."""
+    """Write files without a partner, files with the same name, and files of other kinds."""
     folder(root)
     (root / "masks/img.03.png").unlink()
     (root / "images/img.04.png").unlink()
@@ -84,7 +84,7 @@ def stacked(root: Path) -> None:
 
 
 def turned(root: Path) -> None:
-    """Images that a camera held upright: one whose mask was drawn before the turn, one that says nothing."""
+    """Images that a camera held upright: a mask drawn before the turn, and one whose size shows nothing."""
     folder(root)
     save(root / "images/img.00.jpg", photo(0), turn=TURNED)
     save(root / "images/img.01.jpg", photo(1), turn=MIRRORED)
@@ -159,7 +159,7 @@ def coloured(number: int) -> NDArray[np.uint8]:
 
 
 def shuffled(number: int) -> Image.Image:
-    """Return a mask whose palette counts the same colours the other way round in every other file."""
+    """Return a mask whose palette counts the same colours the other way round in every second file."""
     odd = number % 2
     image = Image.fromarray(disc(number) ^ np.uint8(odd))
     image.putpalette([255, 255, 255, 0, 0, 0] if odd else [0, 0, 0, 255, 255, 255])
@@ -276,7 +276,7 @@ def in_parts(root: Path) -> None:
 
 
 def beside(root: Path) -> None:
-    """Write images with masks beside them, and a picture of both."""
+    """Write images and masks in one folder, and a picture of both."""
     folder(root, images="{}.png", masks="{}_mask.png")
     save(root / "img.00_overlay.png", photo(0))
 
@@ -289,7 +289,7 @@ def in_lists(root: Path) -> None:
 
 
 def annotated(root: Path, *, gone: bool = False, masks: bool = False) -> None:
-    """Write COCO's annotations; of an image that is not there, or beside a folder of masks."""
+    """Write COCO annotations, optionally with a missing image, or together with a folder of masks."""
     square = [8, 8, 20, 8, 20, 20, 8, 20]
     numbers = range(COUNT)
     notes = {

@@ -1,4 +1,4 @@
-"""The figures of the guide of metrics; every number in them is what segzoo's metric computes."""
+"""The figures of the guide of metrics; segzoo's metrics compute every number in them."""
 
 from __future__ import annotations
 
@@ -211,4 +211,4 @@ FIGURES = {
     "metrics-programs": programs,
 }
 
-assert WIDTH == 420, "the drawings above are laid out for this width"
+assert WIDTH == 420, "the drawings above are made for this width"

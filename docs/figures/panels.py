@@ -10,11 +10,11 @@ if TYPE_CHECKING:
     from drawing import Drawing
     from numpy.typing import NDArray
 
-#: What a pixel is, its colour, the sign that tells it to those who see no colours, and its meaning.
+#: Colour of a pixel, sign for readers who do not see colours, and meaning.
 PIXELS = (
     ("hit", "", "both"),
-    ("extra", "+", "predicted alone: FP"),
-    ("missed", "\N{MINUS SIGN}", "true alone: FN"),
+    ("extra", "+", "only predicted: FP"),
+    ("missed", "\N{MINUS SIGN}", "only true: FN"),
 )
 
 Where = tuple[float, float, float]
