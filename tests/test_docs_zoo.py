@@ -259,7 +259,7 @@ def test_weights_whose_config_makes_no_sense_have_a_row_and_a_section(broken_zoo
     assert "ships" in row(broken_zoo, "weights", name) or "Not known" in row(broken_zoo, "weights", name)
     page = (broken_zoo / "zoo/weights.html").read_text(encoding="utf-8")
     (section,) = re.findall(rf'<section class="zoo-card" id="{name}">(.*?)</section>', page, flags=re.DOTALL)
-    assert "Not known" in text_of(section) or "Make them again" in text_of(section)
+    assert "Not known" in text_of(section) or "Reproduce" in text_of(section)
 
 
 @pytest.fixture(scope="module")

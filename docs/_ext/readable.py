@@ -1,7 +1,7 @@
-"""Mends what Sphinx writes and a screen reader cannot make sense of; axe-core names both in the tests.
+"""Repairs HTML of Sphinx that screen readers cannot interpret; axe-core reports both problems in the tests.
 
-An empty corner of a table is no heading of a column; and the parameters of a long signature are lines, not
-the explanations of terms that a list lacks.
+An empty corner of a table is not a column heading, and the parameters of a long signature are not the
+definitions of terms.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ PARAMETERS = re.compile(r'<dl>\s*(<dd><em class="sig-param">.*?)</dl>', re.DOTAL
 
 
 def mend(body: str) -> str:
-    """The HTML of a page's text, with those two mended."""
+    """Return the HTML of a page with both problems repaired."""
     body = EMPTY_HEAD.sub('<td class="head"></td>', body)
     return PARAMETERS.sub(lambda found: f'<span class="sig-lines">{_lines(found.group(1))}</span>', body)
 

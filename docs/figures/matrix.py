@@ -34,7 +34,7 @@ def matrix() -> Drawing:
     pairs = [f"{name:14}{value:.3f}" for name, value in other.items()]
     rows = [f"{left}   {right}" for left, right in zip(pairs[:3], pairs[3:], strict=True)]
     lines(drawing, 12, 306, [f"IoU           {ious}", *rows])
-    said = "The car is small: a third of miou, little of fw-iou and accuracy."
+    said = "The car is small: a third of miou, but little of fw-iou and accuracy."
     drawing.text(12, 386, said, size=12, fill="faint")
     return drawing
 

@@ -34,7 +34,7 @@ def both(predicted: str, true: str) -> tuple[np.ndarray, np.ndarray]:
 
 def pixels() -> Drawing:
     """What overlap counts: one matrix, and the scores that follow."""
-    drawing = Drawing(352, "A prediction on its truth, pixel by pixel, and the scores that follow")
+    drawing = Drawing(352, "A prediction and the ground truth, pixel by pixel, and the resulting scores")
     predicted, true = both("predicted", "truth")
     overlap(drawing, (14, 14, 24), predicted, true)
     tp, fp, fn = (
@@ -87,7 +87,7 @@ def averages() -> Drawing:
 
 def rims() -> Drawing:
     """A large object whose edge is ragged: overlap forgives it, its rim does not."""
-    drawing = Drawing(244, "A large object with a ragged edge: all pixels, and the rims alone")
+    drawing = Drawing(244, "A large object with a ragged edge: all pixels, and only the edges")
     predicted, true = both("shaved", "large")
     overlap(drawing, (10, 34, 16), predicted, true)
     overlap(drawing, (218, 34, 16), _rim(predicted, 1), _rim(true, 1))
@@ -95,7 +95,7 @@ def rims() -> Drawing:
     drawing.text(10, 24, f"IoU {score('iou', pair)['pooled']:.3f}", bold=True)
     drawing.text(218, 24, f"boundary IoU {score('boundary-iou', pair)['pooled']:.3f}", bold=True)
     legend(drawing, 10, 202)
-    drawing.text(10, 228, "Right: rims one pixel wide, which is the least.", size=12, fill="faint")
+    drawing.text(10, 228, "Right: edges with a width of one pixel, the minimum.", size=12, fill="faint")
     return drawing
 
 
@@ -154,7 +154,7 @@ _OF_LINES = (("Dice", "dice"), ("clDice", "cldice"))
 
 def objects() -> Drawing:
     """Two nuclei that touch in the prediction are one object there."""
-    drawing = Drawing(254, "Three nuclei, of which the prediction joins two")
+    drawing = Drawing(254, "Three nuclei, two of which are joined in the prediction")
     label = load_ndimage().label
     for name, x, said in (("nuclei", 10, "truth: 3"), ("merged", 218, "prediction: 2")):
         numbered(drawing, (x, 30, 16), label(mask(name))[0], ("hit", "missed", "extra"))
@@ -177,7 +177,7 @@ def objects() -> Drawing:
 
 def segments() -> Drawing:
     """One pixel of membrane missing, and two cells are one."""
-    drawing = Drawing(196, "Two cells between membranes, which a gap of one pixel joins")
+    drawing = Drawing(196, "Two cells between membranes; a gap of one pixel joins them")
     for name, x, said in (("cells", 10, "truth: 2 cells"), ("leaking", 222, "prediction: 1 cell")):
         found = load_ndimage().label(mask(name))[0]
         numbered(drawing, (x, 30, 17), found, ("hit", "missed"))

@@ -45,7 +45,7 @@ def quoted() -> Iterator[tuple[str, str, float]]:
 def programs() -> Drawing:
     """Bars of what the programs print."""
     rows = list(quoted())
-    drawing = Drawing(24 * len(rows) + 22, "Three images, and what each program's score of them is")
+    drawing = Drawing(24 * len(rows) + 22, "Three images, and the score that each program computes for them")
     for index, (name, score, value) in enumerate(rows):
         y = 14 + 24 * index
         ours = "-" not in name

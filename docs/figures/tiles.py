@@ -13,7 +13,8 @@ def tiles() -> Drawing:
     """Draw the tiles of an image, cut as prediction cuts them."""
     rows, columns = (cut(side, _TILE, _OVERLAP, _GRID, smooth=False) for side in (_HEIGHT, _WIDTH))
     drawing = Drawing(
-        _HEIGHT + 126, "An image in tiles: what the network sees of one, and what is kept of it"
+        _HEIGHT + 126,
+        "An image in tiles: the area that the network sees of one tile, and the area that is kept",
     )
     x, y = 12, 12
     drawing.box(x, y, _WIDTH, _HEIGHT, fill="plain")
@@ -29,9 +30,9 @@ def tiles() -> Drawing:
     for one in columns[1:]:
         drawing.path([(x + one.core[0], y), (x + one.core[0], y + _HEIGHT)], stroke="faint", width=1)
     told = (
-        ("extra", "what the network sees of one tile"),
-        ("hit", "what is kept of it: its neighbours keep the rest"),
-        ("wood", "rows of the image that are in memory meanwhile"),
+        ("extra", "area of one tile that the network sees"),
+        ("hit", "area that is kept: neighbouring tiles keep the rest"),
+        ("wood", "image rows that are in memory at this time"),
     )
     for number, (colour, words) in enumerate(told):
         below = y + _HEIGHT + 26 + number * 22
@@ -40,7 +41,7 @@ def tiles() -> Drawing:
     drawing.text(
         x,
         y + _HEIGHT + 100,
-        "Orange is as wide as the network sees, so blue is exact.",
+        "The orange margin is as wide as the network sees, so blue is exact.",
         size=12,
         fill="faint",
     )

@@ -1,7 +1,7 @@
-"""Writes the reference from the code: what stands in a page as ``<!-- generated: commands -->``.
+"""Generates parts of the reference from the code, where a page has a comment ``<!-- generated: commands -->``.
 
-When Sphinx reads a page, each such comment gives way to what its writer makes of the code: a comment is a
-kind, such as ``api``, and what it is told, such as ``segzoo create Segmenter``. The files stay as they are.
+When Sphinx reads a page, each such comment is replaced by the text of its writer. A comment contains a kind,
+such as ``api``, and arguments, such as ``segzoo create Segmenter``. The files on disk do not change.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 ROOT = Path(__file__).resolve().parents[3]
-sys.path.insert(0, str(ROOT))  # hubconf.py lies there
+sys.path.insert(0, str(ROOT))  # for hubconf.py
 
 from reference import api, commands, exceptions, files, hooks, links, members, recipes  # noqa: E402
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from sphinx.application import Sphinx
     from sphinx.environment import BuildEnvironment
 
-#: What writes each kind: from the words after it to Markdown.
+#: The writer of each kind, which turns its arguments into Markdown.
 WRITERS: dict[str, Callable[..., str]] = {
     "module": api.module,
     "api": api.room,
@@ -45,7 +45,7 @@ _COMMENT = re.compile(r"^<!-- generated: (\w+)((?: [\w.]+)*) -->$", flags=re.MUL
 
 
 def written(text: str) -> str:
-    """Return a page with what its comments ask for."""
+    """Return a page whose comments are replaced by generated text."""
     return _COMMENT.sub(lambda found: WRITERS[found[1]](*found[2].split()), text)
 
 
@@ -54,16 +54,16 @@ def _read(app: Sphinx, page: str, source: list[str]) -> None:
 
 
 def _outdated(app: Sphinx, env: BuildEnvironment, *_: set[str]) -> list[str]:
-    """Name the pages that are read anew in every build, since the code may have changed."""
+    """Return the pages that every build reads again, since the code may have changed."""
     files = ((page, Path(env.doc2path(page))) for page in env.found_docs)
     return [page for page, file in files if file.suffix == ".md" and _COMMENT.search(file.read_text("utf-8"))]
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
-    """Tell Sphinx what to call when."""
+    """Register the functions that Sphinx calls."""
     app.connect("source-read", _read)
     app.connect("env-get-outdated", _outdated)
-    # Before napoleon, which would make a list of them, without defaults.
+    # Before napoleon, which would list attributes without defaults.
     app.connect("autodoc-process-docstring", members.tell, priority=400)
     app.connect("autodoc-process-signature", members.spell_out)
     app.connect("doctree-read", links.choose)

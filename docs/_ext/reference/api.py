@@ -1,7 +1,7 @@
-"""The Python API: every public name of a room, where people import it from.
+"""The Python API: every public name of a module, under the name from which people import it.
 
-A room's names may be imported when first used (PEP 562). They are asked for by the names that they are
-exported under, so it makes no difference where they are defined.
+Names of a module may be imported at their first use (PEP 562). They are looked up by their exported names, so
+it does not matter where they are defined.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from reference.public import rooms, sections
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-#: Methods with underscores that say how an object is used.
+#: Special methods that show how an object is used.
 _SPECIAL = ("call", "contains", "getitem", "iter", "len", "str", "enter", "exit")
 
-#: Bases that say nothing to those who read of a class.
+#: Base classes that are not shown, because they carry no information.
 _PLAIN = {"object", "Protocol", "Generic", "tuple", "NamedTuple"}
 
 
 def room(module: str, *names: str) -> str:
-    """Return a room's names in order, or all of them; without names it is where the module's anchor is."""
+    """Return the given names of a module in order, or all of them together with the anchor of the module."""
     lines = [f".. py:{'currentmodule' if names else 'module'}:: {module}", ""]
     public = rooms()[module]
     for name in names or public.names:
@@ -35,7 +35,7 @@ def room(module: str, *names: str) -> str:
 
 
 def module(name: str) -> str:
-    """Return what makes a page that of a module, for pages that divide its names by sections."""
+    """Return the anchor of a module, for pages that divide its names into sections."""
     return _fenced([f".. py:module:: {name}"])
 
 
@@ -46,7 +46,7 @@ def hub() -> str:
 
 
 def pytest_plugin(module: str = "segzoo.testing.pytest_plugin") -> str:
-    """Return what the plug-in of pytest brings: options, settings, fixtures and hooks."""
+    """Return the options, settings, fixtures and hooks of the pytest plug-in."""
     lines = [f".. py:module:: {module}", "", ".. program:: pytest", ""]
     for line in sections()["the interface's entry point, and the opt-in plug-in of pytest"]:
         kind, _, name = line.partition(" ")
@@ -58,13 +58,13 @@ def pytest_plugin(module: str = "segzoo.testing.pytest_plugin") -> str:
 _PYTEST = {"option": "option", "setting": "confval", "fixture": "py:function", "hook": "py:function"}
 _MADE = {"fixture": "segzoo.testing.pytest_plugin.", "hook": "segzoo.testing.pytest_plugin."}
 _ABOUT = {
-    "--segzoo-plugin": "Run the checks of all that a distribution brings to segzoo.",
-    "segzoo_plugin": "The distribution whose checks ``segzoo_check`` stands for.",
-    "segzoo_api": "The plug-in interface version that the tests were written for; another one is refused.",
-    "segzoo_expected_failures": "Promises that are known to be broken, one a line, as ``id: reason``.",
-    "isolated_zoo": "A fixture: `segzoo.testing.isolated_zoo`, for the length of a test.",
-    "segzoo_check": "A fixture: a test that takes it runs once for each `segzoo.testing.Check`.",
-    "pytest_segzoo_arguments": "A hook for ``conftest.py``: what checks are given besides, by ``kind/name``.",
+    "--segzoo-plugin": "Run the checks of all parts that a distribution adds to segzoo.",
+    "segzoo_plugin": "The distribution whose checks the fixture ``segzoo_check`` provides.",
+    "segzoo_api": "The version of the plug-in interface that the tests were written for; other versions are refused.",
+    "segzoo_expected_failures": "Checks that are expected to fail, one per line, as ``id: reason``.",
+    "isolated_zoo": "A fixture: `segzoo.testing.isolated_zoo` during one test.",
+    "segzoo_check": "A fixture: a test that uses it runs once for each `segzoo.testing.Check`.",
+    "pytest_segzoo_arguments": "A hook for ``conftest.py``: additional arguments of checks, by ``kind/name``.",
 }
 
 
@@ -100,7 +100,7 @@ def _class(path: str, thing: type) -> Iterator[str]:
     yield f".. auto{kind}:: {path}"
     if not issubclass(thing, BaseException):
         yield "   :members:"
-        if hasattr(thing, "_fields"):  # a named tuple's, which its docstring tells of
+        if hasattr(thing, "_fields"):  # fields of a named tuple, which its docstring explains
             yield f"   :exclude-members: {', '.join(thing._fields)}"
         special = [f"__{name}__" for name in _SPECIAL if _own(thing, f"__{name}__")]
         if special:
@@ -114,7 +114,7 @@ def _class(path: str, thing: type) -> Iterator[str]:
 
 
 def _own(thing: type, name: str) -> bool:
-    """Return whether a class, or a base of segzoo's, says something of a method of its own."""
+    """Return whether a class, or a base class in segzoo, documents a method."""
     made = [base for base in thing.__mro__ if base.__module__.startswith("segzoo") and name in vars(base)]
     return bool(made and inspect.getdoc(vars(made[0])[name]))
 

@@ -1,4 +1,4 @@
-"""The command line as ``--help`` tells it: every command with its options, choices and defaults."""
+"""The command line as ``--help`` shows it: every command with its options, choices and defaults."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def commands(path: str = "segzoo", one: click.Command = program) -> Iterator[tuple[str, click.Command]]:
-    """Yield every command and how it is called, a group before what it holds."""
+    """Yield every command with its path, a group before its commands."""
     yield path, one
     if isinstance(one, click.Group):
         context = click.Context(one, info_name=path)
@@ -44,7 +44,7 @@ def _section(path: str, one: click.Command) -> str:
         f"```{{program}} {path}\n```",
     ]
     for parameter in one.get_params(context):
-        # Every command has --help; it is told of once.
+        # Every command has --help, which is listed only once.
         if not getattr(parameter, "hidden", False) and (path == "segzoo" or "--help" not in parameter.opts):
             lines += ["", _parameter(parameter, context)]
     return "\n".join(lines)
@@ -61,7 +61,7 @@ def _below(path: str, one: click.Command, context: click.Context) -> Iterator[st
 
 
 def _paragraphs(text: str) -> Iterator[str]:
-    """Yield a help text as Markdown; what click is told not to wrap is shown as it stands."""
+    """Yield a help text as Markdown; paragraphs that click does not wrap become literal blocks."""
     for paragraph in inspect.cleandoc(text).split("\n\n"):
         if paragraph.startswith("\b"):
             yield f"```text\n{paragraph[1:].strip()}\n```\n"
@@ -72,7 +72,7 @@ def _paragraphs(text: str) -> Iterator[str]:
 def _parameter(parameter: click.Parameter, context: click.Context) -> str:
     record = parameter.get_help_record(context)
     if isinstance(parameter, click.Argument) or record is None:
-        # The paragraphs above say what arguments are.
+        # The paragraphs above explain the arguments.
         name, text = _argument(parameter, context), _taken(parameter)
     else:
         name, text = record[0].replace(" / ", ", "), _plain(record[1])
@@ -90,13 +90,13 @@ def _argument(parameter: click.Parameter, context: click.Context) -> str:
 
 
 def _taken(parameter: click.Parameter) -> str:
-    """Return whether an argument may be left out, or be given more than once."""
-    needed = "Needed" if parameter.required else "May be left out"
-    return f"{needed}; may be several." if parameter.nargs == -1 else f"{needed}."
+    """Return whether an argument is required, and whether it may be repeated."""
+    needed = "Required" if parameter.required else "Optional"
+    return f"{needed}; may be repeated." if parameter.nargs == -1 else f"{needed}."
 
 
 def _plain(text: str) -> str:
-    """Return a text with what Markdown would take for markup marked as none, but for code."""
+    """Return a text in which characters that are markup in Markdown are escaped, except in code."""
     parts = re.split(r"(`[^`]+`)", text)
     return "".join(
         part if part.startswith("`") else re.sub(r"([*_<>\[\]#|])", r"\\\1", part) for part in parts

@@ -1,4 +1,4 @@
-"""What docstrings and the comments above constants say, as Markdown."""
+"""Docstrings and the comments above constants, as Markdown."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ def first_line(thing: Any) -> str:
 
 
 def markdown(text: str) -> str:
-    """Return a sentence of a docstring as Markdown, in which code has one backtick."""
+    """Return a sentence of a docstring as Markdown, with one backtick around code."""
     return text.replace("``", "`")
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a table in Markdown; bars in cells are told from those of the table."""
+    """Return a table in Markdown; bars in cells are escaped."""
     lines = [header, ["---"] * len(header), *([cell.replace("|", "\\|") for cell in row] for row in rows)]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 def meanings(thing: Any, section: str = "Attributes") -> dict[str, str]:
-    """Return what a docstring's section says of each name, on one line."""
+    """Return the meaning of each name in a section of a docstring, on one line."""
     found = re.search(rf"^{section}:\n((?:[ \t]+.*\n?|\n)+)", inspect.getdoc(thing) or "", flags=re.MULTILINE)
     told: dict[str, str] = {}
     for entry in re.split(r"^    (?=\S)", found[1], flags=re.MULTILINE)[1:] if found else []:
@@ -64,7 +64,7 @@ def definition(module: str, name: str) -> tuple[str, ast.stmt]:
 
 @cache
 def _statements(module: str) -> list[ast.stmt]:
-    """Return what stands at a module's top, and under an ``if`` there, such as ``if TYPE_CHECKING``."""
+    """Return the statements at the top level of a module, and in an ``if`` there, such as ``if TYPE_CHECKING``."""
     spec = find_spec(module) if module else None
     if spec is None or not spec.origin or not Path(spec.origin).is_file():
         return []
@@ -74,20 +74,20 @@ def _statements(module: str) -> list[ast.stmt]:
 
 
 def comment(module: str, name: str) -> str:
-    """Return what the ``#:`` above a constant says, or nothing."""
+    """Return the ``#:`` comment above a constant, or an empty text."""
     place, _ = definition(module, name)
     lines = ModuleAnalyzer.for_module(place).find_attr_docs().get(("", name), [])
     return "\n".join(lines).strip()
 
 
 def _above(owner: type, name: str) -> str:
-    """Return what the ``#:`` above an attribute of a class says."""
+    """Return the ``#:`` comment above an attribute of a class."""
     lines = ModuleAnalyzer.for_module(owner.__module__).find_attr_docs().get((owner.__name__, name), [])
     return "\n".join(lines).strip()
 
 
 def docstring(path: str) -> str:
-    """Return what is said of a public name, ``"segzoo.blocks.Norm"`` or ``"segzoo.Segmentation.mask"``."""
+    """Return the documentation of a public name, ``"segzoo.blocks.Norm"`` or ``"segzoo.Segmentation.mask"``."""
     parts = path.split(".")
     for cut in range(len(parts), 0, -1):
         module = ".".join(parts[:cut])

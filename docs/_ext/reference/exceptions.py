@@ -1,4 +1,4 @@
-"""The exceptions: which is which, what is to be done about each, and the exit code of the command."""
+"""The exceptions: their tree, what to do about each, and the exit code of the command."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from segzoo import errors
 
 
 def classes() -> list[type[errors.SegzooError]]:
-    """Return every exception, a base before what is derived from it."""
+    """Return every exception, a base class before its subclasses."""
     return _below(errors.SegzooError)
 
 
@@ -32,7 +32,7 @@ def tree() -> str:
 
 
 def cure(one: type[errors.SegzooError]) -> str:
-    """Return what a docstring says is to be done."""
+    """Return the advice in a docstring."""
     _, _, said = (inspect.getdoc(one) or "").partition("\n\n")
     return markdown(" ".join(said.split()))
 
@@ -46,8 +46,8 @@ def _section(one: type[errors.SegzooError]) -> str:
     code = 2 if issubclass(one, errors.UsageError) else 1
     also = [base.__name__ for base in one.__mro__[1:] if base.__module__ == "builtins"]
     also = [name for name in also if name not in ("object", "BaseException", "Exception")]
-    builtin = f", which is a `{'` and a `'.join(also)}` too" if also else ""
+    builtin = f", which is also a `{'` and a `'.join(also)}`" if also else ""
     return (
         f"## {one.__name__}\n\n{markdown(first_line(one))}\n\n**What to do.** {cure(one)}\n\n"
-        f"In Python {{py:exc}}`segzoo.errors.{one.__name__}`{builtin}. Commands leave with exit code {code}."
+        f"In Python: {{py:exc}}`segzoo.errors.{one.__name__}`{builtin}. Exit code of commands: {code}."
     )

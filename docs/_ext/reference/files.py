@@ -1,4 +1,4 @@
-"""Tables of what files hold: the keys of ``config.json`` and the outputs of prediction."""
+"""Tables of the content of files: the keys of ``config.json`` and the outputs of prediction."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from segzoo.config import ModelConfig
 
 
 def config() -> str:
-    """Return the table of the keys of ``config.json``, those of nested objects too."""
+    """Return the table of the keys of ``config.json``, including those of nested objects."""
     first = ("`segzoo_format`", "the version of this format, a whole number")
-    return table(("key", "is"), [first, *_keys(ModelConfig, "")])
+    return table(("key", "meaning"), [first, *_keys(ModelConfig, "")])
 
 
 def _keys(one: type[Any], before: str) -> list[tuple[str, str]]:
@@ -28,9 +28,9 @@ def _keys(one: type[Any], before: str) -> list[tuple[str, str]]:
 
 
 def outputs() -> str:
-    """Return the table of what ``--outputs`` may name."""
+    """Return the table of the names that ``--outputs`` accepts."""
     rows = [
         (f"`{one.name}`", f"`NAME{one.suffix}`", " ".join(one.formats), markdown(one.summary))
         for one in segzoo_outputs()
     ]
-    return table(("output", "file", "formats", "holds"), rows)
+    return table(("output", "file", "formats", "content"), rows)

@@ -25,11 +25,11 @@ def every_hook() -> str:
                 first_line(hook),
             )
         )
-    return table(("hook", "returns", "what it is for"), rows)
+    return table(("hook", "returns", "purpose"), rows)
 
 
 def every_spec() -> str:
-    """Return the table of specs: what each is called with besides what all have."""
+    """Return the table of specs with the fields of each, in addition to the common fields."""
     common = [item.name for item in fields(Spec)]
     rows = [
         (
@@ -50,4 +50,4 @@ def every_spec() -> str:
                 f"[{many}](../plugins/{many}.md)",
             )
         )
-    return table(("spec", "registry", "its own fields", "page"), rows)
+    return table(("spec", "registry", "fields", "page"), rows)

@@ -1,4 +1,4 @@
-"""Where names in docstrings and signatures lead: they are written as people say them, not in full."""
+"""Resolves the short names in docstrings and signatures to links."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from sphinx.application import Sphinx
     from sphinx.environment import BuildEnvironment
 
-#: What modules call things of others that they import.
+#: Full names of objects of other packages, by the names that modules use.
 _ELSEWHERE = {
     "Any": "typing.Any",
     "Callable": "collections.abc.Callable",
@@ -40,7 +40,7 @@ _ELSEWHERE = {
 }
 
 
-#: The public name of what the reference documents twice.
+#: The public names of objects that the reference documents twice.
 _TWICE = {"Predictor": "segzoo.Predictor"}
 
 _ROOT = Path(__file__).resolve().parents[3]
@@ -48,7 +48,7 @@ _REPOSITORY = "https://github.com/org/segzoo/blob/main"
 
 
 def source(domain: str, info: dict[str, str]) -> str | None:
-    """Return the address of the lines that define an object, where it has lines of its own."""
+    """Return the address of the lines that define an object, if it is a class or function."""
     if domain != "py":
         return None
     thing: Any = import_module(info["module"])
@@ -81,7 +81,7 @@ def choose(app: Sphinx, doctree: document) -> None:
 
 
 def resolve(app: Sphinx, env: BuildEnvironment, node: pending_xref, text: TextElement) -> reference | None:
-    """Return a link to what a name means that no object has in full, if it means anything."""
+    """Return a link to the object that a short name means, if there is one."""
     if node.get("refdomain") != "py":
         return None
     target = node["reftarget"]
@@ -100,13 +100,13 @@ def resolve(app: Sphinx, env: BuildEnvironment, node: pending_xref, text: TextEl
 
 
 def _ours(env: BuildEnvironment, target: str) -> str:
-    """Return the shortest full name that ends in what was said, where it can mean but one thing."""
+    """Return the shortest full name that ends in the given name, or an empty text."""
     last = target.rpartition(".")[2]
     objects = env.domains.python_domain.objects
     ends = (f".{last}",) if last[:1].isupper() else (f".{target}",)
     found = [name for name in objects if name.endswith(ends) and not objects[name].aliased]
     if not last[:1].isupper():
-        # A word such as `image` is many a thing's attribute; only what a module has is meant.
+        # A word such as `image` is an attribute of many classes; only names of modules count.
         found = [name for name in found if objects[name].objtype in ("function", "module", "data")]
     found.sort(key=lambda name: (name.count("."), len(name)))
     return found[0] if found else ""

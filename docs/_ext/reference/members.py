@@ -1,4 +1,4 @@
-"""The attributes that a class's docstring tells of, each with its type, its default and an anchor."""
+"""The attributes that the docstring of a class lists, each with its type, its default and an anchor."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def spell_out(
     app: Sphinx, what: str, name: str, thing: Any, options: Any, arguments: str | None, returned: str | None
 ) -> tuple[str | None, str | None]:
-    """Replace short names that a module gives to types by what they stand for; say defaults that are made."""
+    """Replace type aliases in signatures by the types, and defaults of factories by their values."""
     if what == "class" and getattr(thing, "_is_protocol", False):
         return "", None  # nobody calls it
     if arguments and what == "class" and is_dataclass(thing):
@@ -45,7 +45,7 @@ def _alias(name: str, module: str) -> str:
     except LookupError:
         return name
     value = getattr(node, "value", None)
-    # What has a place of its own in the reference is better linked.
+    # Names with their own place in the reference are linked instead.
     if not isinstance(value, ast.BinOp | ast.Subscript) or module.startswith("segzoo.blocks"):
         return name
     return ast.unparse(value)

@@ -1,4 +1,4 @@
-"""What is public, as tests/public_api.txt lists it: a test holds that file to the code."""
+"""The public names, as tests/public_api.txt lists them; a test compares that file with the code."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ SNAPSHOT = Path(__file__).resolve().parents[3] / "tests/public_api.txt"
 
 @dataclass
 class Room:
-    """A module and what it offers.
+    """A public module.
 
     Attributes:
-        names: of what it has, without its members.
-        same: of those, what each is another name for.
-        all: every dotted name in it, members among them.
+        names: names in the module, without members of classes.
+        same: original names of those that are only another name.
+        all: every dotted name in the module, including members.
     """
 
     names: list[str] = field(default_factory=list)
@@ -49,7 +49,7 @@ def rooms() -> dict[str, Room]:
 
 def _add(room: Room, module: str, line: str) -> None:
     found = re.search(rf"(?<![\w.]){re.escape(module)}(\.\w+)+", line)
-    assert found, f"tests/public_api.txt: {line} names nothing of {module}"
+    assert found, f"tests/public_api.txt: {line} has no name in {module}"
     path = found[0]
     name = path.removeprefix(f"{module}.").partition(".")[0]
     if path not in room.all:

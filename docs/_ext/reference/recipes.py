@@ -23,7 +23,7 @@ def keys() -> str:
     types = get_type_hints(Recipe)
     for item in fields(Recipe):
         default = item.default_factory() if item.default_factory is not MISSING else item.default
-        cell = "needed" if default is MISSING else f"`{_toml(default)}`"
+        cell = "required" if default is MISSING else f"`{_toml(default)}`"
         if item.name == "augment":
             cell = ", ".join(f"`{step}`" for step in AUGMENT)
         if default is None or default == {}:
@@ -35,7 +35,7 @@ def keys() -> str:
 
 
 def steps() -> str:
-    """Return a section for each step of augmentation."""
+    """Return a section for each augmentation step."""
     return "\n".join(
         f"### {name}\n\n{_cell(first_line(step))}\n\n{_options(name, step)}"
         for name, step in factories("augmentations").items()
@@ -55,7 +55,7 @@ def options(part: str) -> str:
 
 
 def aliases() -> str:
-    """Return the other words for keys."""
+    """Return the table of aliases."""
     return table(("alias", "key"), [(f"`{alias}`", f"`{key}`") for alias, key in ALIASES.items()])
 
 
@@ -88,7 +88,7 @@ def _toml(value: Any) -> str:
 
 
 def _kind(hint: Any) -> str:
-    """Return what a value is, as people say it."""
+    """Return the kind of a value in plain words."""
     choices = [one for one in get_args(hint) if one is not type(None)]
     if get_origin(hint) is Literal:
         return ", ".join(f"`{choice}`" for choice in choices)
@@ -101,7 +101,7 @@ def _kind(hint: Any) -> str:
 
 
 def _written(name: str) -> str:
-    """Return where a file has a key."""
+    """Return where a recipe file has a key."""
     part = name.removesuffix("_options")
     if name in PARTS:
         return f"`[{name}] name`"

@@ -1,7 +1,7 @@
-"""The pages of the zoo, written from the registry whenever the site is built.
+"""The pages of the zoo, generated from the registry when the site is built.
 
-Two directives: ``{zoo-table} models`` shows what the registry of a kind holds, and ``{zoo-weights}`` has a
-section for each of the weights. Pages are built anew when plug-ins, their specs or the code of parts change.
+There are two directives: ``{zoo-table} models`` shows the registry of a kind, and ``{zoo-weights}`` has a
+section for each of the weights. Pages are built again if plug-ins, their specs or the code of parts change.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class ZooTable(SphinxDirective):
-    """The filterable table of a kind; with ``plugins``, the plain one of plug-ins."""
+    """The filterable table of a kind; with ``plugins``, a plain table of plug-ins."""
 
     required_arguments = 1
 
@@ -67,12 +67,12 @@ def _target(directive: SphinxDirective, kind: str, name: str) -> None:
 
 
 def _remember(directive: SphinxDirective) -> None:
-    """Note that the page shows the zoo, so that it is built anew when that changes."""
+    """Mark the page as one that shows the zoo, so that it is built again if the zoo changes."""
     directive.env.metadata[directive.env.docname]["zoo"] = "shown"
 
 
 def _outdated(app: Sphinx, env: BuildEnvironment, *changed: Any) -> Iterable[str]:
-    """Return the pages that show a zoo which is no longer so."""
+    """Return the pages that show an outdated zoo."""
     del app, changed
     from zoo_pages import facts
     from zoo_pages.digest import digest
@@ -93,7 +93,7 @@ def _add_assets(app: Sphinx, page: str, template: str, context: dict[str, Any], 
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
-    """Tell Sphinx what is here."""
+    """Register the directives and events."""
     from zoo_pages import markup
 
     markup.add_to(app)

@@ -1,4 +1,4 @@
-"""A section for each of the weights: what they see, what they are, what they reach, how to use them."""
+"""A section for each of the weights: a picture, a description, scores, and how to use them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def card(one: facts.Weights, docname: str) -> nodes.section:
-    """Return the section of weights; where it cannot be made of what their config says, it says so."""
+    """Return the section of weights; if their config makes this impossible, the section shows the reason."""
     identity = anchor("weights", one.name)
     section = nodes.section(ids=[identity], names=[one.name.lower()], classes=["zoo-card"])
     section += nodes.title("", "", code(one.name))
@@ -84,9 +84,9 @@ def _text(text: str) -> list[nodes.Node]:
 def _size(one: facts.Weights) -> str:
     height, width = one.measured.size
     resize = one.config.preprocessing.resize if one.config else None
-    why = "as its images are resized" if resize and resize.mode != "scale" else "any size goes"
-    if one.config and one.config.provenance.get("recipe") and why == "any size goes":
-        why = "as its images were cropped in training; any size goes"
+    why = "the size to which images are resized" if resize and resize.mode != "scale" else "any size works"
+    if one.config and one.config.provenance.get("recipe") and why == "any size works":
+        why = "the size of crops in training; any size works"
     return f"{height} x {width} pixels, {why}"
 
 
@@ -104,7 +104,7 @@ def _network(one: facts.Weights) -> list[nodes.Node]:
 def _file(one: facts.Weights) -> str:
     if one.shipped:
         return f"{words.megabytes(one.bytes)}, ships in the package"
-    size = words.megabytes(one.bytes) if one.bytes else "its size is not stated"
+    size = words.megabytes(one.bytes) if one.bytes else "size not stated"
     return f"downloaded at first use, {size}"
 
 
@@ -167,16 +167,16 @@ def _block(text: str, language: str) -> nodes.Node:
 
 
 def _reproduction(one: facts.Weights) -> list[nodes.Node]:
-    title = html("p", html("strong", "Make them again"), classes=["zoo-heading"])
+    title = html("p", html("strong", "Reproduce"), classes=["zoo-heading"])
     provenance: Any = one.config.provenance if one.config else {}
     if not provenance.get("recipe"):
-        told = "segzoo did not train them, so no command makes them again; what is known of that says "
+        told = "These weights were not trained with segzoo, so no command repeats their training. To see what is known: "
         return [title, html("p", told, code(f"segzoo reproduce {one.name}"), ".")]
     data = f" --root path/to/{provenance['data']}" if provenance.get("data") else ""
     lines = (
-        f"$ segzoo reproduce {one.name}                 # the commands that made them",
-        f"$ segzoo reproduce {one.name} --check{data}   # their scores now and then",
-        f"$ segzoo reproduce {one.name} --run{data}     # trained anew, scored, compared",
+        f"$ segzoo reproduce {one.name}                 # the commands that created them",
+        f"$ segzoo reproduce {one.name} --check{data}   # scores now, compared with the published ones",
+        f"$ segzoo reproduce {one.name} --run{data}     # trained again, scored and compared",
     )
     return [title, _block("\n".join(_aligned(lines)), "console")]
 

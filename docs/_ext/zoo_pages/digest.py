@@ -1,4 +1,4 @@
-"""Whether the zoo is still what its pages say."""
+"""Detects whether the zoo has changed since its pages were built."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def _entries() -> Iterator[Any]:
 
 
 def _files() -> Iterator[str]:
-    """Yield names and times of the files that pages are written from."""
+    """Yield names and times of the files from which pages are generated."""
     kept = (_OURS.parents[1] / "images/zoo").glob("*")
     for path in sorted({*_OURS.glob("*.py"), *kept, *_code()}):
         if path.is_file():
@@ -49,7 +49,7 @@ def _files() -> Iterator[str]:
 
 
 def _code() -> Iterator[Path]:
-    """Yield the files of factories, configs and recipes, none of which is imported but for its package."""
+    """Yield the files of factories, configs and recipes. Only their packages are imported."""
     places = {getattr(entry.spec, "factory", "").partition(":")[0] for entry in _entries()}
     for module in filter(None, places):
         found, _ = guarded(lambda module=module: find_spec(module), None)

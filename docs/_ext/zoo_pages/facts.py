@@ -1,6 +1,6 @@
-"""What the pages of the zoo say, from where ``segzoo info`` and ``segzoo list`` have it; nothing is made up.
+"""The data of the zoo's pages, from the same source as ``segzoo info`` and ``segzoo list``.
 
-Whatever a plug-in's code raises is kept as ``trouble``: a row then says so, and the page stands.
+Exceptions in the code of a plug-in are stored as ``trouble``: the row then shows them, and the page is built.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ if TYPE_CHECKING:
     from segzoo.registry import Entry
     from segzoo.specs import ModelSpec, WeightsSpec
 
-#: Encoders that the page of models shows below every decoder; any other of timm's goes too.
+#: Encoders that the page of models shows with every decoder; other timm encoders work too.
 ENCODERS = ("resnet18", "resnet50", "efficientnet_b0", "convnext_tiny")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """One thing that a registry holds.
+    """One part in a registry.
 
     Attributes:
-        name: the shortest that means it.
-        entry: its spec and who brings it.
-        known: what ``segzoo info --json`` says.
-        trouble: why something is not known, in one line; empty where all is well.
+        name: shortest unambiguous name.
+        entry: spec and owner.
+        known: output of ``segzoo info --json``.
+        trouble: why something is not known, in one line; empty if everything is known.
     """
 
     name: str
@@ -67,7 +67,7 @@ class Pairing:
 
 @dataclass(frozen=True, kw_only=True)
 class Weights(Part):
-    """Weights; ``config`` is what they are, which those of an encoder alone have none of."""
+    """Weights; ``config`` describes them, and is ``None`` for weights of an encoder only."""
 
     config: ModelConfig | None
     measured: Measured
@@ -77,34 +77,34 @@ class Weights(Part):
 
     @property
     def of_encoder(self) -> bool:
-        """Whether they are those of an encoder alone."""
+        """Whether they are weights of an encoder only."""
         return not self.entry.spec.classes
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """The names of the classes that they tell apart."""
+        """The names of their classes."""
         return self.config.labels.classes if self.config else self.entry.spec.classes
 
     @property
     def shipped(self) -> bool:
-        """Whether they lie in a package, so that nothing is downloaded."""
+        """Whether they are bundled with a package, so that nothing is downloaded."""
         return bool(self.entry.spec.folder)
 
 
 def one_line(error: BaseException) -> str:
     """Return an exception in one line."""
-    # What else is wrong, such as which plug-ins did not load, follows in lines of its own.
+    # Further lines list other problems, such as plug-ins that did not load.
     text = str(error).strip().partition("\n")[0]
     return text if isinstance(error, SegzooError) and text else f"{type(error).__name__}: {text}".rstrip(": ")
 
 
 def guarded(do: Callable[[], Any], default: Any) -> tuple[Any, str]:
-    """Return what ``do`` returns, or the default and what it raised, as strangers' code may."""
+    """Return the result of ``do``, or the default and the error; plug-ins may raise anything."""
     try:
         return do(), ""
     except KeyboardInterrupt:
         raise
-    except BaseException as error:  # sys.exit is no Exception
+    except BaseException as error:  # SystemExit is not an Exception
         return default, one_line(error)
 
 
@@ -114,7 +114,7 @@ def failed_plugins() -> list[PluginRecord]:
 
 
 def parts(kind: str) -> list[Part]:
-    """Return all that the registry of a kind holds, by name."""
+    """Return all parts in the registry of a kind, sorted by name."""
     found = sorted(zoo.registry(kind).items())
     return [Part(name=name, entry=entry, **_known(entry)) for name, entry in found]
 
@@ -134,13 +134,13 @@ def pairings() -> list[Pairing]:
 
 @cache
 def weights() -> list[Weights]:
-    """Return all registered weights: those that ship first, those of encoders alone last."""
+    """Return all registered weights: bundled weights first, weights of encoders last."""
     found = [_weights_or_trouble(name, entry) for name, entry in sorted(zoo.registry("weights").items())]
     return sorted(found, key=lambda one: (not one.shipped, not one.entry.spec.classes))
 
 
 def forget() -> None:
-    """Forget what was measured, since other plug-ins are there now."""
+    """Clear the cached measurements, because the plug-ins changed."""
     for one in (models, pairings, weights):
         one.cache_clear()
 
@@ -185,7 +185,7 @@ def _weights_for(networks: set[str]) -> tuple[str, ...]:
 
 
 def _weights_or_trouble(name: str, entry: Entry[WeightsSpec]) -> Weights:
-    """Return weights; where their config says what no program understands, that this is so."""
+    """Return weights; if their config cannot be understood, weights with that error."""
     nothing = {"known": {}, "config": None, "measured": Measured(), "bytes": entry.spec.bytes, "network": ""}
     found, trouble = guarded(lambda: _weights(name, entry), None)
     return found or Weights(name=name, entry=entry, trouble=trouble, **nothing)
@@ -226,10 +226,10 @@ def _measured_weights(entry: Entry[WeightsSpec], config: ModelConfig | None) -> 
 
 
 def input_size(config: ModelConfig) -> tuple[int, int]:
-    """Return height and width of what the network sees: as its images are resized, or cropped in training."""
+    """Return the height and width of the network's input: the resized image, or the crops in training."""
     resize = config.preprocessing.resize
     if resize is not None and resize.mode != "scale":
-        # Of an image whose aspect is kept, a square one.
+        # If the aspect ratio is kept, assume a square image.
         return resize.height or resize.short, resize.width or resize.short
     recipe = config.provenance.get("recipe") or {}
     augment = recipe.get("augment") or {}
@@ -238,7 +238,7 @@ def input_size(config: ModelConfig) -> tuple[int, int]:
 
 
 def _scores(config: ModelConfig | None) -> dict[str, Any]:
-    """Return what was measured on the part of the data that counts: ``{"images": 60, "iou": {...}}``."""
+    """Return the scores on the scored part of the data: ``{"images": 60, "iou": {...}}``."""
     if config is None:
         return {}
     said = config.provenance

@@ -31,11 +31,11 @@ def html(tag: str, *children: nodes.Node | str, classes: Iterable[str] = (), **a
     """Return an element.
 
     Args:
-        tag: its name.
-        children: nodes, or text.
-        classes: of the element.
-        attributes: ``data_sort`` is ``data-sort``, ``for_`` is ``for``; ``ids`` is a list of its own. What is
-            ``None`` or ``False`` is left out.
+        tag: name of the element.
+        children: nodes or texts.
+        classes: CSS classes of the element.
+        attributes: ``data_sort`` means ``data-sort``, ``for_`` means ``for``; ``ids`` is a list. Attributes with
+            the value ``None`` or ``False`` are left out.
     """
     ids = attributes.pop("ids", [])
     named = {
@@ -44,7 +44,7 @@ def html(tag: str, *children: nodes.Node | str, classes: Iterable[str] = (), **a
         if value is not None and value is not False
     }
     made = element("", "", tag=tag, named=named, classes=list(classes), ids=list(ids))
-    made["support_smartquotes"] = False  # what a registry says stands as it is
+    made["support_smartquotes"] = False  # texts of the registry are shown unchanged
     made += [nodes.Text(child) if isinstance(child, str) else child for child in children]
     return made
 
@@ -80,12 +80,12 @@ def paper(said: str) -> nodes.Node:
 
 
 def refer(kind: str, name: str, docname: str) -> nodes.Node:
-    """Return a link to the row, or the section, of a thing in the zoo.
+    """Return a link to the row or the section of a part.
 
     Args:
-        kind: of the thing, in the plural.
-        name: of it, as its row has it.
-        docname: of the page that holds the link.
+        kind: kind of the part, in the plural.
+        name: name of the part, as in its row.
+        docname: name of the page that contains the link.
     """
     target = label(kind, name)
     found = pending_xref("", refdomain="std", reftype="ref", reftarget=target, refdoc=docname)
@@ -95,22 +95,22 @@ def refer(kind: str, name: str, docname: str) -> nodes.Node:
 
 
 def label(kind: str, name: str) -> str:
-    """Return what links call a thing of the zoo."""
+    """Return the label of a part, for links."""
     return f"zoo-{kind}-{name.lower()}"
 
 
 def anchor(kind: str, name: str) -> str:
-    """Return the id of a thing on its page; weights have a section, which owns the name alone."""
+    """Return the id of a part on its page; the section of weights has the id without the kind."""
     return nodes.make_id(name if kind == "weights" else f"{kind} {name}")
 
 
 def details(summary: str, *content: nodes.Node) -> element:
-    """Return what a reader opens."""
+    """Return a block that the reader can open."""
     return html("details", html("summary", summary), *content, classes=["zoo-details"])
 
 
 def definitions(pairs: Iterable[tuple[list[nodes.Node], list[nodes.Node]]]) -> element:
-    """Return terms and what is said of them."""
+    """Return a list of terms and definitions."""
     found = html("dl", classes=["zoo-terms"])
     for term, said in pairs:
         found += [html("dt", *term), html("dd", *said)]
@@ -131,6 +131,6 @@ def _pass(self: Any, node: element) -> None:
 
 
 def add_to(app: Sphinx) -> None:
-    """Tell Sphinx how elements are written."""
+    """Register how elements are written."""
     others = dict.fromkeys(("latex", "text", "man", "texinfo"), (_pass, _pass))
     app.add_node(element, html=(_open, _close), **others)

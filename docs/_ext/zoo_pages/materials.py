@@ -1,4 +1,4 @@
-"""The tables of data sets, metrics, outputs, recipes, layouts, and of what recipes name: losses and so on."""
+"""The tables of datasets, metrics, outputs, recipes, layouts, and of other parts such as losses."""
 
 from __future__ import annotations
 
@@ -20,28 +20,28 @@ if TYPE_CHECKING:
 
     from segzoo.specs import DatasetSpec
 
-#: What the contracts of metrics are told for.
+#: The classes for which the contracts of metrics are shown.
 _LABELS = Labels(classes=("background", "object"))
 
 
 def datasets(docname: str) -> Table:
-    """Return the table of data sets."""
+    """Return the table of datasets."""
     del docname
-    columns = ("Data set", "Classes", "Splits", "Terms", "How to get it")
+    columns = ("Dataset", "Classes", "Splits", "Terms", "How to get it")
     return Table(
         kind="datasets",
-        caption="Data sets: what they hold, on which terms, and how to get them",
+        caption="Datasets: content, terms of use, and how to get them",
         columns=columns,
         rows=rows_of("datasets", _dataset, facts.parts("datasets"), len(columns)),
         facets={"package": "Package", "class": "Class"},
-        flags={"fetched": "a command fetches it"},
+        flags={"fetched": "can be downloaded by a command"},
     )
 
 
 def _dataset(one: facts.Part) -> Row:
     spec: DatasetSpec = one.entry.spec
     classes = spec.labels.classes if spec.labels else ()
-    layout = [details("what its folder holds", html("p", *prose(spec.layout)))] if spec.layout else []
+    layout = [details("content of the folder", html("p", *prose(spec.layout)))] if spec.layout else []
     page = [html("p", link(spec.homepage, "Homepage"))] if link_of(spec.homepage) else []
     named = details(str(len(classes)), html("p", ", ".join(classes))) if classes else "yours"
     return Row(
@@ -71,17 +71,17 @@ def _how(name: str, spec: DatasetSpec) -> Cell:
     if spec.archives:
         return cell(code(f"segzoo data download {name} --out {name}"))
     if spec.by_hand:
-        return cell(html("span", "By hand: ", *prose(spec.by_hand), classes=["zoo-long"]))
-    return cell("You have it")
+        return cell(html("span", "Download it yourself: ", *prose(spec.by_hand), classes=["zoo-long"]))
+    return cell("your own data")
 
 
 def metrics(docname: str) -> Table:
-    """Return the table of metrics, with what each counts."""
+    """Return the table of metrics with their contracts."""
     del docname
     columns = ("Metric", "Contract", "Better", "Needs")
     return Table(
         kind="metrics",
-        caption="Metrics, and what each counts where the classes are background and object",
+        caption="Metrics with their contracts, for the classes background and object",
         columns=columns,
         rows=rows_of("metrics", _metric, facts.parts("metrics"), len(columns)),
         facets={"package": "Package", "needs": "Needs"},
@@ -91,7 +91,7 @@ def metrics(docname: str) -> Table:
 def _metric(one: facts.Part) -> Row:
     spec = one.entry.spec
     contract, trouble = facts.guarded(lambda: make_metric(one.entry.full_name, _LABELS).contract, "")
-    told = _contract(str(contract)) if contract else [f"not told here: {trouble or 'it states none'}"]
+    told = _contract(str(contract)) if contract else [f"not known: {trouble or 'the metric has no contract'}"]
     needs = ("masks", *spec.needs)
     return Row(
         name=one.name,
@@ -114,7 +114,7 @@ def _contract(text: str) -> list[nodes.Node | str]:
 def plain(
     kind: str, heading: str, columns: Mapping[str, Callable[[facts.Part], str]]
 ) -> Callable[[str], Table]:
-    """Return the table of a kind whose further columns each hold one piece of code, or nothing."""
+    """Return the table of a kind whose other columns each contain code, or nothing."""
     names = (heading, *columns)
 
     def row(one: facts.Part) -> Row:
@@ -135,8 +135,8 @@ def plain(
     return made
 
 
-def named(kind: str, heading: str, setting: str, *, when: str = "When training") -> Callable[[str], Table]:
-    """Return the table of a kind whose parts are named in a setting: a recipe's, or an option."""
+def named(kind: str, heading: str, setting: str, *, when: str = "In training") -> Callable[[str], Table]:
+    """Return the table of a kind whose parts are selected by a recipe key or an option."""
     return plain(kind, heading, {when: lambda one: setting.format(one.name)})
 
 
@@ -165,11 +165,11 @@ exports = plain(
 
 
 def recipes(docname: str) -> Table:
-    """Return the table of recipes, with what each file says."""
-    columns = ("Recipe", "Data", "Model", "Whose settings")
+    """Return the table of recipes with their files."""
+    columns = ("Recipe", "Data", "Model", "Settings from")
     return Table(
         kind="recipes",
-        caption="Recipes: how to train, as a file",
+        caption="Recipes: files with settings for training",
         columns=columns,
         rows=rows_of("recipes", lambda one: _recipe(one, docname), facts.parts("recipes"), len(columns)),
         facets={"package": "Package", "data": "Data"},
@@ -192,7 +192,7 @@ def _recipe(one: facts.Part, docname: str) -> Row:
             title(one, html("p", command), *file),
             cell(_data(one, docname)),
             cell(code(str(model)) if model else NOTHING),
-            cell(link(spec.homepage, spec.origin) if spec.origin else "segzoo's own"),
+            cell(link(spec.homepage, spec.origin) if spec.origin else "segzoo"),
         ),
         facets={"package": [project_of(one.entry.owner)], "data": [spec.data or "yours"]},
     )

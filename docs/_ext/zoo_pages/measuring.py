@@ -21,14 +21,14 @@ SIZE = 256
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """What was counted; nothing where ``trouble`` says why.
+    """Counts of a network; all are 0 if ``trouble`` contains an error.
 
     Attributes:
-        parameters: numbers that are trained.
+        parameters: number of parameters.
         flops: floating point operations of one image of ``size`` in a forward pass, those of convolutions and
             matrix products; a multiplication and an addition are two.
         size: height and width of that image.
-        stride: of the encoder's coarsest feature, where the network has an encoder.
+        stride: stride of the coarsest feature, if the network has an encoder.
         trouble: why the figures are missing.
     """
 
@@ -45,16 +45,16 @@ def measure(
     """Build a network and count.
 
     Args:
-        make: builds it; whatever it raises, this does.
+        make: function that builds the network; its exceptions are not caught.
         size: height and width of the image.
-        channels: of the image.
+        channels: number of channels of the image.
     """
     try:
         return _counted(make, size, channels, "meta")
     except (NotImplementedError, RuntimeError) as error:
         if isinstance(error, SegzooError):
             raise
-        # Some code reads the values of its tensors, which meta tensors have none of.
+        # Some code reads the values of its tensors, and meta tensors have no values.
         return _counted(make, size, channels, "cpu")
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def heading(name: str, summary: str, *more: nodes.Node, aliases: Iterable[str] = ()) -> Cell:
-    """Return the cell that names a thing, with what it is below."""
+    """Return the cell with the name of a part and its description."""
     named: list[nodes.Node | str] = [html("span", code(name), classes=["zoo-name"])]
     others = [piece for alias in aliases for piece in (", ", code(alias))]
     if others:
@@ -31,7 +31,7 @@ def heading(name: str, summary: str, *more: nodes.Node, aliases: Iterable[str] =
 
 
 def title(part: facts.Part, *more: nodes.Node) -> Cell:
-    """Return the cell that names a registered thing, with its options and what is wrong with it."""
+    """Return the cell with the name of a registered part, its options and its problems."""
     spec = part.entry.spec
     told = [origin(part.entry.owner)]
     if spec.paper:
@@ -44,7 +44,7 @@ def title(part: facts.Part, *more: nodes.Node) -> Cell:
 
 
 def origin(owner: str) -> nodes.Node:
-    """Return which package brings a thing."""
+    """Return the package that contains a part."""
     return html("p", "From ", code(project_of(owner)))
 
 
@@ -100,7 +100,7 @@ def _model(one: facts.Model, docname: str) -> Row:
 
 def _pairing(one: facts.Pairing, docname: str) -> Row:
     told = [trouble(one.measured.trouble)] if one.measured.trouble else []
-    on = "timm's encoder" if one.from_timm else "the encoder"
+    on = "the timm encoder" if one.from_timm else "the encoder"
     stride = one.measured.stride
     return Row(
         name=one.name,
@@ -163,7 +163,7 @@ def _weights(one: facts.Weights, docname: str) -> Row:
         facets={
             "package": [project_of(one.entry.owner)],
             "class": one.classes,
-            "kind": ["encoder alone" if one.of_encoder else "whole model"],
+            "kind": ["encoder only" if one.of_encoder else "whole model"],
         },
         flags=[flag for flag, fits in (("ships", one.shipped), ("measured", bool(one.scores))) if fits],
         card=anchor("weights", one.name),
@@ -191,14 +191,14 @@ def _best(one: facts.Weights) -> list[nodes.Node | str]:
 
 def encoders(docname: str) -> Table:
     """Return the table of encoders."""
-    columns = ("Encoder", "Parameters", "Channels of its features", "Strides")
+    columns = ("Encoder", "Parameters", "Channels of the features", "Strides")
     return Table(
         kind="encoders",
-        caption="Encoders that plug-ins register; every backbone of timm that yields a pyramid goes too",
+        caption="Registered encoders; most backbones of timm can be used in addition",
         columns=columns,
         rows=rows_of("encoders", lambda one: _encoder(one, docname), facts.parts("encoders"), len(columns)),
         facets={"package": "Package", "stride": "Coarsest stride"},
-        flags={"pretrained": "trained on request"},
+        flags={"pretrained": "with pretrained weights"},
     )
 
 
@@ -234,7 +234,7 @@ def _parameters(known: dict[str, Any]) -> Cell:
 
 def decoders(docname: str) -> Table:
     """Return the table of decoders."""
-    columns = ("Decoder", "Parameters", "Encoder by itself", "Features")
+    columns = ("Decoder", "Parameters", "Default encoder", "Features")
     return Table(
         kind="decoders",
         caption="Decoders",
@@ -248,7 +248,7 @@ def _decoder(one: facts.Part, docname: str) -> Row:
     spec = one.entry.spec
     encoder = zoo.registry("encoders").meant(spec.encoder, one.entry.owner).rpartition(":")[2]
     known = encoder in zoo.registry("encoders").names()
-    fits = f"at least {spec.min_features}" + (", each of twice the stride" if spec.halving else "")
+    fits = f"at least {spec.min_features}" + (", each with twice the stride" if spec.halving else "")
     build = _create(f"{one.name}/resnet50")
     return Row(
         name=one.name,

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def options_of(known: Mapping[str, Any]) -> list[nodes.Node]:
-    """Return what a reader opens to see the options, their defaults and meanings; nothing without any."""
+    """Return a block with the options, their defaults and meanings; nothing if there are no options."""
     takes = known.get("takes") or {}
     if not takes:
         return []

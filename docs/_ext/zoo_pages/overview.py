@@ -1,4 +1,4 @@
-"""Tables that are only read: how much there is of each kind, who brings it, and what models can do."""
+"""Tables without filters: the number of parts of each kind, the plug-ins, and the capabilities of models."""
 
 from __future__ import annotations
 
@@ -17,24 +17,22 @@ from zoo_pages.table import plain
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_WORDS = {"datasets": "data sets"}
-
 
 def kinds(docname: str) -> list[nodes.Node]:
-    """Return how many there are of each kind, with a link to the page that shows them."""
+    """Return the number of parts of each kind, with a link to their page."""
     folder = docname.rpartition("/")[0]
     shown = []
     for kind in zoo.KINDS:
         target = f"{folder}/{kind}" if folder else kind
         found = pending_xref("", refdomain="std", reftype="doc", reftarget=f"/{target}", refdoc=docname)
         found["refexplicit"], found["refwarn"] = True, True
-        found += nodes.inline("", _WORDS.get(kind, kind))
+        found += nodes.inline("", kind)
         shown.append(html("li", html("strong", str(len(zoo.registry(kind)))), " ", found))
     return [html("ul", *shown, classes=["zoo-kinds"])]
 
 
 def plugins(docname: str) -> list[nodes.Node]:
-    """Return what became of each plug-in; those that did not load come last."""
+    """Return the status of each plug-in; those that did not load come last."""
     del docname
     rows = []
     for record in sorted(zoo.plugins, key=lambda one: one.status != "ok"):
@@ -42,21 +40,21 @@ def plugins(docname: str) -> list[nodes.Node]:
         said = said or "nothing" if record.status == "ok" else record.error
         rows.append((code(record.distribution), record.version, record.status, said))
     failed = sum(record.status != "ok" for record in zoo.plugins)
-    columns = ("Distribution", "Version", "Status", "Brings")
+    columns = ("Distribution", "Version", "Status", "Provides")
     return [plain("Plug-ins of this zoo", columns, rows, failed=failed)]
 
 
-#: Encoders whose networks are shown beside the models: one for each way in which images become features.
+#: Encoders whose networks are shown in addition to the models: one for each kind of architecture.
 SHOWN = ("resnet50", "convnext_tiny", "swin_tiny_patch4_window7_224", "vit_base_patch16_224", "mit_b0")
 
 
 def capabilities(docname: str) -> list[nodes.Node]:
-    """Return what each model can do, and below why not, where it cannot, and what to use instead."""
+    """Return the capabilities of each model, and the reasons and alternatives for those that it lacks."""
     del docname
     found: dict[str, dict[str, str]] = {}
     for name, entry in sorted(zoo.registry("models").items()):
         limits, trouble = guarded(lambda one=entry: zoo.limits_of(one), {})
-        if not trouble:  # the table of models says what is wrong with the others
+        if not trouble:  # the table of models shows the errors of the others
             found[name] = limits
     for decoder in zoo.registry("decoders").names():
         for encoder in SHOWN:
@@ -79,16 +77,16 @@ def capabilities(docname: str) -> list[nodes.Node]:
         for (one, why), names in reasons.items():
             listed = [piece for name in names for piece in (", ", code(name))][1:]
             told.append(html("li", html("strong", CAPABILITIES[one]), ": ", *prose(why), " (", *listed, ")"))
-        shown += [html("p", "Why not, and what to use instead:"), html("ul", *told)]
+        shown += [html("p", "Reasons for each no, and alternatives:"), html("ul", *told)]
     return shown
 
 
 def _brings(kind: str, count: int) -> str:
     told = plural(kind) if count != 1 else kind
-    return f"{count} {told.replace('dataset', 'data set')}"
+    return f"{count} {told}"
 
 
-#: What the directive shows besides the kinds.
+#: The other tables of the directive, by name.
 TABLES: dict[str, Callable[[str], list[nodes.Node]]] = {
     "kinds": kinds,
     "plugins": plugins,

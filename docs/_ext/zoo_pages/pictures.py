@@ -1,4 +1,4 @@
-"""Pictures of what weights see, kept in this repository: ``python docs/images/zoo/compute.py`` made them."""
+"""Pictures of predictions, which ``python docs/images/zoo/compute.py`` creates; they are in this repository."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from zoo_pages.markup import html
 if TYPE_CHECKING:
     from zoo_pages.facts import Weights
 
-#: Where they lie, below the documents.
+#: The folder of the pictures, relative to the documents.
 FOLDER = "images/zoo"
 
 
@@ -29,12 +29,12 @@ def picture_of(one: Weights) -> nodes.Node:
 
 def _why(one: Weights) -> str:
     if one.trouble:
-        return "what they are is not known."
+        return "their description could not be read."
     if one.of_encoder:
-        return "they are an encoder's, which by itself segments nothing."
+        return "these are weights of an encoder, which cannot segment images alone."
     if one.shipped:
-        return "nobody has computed one yet."
-    return "they are fetched from their authors at first use; this site is built from what ships, offline."
+        return "it has not been computed yet."
+    return "these weights are downloaded at first use, and this site is built offline."
 
 
 @cache

@@ -64,7 +64,7 @@ def write(check: bool = False) -> list[str]:
 
 
 def rendered(text: str, name: str) -> str:
-    """Return a file's text with the tables as the registry has them; as it is if it lacks the marks."""
+    """Return the text of a file with the current tables; unchanged if it has no marks."""
     begin, end = map(re.escape, MARKS)
     tables_now = f"{MARKS[0]}\n\n{tables(FILES[name])}\n{MARKS[1]}"
     return re.sub(f"{begin}.*?{end}", lambda _: tables_now, text, flags=re.DOTALL)

@@ -1,4 +1,4 @@
-"""The scores of weights, each with what it counts."""
+"""The scores of weights with their contracts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def scores_of(one: Weights) -> list[nodes.Node]:
-    """Return the scores that are known of weights, and whose they are."""
+    """Return the known scores of weights, and who measured them."""
     found: list[nodes.Node] = []
     provenance: Any = one.config.provenance if one.config else {}
     if one.scores:
@@ -25,15 +25,15 @@ def scores_of(one: Weights) -> list[nodes.Node]:
     if isinstance(provenance.get("cross_validation"), dict):
         found += _folds(provenance["cross_validation"])
     if one.entry.spec.claimed:
-        found.append(html("p", html("strong", "Claimed by their authors: "), f"{one.entry.spec.claimed}."))
+        found.append(html("p", html("strong", "Claimed by the authors: "), f"{one.entry.spec.claimed}."))
     if not one.scores and one.config is not None:
-        found.append(html("p", "segzoo has not measured them."))
+        found.append(html("p", "Not measured with segzoo."))
     return [html("p", html("strong", "Scores"), classes=["zoo-heading"]), *found] if found else []
 
 
 def _measured(scores: Mapping[str, Any], provenance: Mapping[str, Any]) -> list[nodes.Node]:
     where = f"{provenance.get('scored', 'test')} part of {provenance.get('data', 'its data')}"
-    caption = f"Measured by segzoo on {scores.get('images', 'the')} images, the {where}"
+    caption = f"Measured with segzoo on {scores.get('images', 'the')} images, the {where}"
     rows, contracts = [], []
     for metric, said in words.metrics(scores):
         contracts.append((metric, str(said["contract"])))
@@ -42,7 +42,7 @@ def _measured(scores: Mapping[str, Any], provenance: Mapping[str, Any]) -> list[
             rows.append(
                 (metric, average.replace("_", " "), f"{value:.4f}", words.interval(intervals.get(average)))
             )
-    found = [plain(caption, ("Metric", "Average", "Value", "95 % interval"), rows)] if rows else []
+    found = [plain(caption, ("Metric", "Average", "Value", "95 % confidence interval"), rows)] if rows else []
     classes = scores.get("classes")
     if isinstance(classes, dict) and classes:
         found += _by_class(classes, contracts)
@@ -61,7 +61,7 @@ def _by_class(classes: Mapping[str, Any], contracts: list[tuple[str, str]]) -> l
     contract = next((one.get("contract") for one in classes.values() if isinstance(one, dict)), None)
     if contract:
         contracts.append(("each class", str(contract)))
-    return [plain("Each class, of the pixels of all images", ("Class", *columns), rows)]
+    return [plain("Each class, over the pixels of all images", ("Class", *columns), rows)]
 
 
 def _folds(said: Mapping[str, Any]) -> list[nodes.Node]:

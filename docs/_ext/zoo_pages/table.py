@@ -26,7 +26,7 @@ NOTHING = "none"
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell; ``sort`` is what its column is sorted by, where that is a number."""
+    """A cell; ``sort`` is the number by which its column is sorted, if any."""
 
     content: tuple[nodes.Node | str, ...]
     sort: float | None = None
@@ -34,13 +34,13 @@ class Cell:
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """A thing in the zoo.
+    """A row of a table: one part of the zoo.
 
     Attributes:
-        name: of it.
+        name: name of the part.
         cells: one for each column; the first names it.
-        facets: what it is by each choice of the form; several values where several fit.
-        flags: which of the form's boxes fit it.
+        facets: values for each choice of the form; there may be several.
+        flags: boxes of the form that apply.
         linked: whether other pages may link to the row itself.
         card: the id of a section that belongs to it and is hidden with it.
     """
@@ -55,13 +55,13 @@ class Row:
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """What a page shows of a kind.
+    """The table of a kind.
 
     Attributes:
-        kind: in the plural.
-        caption: what the table holds, in words.
-        columns: their titles.
-        rows: of the table.
+        kind: kind in the plural.
+        caption: description of the table.
+        columns: titles of the columns.
+        rows: rows of the table.
         facets: the form's choices, by name of the facet, and their labels.
         flags: the form's boxes, by name of the flag, and their labels.
     """
@@ -75,8 +75,8 @@ class Table:
 
     @property
     def things(self) -> str:
-        """The kind in the plural, as people say it."""
-        return self.kind.replace("datasets", "data sets")
+        """The kind in the plural, for readers."""
+        return self.kind
 
 
 def cell(*content: nodes.Node | str, sort: float | None = None) -> Cell:
@@ -85,7 +85,7 @@ def cell(*content: nodes.Node | str, sort: float | None = None) -> Cell:
 
 
 def rows_of(kind: str, make: Callable[[Any], Row], things: Iterable[Any], columns: int) -> list[Row]:
-    """Return a row for each thing; where it cannot be made of what a plug-in says, the row says so."""
+    """Return a row for each part; if a plug-in's data makes this impossible, the row shows the reason."""
     rows = []
     for thing in things:
         row, why = guarded(lambda thing=thing: make(thing), None)
@@ -98,7 +98,7 @@ def rows_of(kind: str, make: Callable[[Any], Row], things: Iterable[Any], column
 
 
 def trouble(text: str) -> nodes.Node:
-    """Return what went wrong, as a row says it."""
+    """Return a paragraph about an error, for a row."""
     return html("p", html("strong", "Not known: "), *prose(text), classes=["zoo-trouble"])
 
 
@@ -214,7 +214,7 @@ def _failed(table: Table, record: PluginRecord) -> element:
         html("strong", "Plug-in "),
         code(record.distribution),
         html("strong", f" {record.version} is {record.status}: "),
-        *prose(f"{record.error}. What {table.things} it brings is not known."),
+        *prose(f"{record.error}. Its {table.things} are not known."),
         colspan=len(table.columns),
         role="cell",
     )
