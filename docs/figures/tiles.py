@@ -14,7 +14,7 @@ def tiles() -> Drawing:
     rows, columns = (cut(side, _TILE, _OVERLAP, _GRID, smooth=False) for side in (_HEIGHT, _WIDTH))
     drawing = Drawing(
         _HEIGHT + 126,
-        "An image in tiles: the area that the network sees of one tile, and the area that is kept",
+        "An image in tiles: what the network sees of one tile, and what is kept",
     )
     x, y = 12, 12
     drawing.box(x, y, _WIDTH, _HEIGHT, fill="plain")

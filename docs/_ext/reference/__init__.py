@@ -1,4 +1,6 @@
-"""Generates parts of the reference from the code, where a page has a comment ``<!-- generated: commands -->``.
+"""Generates parts of the reference from the code.
+
+A page marks them with a comment such as ``<!-- generated: commands -->``.
 
 When Sphinx reads a page, each such comment is replaced by the text of its writer. A comment contains a kind,
 such as ``api``, and arguments, such as ``segzoo create Segmenter``. The files on disk do not change.

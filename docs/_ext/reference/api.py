@@ -60,11 +60,11 @@ _MADE = {"fixture": "segzoo.testing.pytest_plugin.", "hook": "segzoo.testing.pyt
 _ABOUT = {
     "--segzoo-plugin": "Run the checks of all parts that a distribution adds to segzoo.",
     "segzoo_plugin": "The distribution whose checks the fixture ``segzoo_check`` provides.",
-    "segzoo_api": "The version of the plug-in interface that the tests were written for; other versions are refused.",
+    "segzoo_api": "The plug-in interface version for which the tests were written; others are refused.",
     "segzoo_expected_failures": "Checks that are expected to fail, one per line, as ``id: reason``.",
     "isolated_zoo": "A fixture: `segzoo.testing.isolated_zoo` during one test.",
     "segzoo_check": "A fixture: a test that uses it runs once for each `segzoo.testing.Check`.",
-    "pytest_segzoo_arguments": "A hook for ``conftest.py``: additional arguments of checks, by ``kind/name``.",
+    "pytest_segzoo_arguments": "A hook for ``conftest.py``: more arguments of checks, by ``kind/name``.",
 }
 
 

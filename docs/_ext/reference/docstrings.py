@@ -64,7 +64,7 @@ def definition(module: str, name: str) -> tuple[str, ast.stmt]:
 
 @cache
 def _statements(module: str) -> list[ast.stmt]:
-    """Return the statements at the top level of a module, and in an ``if`` there, such as ``if TYPE_CHECKING``."""
+    """Return the top-level statements of a module, and those in an ``if`` such as ``if TYPE_CHECKING``."""
     spec = find_spec(module) if module else None
     if spec is None or not spec.origin or not Path(spec.origin).is_file():
         return []
@@ -87,7 +87,7 @@ def _above(owner: type, name: str) -> str:
 
 
 def docstring(path: str) -> str:
-    """Return the documentation of a public name, ``"segzoo.blocks.Norm"`` or ``"segzoo.Segmentation.mask"``."""
+    """Return the documentation of a public name, such as ``"segzoo.Segmentation.mask"``."""
     parts = path.split(".")
     for cut in range(len(parts), 0, -1):
         module = ".".join(parts[:cut])

@@ -170,7 +170,7 @@ def _reproduction(one: facts.Weights) -> list[nodes.Node]:
     title = html("p", html("strong", "Reproduce"), classes=["zoo-heading"])
     provenance: Any = one.config.provenance if one.config else {}
     if not provenance.get("recipe"):
-        told = "These weights were not trained with segzoo, so no command repeats their training. To see what is known: "
+        told = "No command repeats their training, because they were not trained with segzoo. Details: "
         return [title, html("p", told, code(f"segzoo reproduce {one.name}"), ".")]
     data = f" --root path/to/{provenance['data']}" if provenance.get("data") else ""
     lines = (

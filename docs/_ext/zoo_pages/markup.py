@@ -34,8 +34,8 @@ def html(tag: str, *children: nodes.Node | str, classes: Iterable[str] = (), **a
         tag: name of the element.
         children: nodes or texts.
         classes: CSS classes of the element.
-        attributes: ``data_sort`` means ``data-sort``, ``for_`` means ``for``; ``ids`` is a list. Attributes with
-            the value ``None`` or ``False`` are left out.
+        attributes: ``data_sort`` means ``data-sort``, ``for_`` means ``for``; ``ids`` is a list.
+            Attributes with the value ``None`` or ``False`` are left out.
     """
     ids = attributes.pop("ids", [])
     named = {

@@ -1,4 +1,4 @@
-"""Pictures of predictions, which ``python docs/images/zoo/compute.py`` creates; they are in this repository."""
+"""Pictures of predictions, created by ``python docs/images/zoo/compute.py`` and kept in this repository."""
 
 from __future__ import annotations
 
