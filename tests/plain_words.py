@@ -1,6 +1,7 @@
 """Finds words and phrases that a reader must decode, in docs, docstrings, comments, help texts and messages.
 
 ``python tests/plain_words.py [PATH ...]`` prints what it finds; without paths, in the whole project.
+``python tests/plain_words.py --measure [PATH ...]`` prints how long the sentences of each file are.
 """
 
 from __future__ import annotations
@@ -115,7 +116,8 @@ def _of_markdown(path: Path, source: str) -> Iterator[Text]:
             # Directives in braces hold prose, but for literal blocks.
             fence = "" if fence else found.group(1)
             continue
-        if not fence and not stripped.startswith(("%", "<!--", ":")):
+        option = re.match(r":[\w-]+:(?: |$)", stripped)
+        if not fence and not option and not stripped.startswith(("%", "<!--")):
             yield Text(path, number, "prose", _without_code(stripped))
 
 
@@ -160,6 +162,72 @@ def findings(path: Path) -> Iterator[Finding]:
                     yield Finding(path, text.line, f"| {opening.group().strip()} …", "name the thing")
 
 
+#: A sentence with more words than this is long.
+LONG = 30
+#: A text with fewer words than this, such as the name in a table, is not a sentence.
+SHORT = 4
+_ENDS = re.compile(r"(?<=[.!?])[\"')*_]*\s+(?=[\"'(\[*_]*[A-Z0-9])")
+_ITEM = re.compile(r"^(?:[-*+]|\d+[.)]|:) +")
+_SECTION = re.compile(r"^\s*(?:Args|Attributes|Raises|Returns|Yields|Examples?|Note):$")
+
+
+@dataclass(frozen=True)
+class Measure:
+    """How long sentences are.
+
+    Args:
+        sentences: number of sentences.
+        words: number of words in all sentences.
+        long: number of sentences with more than `LONG` words.
+    """
+
+    sentences: int = 0
+    words: int = 0
+    long: int = 0
+
+    def __add__(self, other: Measure) -> Measure:
+        return Measure(self.sentences + other.sentences, self.words + other.words, self.long + other.long)
+
+    def __str__(self) -> str:
+        counted = max(self.sentences, 1)
+        return f"{self.words / counted:5.1f} {self.long / counted:7.1%} {self.sentences:6}"
+
+
+def blocks_of(path: Path) -> Iterator[str]:
+    """Yield paragraphs, list items, table cells, and texts of docstrings and messages, each on one line."""
+    lines: list[str] = []
+    last: Text | None = None
+    for text in sorted(texts_of(path), key=lambda one: (one.kind, one.line)):
+        words = text.text.strip()
+        cells = text.kind == "prose" and words.startswith("|")
+        heading = (text.kind == "prose" and words.startswith("#")) or _SECTION.match(text.text)
+        argument = _ARGUMENT.match(text.text) if text.kind == "docstring" else None
+        follows = last is not None and last.kind == text.kind and last.line + 1 == text.line
+        if lines and (not words or cells or heading or argument or not follows or _ITEM.match(words)):
+            yield " ".join(lines)
+            lines = []
+        last = text
+        if cells:
+            yield from (cell.strip() for cell in re.split(r"(?<!\\)\|", words))
+        elif argument:
+            lines = [argument["text"]]
+        elif words and not heading:
+            lines.append(_ITEM.sub("", words))
+    if lines:
+        yield " ".join(lines)
+
+
+def measure(path: Path) -> Measure:
+    """Return how long the sentences of a file are; code counts as one word."""
+    found = Measure()
+    for block in blocks_of(path):
+        for sentence in _ENDS.split(block):
+            count = len(re.findall(r"[A-Za-z0-9][\w'\u2019.,%-]*", sentence))
+            if count >= SHORT:
+                found += Measure(1, count, count > LONG)
+    return found
+
+
 def files_of(places: Iterable[Path]) -> Iterator[Path]:
     """Yield the Markdown and Python files in places; generated and Chinese ones left out."""
     for place in places:
@@ -170,10 +238,25 @@ def files_of(places: Iterable[Path]) -> Iterator[Path]:
                 yield path
 
 
+def print_measures(paths: Iterable[Path]) -> None:
+    """Print a line for each file, and one for all of them."""
+    total = Measure()
+    print(f"words per sentence, sentences of more than {LONG} words, sentences")
+    for path in paths:
+        found = measure(path)
+        total += found
+        print(found, path.relative_to(ROOT) if path.is_relative_to(ROOT) else path)
+    print(total, "in all")
+
+
 def main() -> None:
-    places = [Path(one).resolve() for one in sys.argv[1:]] or [ROOT / one for one in ROOMS]
+    words = [word for word in sys.argv[1:] if word != "--measure"]
+    paths = files_of([Path(one).resolve() for one in words] or [ROOT / one for one in ROOMS])
+    if "--measure" in sys.argv[1:]:
+        print_measures(paths)
+        return
     count = 0
-    for path in files_of(places):
+    for path in paths:
         for finding in findings(path):
             print(finding)
             count += 1
