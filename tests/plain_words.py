@@ -166,7 +166,7 @@ def findings(path: Path) -> Iterator[Finding]:
 LONG = 30
 #: A text with fewer words than this, such as the name in a table, is not a sentence.
 SHORT = 4
-_ENDS = re.compile(r"(?<=[.!?])[\"')*_]*\s+(?=[\"'(\[*_]*[A-Z0-9])")
+_ENDS = re.compile(r"(?<=[.!?])[\"')*_]*\s+(?=[\"'(\[*_]*(?:[A-Z0-9]|segzoo))")
 _ITEM = re.compile(r"^(?:[-*+]|\d+[.)]|:) +")
 _SECTION = re.compile(r"^\s*(?:Args|Attributes|Raises|Returns|Yields|Examples?|Note):$")
 
