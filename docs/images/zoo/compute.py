@@ -34,12 +34,12 @@ _SIDE = 256
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture of what weights see.
+    """A picture of predictions of weights.
 
     Attributes:
-        images: what they are shown.
-        alt: what the picture shows, for those who do not see it.
-        caption: below it.
+        images: function that returns the images.
+        alt: alternative text of the picture.
+        caption: caption of the picture.
     """
 
     images: Callable[[], list[Image.Image]]
@@ -55,7 +55,7 @@ def nuclei() -> list[Image.Image]:
 
 
 def membranes() -> list[Image.Image]:
-    """Return a drawing: cells that dark membranes part, in noise, as electron microscopy shows them."""
+    """Return a noisy drawing of cells separated by dark membranes, as in electron microscopy."""
     random = np.random.default_rng(1)
     centres = random.uniform(-20, _SIDE + 20, (70, 2))
     down, right = np.mgrid[:_SIDE, :_SIDE]
@@ -64,7 +64,7 @@ def membranes() -> list[Image.Image]:
     membrane = np.exp(-(((far[1] - far[0]) / 4.4) ** 2))
     grey = 185 + _hills(random, 16, 8) + _hills(random, 4, 12) - 115 * membrane
     grey += random.normal(0, 14, grey.shape)
-    for row, column in random.uniform(0, _SIDE, (14, 2)):  # what floats in the cells
+    for row, column in random.uniform(0, _SIDE, (14, 2)):  # objects in the cells
         radius = random.uniform(4, 8)
         apart = np.hypot((down - row) * random.uniform(0.7, 1.3), right - column)
         grey -= 50 * np.exp(-(((apart - radius) / 2) ** 2)) + 30 * (apart < radius)
@@ -73,12 +73,12 @@ def membranes() -> list[Image.Image]:
 
 
 def seen(*names: str) -> Callable[[], list[Image.Image]]:
-    """Return what opens images that lie beside this file."""
+    """Return a function that opens images in the folder ``seen``."""
     return lambda: [Image.open(HERE / "seen" / name).convert("RGB") for name in names]
 
 
 def _hills(random: np.random.Generator, step: int, height: float) -> NDArray[np.float64]:
-    """Return smooth noise, whose hills lie ``step`` pixels apart."""
+    """Return smooth noise with a distance of ``step`` pixels between hills."""
     coarse = random.normal(size=(_SIDE // step + 3, _SIDE // step + 3)).astype(np.float32)
     side = _SIDE + 3 * step
     smooth = np.asarray(Image.fromarray(coarse).resize((side, side), Image.Resampling.BICUBIC), np.float64)
@@ -86,17 +86,17 @@ def _hills(random: np.random.Generator, step: int, height: float) -> NDArray[np.
 
 
 _NUCLEI = (
-    "Images of the test part of the Data Science Bowl 2018 (CC0), which the weights have never seen; the"
-    " masks; and both together. Below are the two images on which unet-nuclei does worst, tissue (IoU 0.54)"
-    " and a part of an embryo (0.51)."
+    "Test images of the Data Science Bowl 2018 (CC0), which were not used in training, with the predicted"
+    " masks and the overlays. The last two rows are the images with the lowest scores of unet-nuclei:"
+    " tissue (IoU 0.54) and a part of an embryo (0.51)."
 )
 _FINDS = (
     "Bright nuclei on black, purple nuclei in stained tissue, and two images on which many nuclei are missed;"
     " next to each image the mask that {} finds"
 )
 _DRAWN = (
-    "A drawing in the manner of electron microscopy, the mask, and both together. The images that the weights"
-    " were trained on may not be passed on."
+    "A drawing that imitates electron microscopy, the predicted mask, and the overlay. The licence of the"
+    " training images does not allow showing them here."
 )
 
 #: By the full name of the weights.
@@ -106,21 +106,21 @@ PICTURES = {
     "segzoo-nested:nested-nuclei": Picture(nuclei, _FINDS.format("nested-nuclei"), _NUCLEI),
     "segzoo-medical:unet-membranes": Picture(
         membranes,
-        "Grey cells that dark membranes part; beside them the cells that unet-membranes finds, in orange",
+        "Grey cells separated by dark membranes; next to them the cells that unet-membranes finds, in orange",
         _DRAWN,
     ),
     "segzoo-medical:unet-vessels": Picture(
         seen("vessels-best.jpg", "vessels-worst.jpg"),
-        "Two photographs of the retina; beside each the vessels that unet-vessels finds, in white",
-        "A part of the two images of CHASE_DB1's test part (Kingston University, CC BY 4.0) that score best"
-        " and worst, the masks, and both together.",
+        "Two photographs of the retina; next to each the vessels that unet-vessels finds, in white",
+        "Parts of the two test images of CHASE_DB1 (Kingston University, CC BY 4.0) with the best and the"
+        " worst score, the predicted masks, and the overlays.",
     ),
     "segzoo-buildings:unet-facades": Picture(
         seen("facade-best.jpg", "facade-worst.jpg"),
         "Two houses at night; next to each its facade in brown and its windows in blue, as unet-facades finds"
         " them",
-        "The two test photographs of Building Facade Segmentation (CC BY 4.0) that score best and"
-        " worst, the masks, and both together.",
+        "The two test photographs of Building Facade Segmentation (CC BY 4.0) with the best and the worst"
+        " score, the predicted masks, and the overlays.",
     ),
 }
 
@@ -138,12 +138,12 @@ def computed(name: str) -> Image.Image:
 
 
 def kept(name: str) -> Path:
-    """Return where the picture of weights lies."""
+    """Return the path of the picture of weights."""
     return HERE / f"{name.partition(':')[2]}.jpg"
 
 
 def same(name: str) -> bool:
-    """Return whether the picture that is kept is what the weights compute, but for what JPEG loses."""
+    """Return whether the stored picture equals what the weights compute, except for JPEG losses."""
     if not kept(name).is_file():
         return False
     now, then = (np.asarray(one.convert("RGB"), np.int64) for one in (computed(name), Image.open(kept(name))))
@@ -151,7 +151,7 @@ def same(name: str) -> bool:
 
 
 def write() -> None:
-    """Write every picture, and what the page says of it."""
+    """Write every picture with its alternative text and caption."""
     said = {}
     for name, one in PICTURES.items():
         computed(name).save(kept(name), quality=90, subsampling=0, optimize=True)
