@@ -1,4 +1,4 @@
-"""Prediction: image files or arrays in, masks out."""
+"""Prediction: images in, as files or arrays; masks out."""
 
 from __future__ import annotations
 
@@ -35,5 +35,5 @@ _WHERE = {
     "write_outputs": "outputs.writing",
 }
 
-# A segmentation draws itself without torch, which the predictor needs.
+# Lazy, because a segmentation can be drawn without torch, while the predictor needs it.
 __getattr__, __dir__ = lazy_names(__name__, _WHERE)

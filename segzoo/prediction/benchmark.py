@@ -1,4 +1,4 @@
-"""How fast a network predicts on this machine: alone, and from files to files."""
+"""Measure how fast a network predicts on this machine: the network alone, and from image to mask file."""
 
 from __future__ import annotations
 
@@ -50,26 +50,26 @@ if TYPE_CHECKING:
     from segzoo.prediction.engines import Backend, Engine, Precision
 
 
-# What all runs of a benchmark share: a network, an image in a file, and what is done with the two.
+# What all runs of a benchmark share: a network, an image file, and the steps of prediction.
 
-#: PyTorch as it is, float32: what the others are held against.
+#: Unchanged PyTorch in float32: the baseline of the comparison.
 EAGER = "eager"
 
 
 class Bench:
-    """What every run has in common: the network, its image as a file, and what becomes of that.
+    """What every run shares: the network, an image file, and the steps from that file to a mask.
 
     Args:
-        network: on its device.
-        image: a file, or nothing to make a picture up.
-        size: of that.
-        folder: to write into.
-        batch: images in `input`.
+        network: the network, already on its device.
+        image: image file, or ``None`` to generate a picture.
+        size: (height, width) of the generated picture.
+        folder: folder to write into.
+        batch: number of images in `input`.
 
     Attributes:
         shape: height and width of the image.
-        placement: where it lies in what the network sees.
-        input: the image preprocessed, so many times.
+        placement: position of the image within the network's input.
+        input: the preprocessed image, repeated ``batch`` times.
         operations: floating-point operations for one image.
     """
 
@@ -87,7 +87,7 @@ class Bench:
         one, self.placement = self.prepared(pixels, info, exact=True)
         if batch * one.nbytes > machine_bytes():
             raise OptionError(
-                f"batch={batch}: so many images of {self.shape[0]}x{self.shape[1]} fit no memory"
+                f"batch={batch}: {batch} images of {self.shape[0]}x{self.shape[1]} do not fit in memory"
             )
         self.input = one.expand(batch, -1, -1, -1).contiguous(memory_format=torch.channels_last)
         with torch.inference_mode(), flop_counter() as counter:
@@ -95,18 +95,18 @@ class Bench:
         self.operations = float(counter.get_total_flops())
 
     def read(self, *, exact: bool) -> tuple[NDArray[Any], ImageInfo]:
-        """Return the image's pixels, perhaps fewer where not ``exact``, and what its file says of it."""
+        """Return the image's pixels and what its file says about it; reduced if ``exact`` is false."""
         if exact:
             return read_with_info(self.file)
         return read_reduced(self.file, self.config.preprocessing.resize)
 
     def prepared(self, pixels: NDArray[Any], info: ImageInfo, *, exact: bool) -> tuple[Tensor, Placement]:
-        """Return the preprocessed image, and where the image lies in that."""
+        """Return the preprocessed image, and its position within the network's input."""
         size = info.height, info.width
         return network_input(pixels, self.config, size=size, exact=exact, info=info)
 
     def engine(self, backend: str, precision: str, on_message: Callable[[str], None]) -> Engine:
-        """Make what a run runs."""
+        """Make the engine of a run."""
         return make_engine(
             self.network,
             device=self.device,
@@ -117,13 +117,13 @@ class Bench:
         )
 
     def peak(self, precision: str) -> float:
-        """Return the best that was seen yet in a precision, or 0 where the machine cannot multiply so."""
+        """Return the highest FLOP/s seen so far in a precision; 0 if the machine does not support it."""
         kind = ""
         if precision != "exact":
             low = {torch.bfloat16: "bf16", torch.float16: "fp16"}.get(fast_dtype(self.device)[0], "")
             kind = "int8" if precision == "fastest" else low
         try:
-            # A machine with other work has slow moments; the best of all that were seen is its peak.
+            # Other work slows the machine down at times, so the peak is the best value ever seen.
             self._peaks[kind] = max(self._peaks.get(kind, 0.0), peak_flops(self.device, kind))
         except RuntimeError:
             return 0.0
@@ -135,13 +135,13 @@ class Bench:
 
     def write(self, mask: NDArray[np.uint8]) -> None:
         """Write a mask as ``segzoo predict`` does."""
-        # Always a new file: some file systems wait for the disk where an old one is replaced.
+        # Always a new file: some file systems wait for the disk when a file is replaced.
         data = encode_png(mask, self.config.labels.colours)
         write_whole(self._folder / f"mask_{next(self._numbers)}.png", data)
 
 
 def _made_up(size: tuple[int, int], channels: int, folder: Path) -> Path:
-    """Write a picture with some detail, as photographs have it, and return its file."""
+    """Write a picture with about as much detail as a photograph, and return its file."""
     random = np.random.default_rng(0)
     coarse = random.integers(0, 256, (-(-size[0] // 16), -(-size[1] // 16), channels), np.uint8)
     fine = random.integers(-8, 9, (*size, channels))
@@ -154,13 +154,13 @@ def _made_up(size: tuple[int, int], channels: int, folder: Path) -> Path:
     return folder / "image.jpg"
 
 
-#: What runs unless told otherwise: all that needs no extra and no compiler.
+#: Runs measured by default: those that need neither an extra nor a compiler.
 DEFAULT_RUNS = (EAGER, "torch:exact", "torch:fast")
-#: Of what the bubbliiiing program calls FPS.
+#: Repetitions for the FPS of the bubbliiiing program.
 FPS_REPEATS = 100
-#: Pixels of a made-up image.
+#: The most pixels that a generated picture may have.
 _MOST_PIXELS = 1 << 28
-#: Repetitions at the least, however long they take.
+#: Minimum number of repetitions, regardless of the time limit.
 _LEAST = 3
 
 
@@ -178,23 +178,23 @@ def benchmark(
     fps: bool = False,
     progress: Callable[[str], None] | None = None,
 ) -> Report:
-    """Measure a network that segzoo made.
+    """Measure how fast a segzoo network predicts.
 
     Args:
-        network: carries its config; is not changed, but for the device that it is on.
-        runs: ways to run it: ``eager``, or backend and precision, such as ``openvino:fast``.
-        image: a file to segment; without, a picture of noise is made up.
-        size: of what is made up, (height, width).
-        batch: images that the network takes together; files are always segmented one by one.
-        threads: of the CPU; torch's own choice unless told.
-        device: where to compute; a GPU if there is one, unless told.
-        repeats: how often each thing is measured, at most.
-        seconds: after which no further repetition begins, once there are 3.
-        fps: whether to measure what the bubbliiiing program calls FPS, too.
-        progress: called with the name of each run before it begins.
+        network: a network with its config; it is moved to ``device`` and not changed otherwise.
+        runs: what to measure: ``eager``, or backend and precision, such as ``openvino:fast``.
+        image: image file to segment; a picture is generated by default.
+        size: (height, width) of the generated picture.
+        batch: batch size for the network alone; files are always segmented one by one.
+        threads: number of CPU threads; torch's default if not given.
+        device: device to compute on; a GPU if there is one, by default.
+        repeats: maximum number of repetitions of each measurement.
+        seconds: no repetition starts after this many seconds, except for the first 3.
+        fps: whether to measure the FPS of the bubbliiiing program as well.
+        progress: called with the name of each run before it starts.
 
     Raises:
-        OptionError: there is no such run, or a number is not positive.
+        OptionError: a run does not exist, or a number is not positive.
         ImageError: the image cannot be read.
 
     Example:
@@ -233,31 +233,31 @@ def benchmark(
 
 
 def check_size(size: tuple[int, int]) -> None:
-    """Raise `OptionError` unless an image of this height and width can be made up."""
+    """Raise `OptionError` unless an image of this height and width can be generated."""
     for name, side in zip(("height", "width"), size, strict=True):
         check_integer(f"the {name} of size", side, 1, 65_536)
     if size[0] * size[1] > _MOST_PIXELS:
-        raise OptionError(f"size {size[0]}x{size[1]} has more than {_MOST_PIXELS:,} pixels, the most")
+        raise OptionError(f"size {size[0]}x{size[1]} has more than the allowed {_MOST_PIXELS:,} pixels")
 
 
 def parse_run(name: str) -> tuple[str, str]:
-    """Return backend and precision of ``backend:precision``; raise `OptionError` where there are no such."""
+    """Return backend and precision of ``backend:precision``; raise `OptionError` if they do not exist."""
     backend, _, precision = name.rpartition(":")
     if precision not in PRECISIONS:
         backend, precision = name, ""
     if backend not in zoo.registry("engines") or (backend == EAGER and precision):
-        raise OptionError(f"a run is eager, or such as torch:fast, got {shown(name)}")
+        raise OptionError(f"a run is 'eager' or BACKEND:PRECISION, such as torch:fast; got {shown(name)}")
     return backend, precision or "exact"
 
 
 class _Limit:
-    """How often something is measured."""
+    """Limits on the number of repetitions."""
 
     def __init__(self, repeats: int, seconds: float) -> None:
         self.repeats, self.seconds = repeats, seconds
 
     def times(self, once: Callable[[], None]) -> list[float]:
-        """Return how many seconds each repetition took."""
+        """Return the seconds that each repetition took."""
         taken: list[float] = []
         while len(taken) < self.repeats and (len(taken) < _LEAST or sum(taken) < self.seconds):
             begun = time.perf_counter()
@@ -297,14 +297,14 @@ def _measured(bench: Bench, name: str, limit: _Limit, *, fps: bool) -> Measured:
             fps=_fps(engine, bench) if fps else None,
         )
     except (SegzooError, RuntimeError, MemoryError) as error:
-        # One way that cannot run is no reason to lose the others' figures.
+        # If one run fails, the figures of the others are still useful.
         return Measured(name=name, notes=tuple(notes), error=str(error).partition("\n")[0])
     bench.peak(precision)
     return found
 
 
 def _with_share(bench: Bench, found: Measured) -> Measured:
-    """Say what share of the peak a run reached, once all runs have shown what the peak is."""
+    """Add the share of the peak that a run reached; call it after all runs, when the peak is known."""
     peak = bench.peak(parse_run(found.name)[1])
     if found.network is None or not peak:
         return found
@@ -319,7 +319,7 @@ def _run(engine: Engine, bench: Bench) -> None:
 def _from_file_to_file(
     engine: Engine, bench: Bench, limit: _Limit, *, exact: bool
 ) -> tuple[Latency, dict[str, float]]:
-    """Segment the file over and over, one after the other; return medians of the parts, too."""
+    """Segment the file again and again; return the latency and the median time of each step."""
     parts: dict[str, list[float]] = {part: [] for part in (*AROUND, "network")}
 
     def timed(part: str, begun: float) -> float:
@@ -349,7 +349,7 @@ def _from_file_to_file(
 
 
 def _overlapped(engine: Engine, bench: Bench, count: int, *, exact: bool) -> float:
-    """Return images a second where reading and writing go on beside the network."""
+    """Return images per second when reading and writing overlap with the network."""
     stages: Stages[int, Tensor, Tensor, None] = Stages(
         prepare=lambda _: bench.prepared(*bench.read(exact=exact), exact=exact)[0],
         kind=lambda tensor: tuple(tensor.shape),
@@ -364,11 +364,11 @@ def _overlapped(engine: Engine, bench: Bench, count: int, *, exact: bool) -> flo
 
 
 def _fps(engine: Engine, bench: Bench) -> float:
-    """Return repetitions a second of what the bubbliiiing program repeats for its FPS.
+    """Return repetitions per second of what the bubbliiiing program repeats for its FPS.
 
-    That is, for one preprocessed image: the network, softmax, the copy to numpy, the largest class, and
-    the cut to where the image lies; neither preprocessing nor the way back to the image's size. One
-    repetition goes ahead, 100 are measured. The program itself runs eager float32.
+    One repetition takes one preprocessed image through the network, softmax, the copy to numpy, argmax and
+    the crop to the image. It includes neither preprocessing nor resizing to the image's size. There is one
+    warm-up repetition, then 100 are measured. The program itself runs eager float32.
     """
     one, place = bench.input[:1], bench.placement
     rows, columns = slice(place.top, place.top + place.height), slice(place.left, place.left + place.width)
@@ -400,22 +400,22 @@ def _threads(count: int | None) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-# What a benchmark of prediction found, as numbers and as text.
+# The results of a benchmark, as numbers and as text.
 
-#: What is done with an image besides running the network, in its order.
+#: The steps of a prediction other than the network, in order.
 AROUND = ("read", "preprocess", "restore", "write")
 
 
 @dataclass(frozen=True)
 class Latency:
-    """How long something took, over and over.
+    """Latency over several repetitions.
 
     Attributes:
-        count: how often it was measured.
-        p50: the median, in milliseconds.
-        p90: the time that nine of ten stay below.
-        p99: the time that 99 of a hundred stay below.
-        images_per_second: of all repetitions together.
+        count: number of repetitions.
+        p50: median, in milliseconds.
+        p90: 90th percentile, in milliseconds.
+        p99: 99th percentile, in milliseconds.
+        images_per_second: throughput over all repetitions.
     """
 
     count: int
@@ -426,31 +426,31 @@ class Latency:
 
     @classmethod
     def of(cls, seconds: Sequence[float], images: int = 1) -> Latency:
-        """Summarise repetitions that took ``images`` images each."""
+        """Summarise repetitions that processed ``images`` images each."""
         p50, p90, p99 = (float(value) * 1e3 for value in np.percentile(seconds, (50, 90, 99)))
         return cls(len(seconds), p50, p90, p99, images * len(seconds) / sum(seconds))
 
 
 @dataclass(frozen=True)
 class Measured:
-    """What one way to run a network reached.
+    """Figures of one run.
 
     Attributes:
-        name: of the way, such as ``torch:fast``.
-        engine: what was chosen and why.
-        notes: what could not be had, and what was measured when the engine was made.
-        warmup_seconds: to make the engine and run it for the first time.
-        network: the network alone, a batch at a time, its input in memory.
-        files: one image after the other, from a file to a mask in a file.
-        overlapped_per_second: images a second where one is read while another is segmented and a third
-            is written, as ``segzoo predict`` does it.
-        around: medians in milliseconds of what an image needs besides the network.
-        memory_bytes: by how much the memory grew at its peak, with the engine's own copy of the weights; of
-            the device where it has its own, else of this process.
-        operations: floating-point operations for one image; of convolutions and products.
-        peak: operations a second that a large matrix product reaches here in this precision.
-        share: of that peak which the network reaches.
-        fps: what the bubbliiiing program calls so, where it was asked for.
+        name: name of the run, such as ``torch:fast``.
+        engine: description of the engine that was chosen.
+        notes: messages of the engine: what was not available, and what was measured while it was made.
+        warmup_seconds: time to make the engine and run it for the first time.
+        network: latency of the network alone, per batch, with its input in memory.
+        files: latency from an image file to a mask file, one image after the other.
+        overlapped_per_second: images per second when reading, segmenting and writing overlap, as in
+            ``segzoo predict``.
+        around: median milliseconds of each step of an image other than the network.
+        memory_bytes: growth of memory at its peak, including the engine's copy of the weights; device
+            memory if the device has its own, else memory of this process.
+        operations: floating-point operations of convolutions and matrix products for one image.
+        peak: operations per second that a large matrix product reaches here in this precision.
+        share: share of that peak that the network reaches.
+        fps: FPS as the bubbliiiing program measures it, if requested.
         error: why there are no figures.
     """
 
@@ -472,15 +472,15 @@ class Measured:
 
 @dataclass(frozen=True)
 class Report:
-    """What `segzoo.prediction.benchmark.benchmark` found.
+    """The results of `segzoo.prediction.benchmark.benchmark`.
 
     Attributes:
-        device: where it ran.
-        threads: of the CPU that torch used.
-        batch: images that the network took together.
+        device: device that it ran on.
+        threads: number of CPU threads that torch used.
+        batch: batch size of the network.
         image: height and width of the image.
-        seen: height and width of what the network saw of it.
-        runs: in the order in which they were asked for.
+        seen: height and width of the network's input.
+        runs: the runs, in the order requested.
     """
 
     device: str
@@ -491,18 +491,18 @@ class Report:
     runs: tuple[Measured, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """Return all of it as plain data."""
+        """Return the report as plain data for JSON."""
         return asdict(self)
 
     def rows(self) -> list[list[str]]:
-        """Return a row of text for each run with figures, as `HEADER` names them."""
+        """Return one row of text for each run that has figures; `HEADER` names the columns."""
         return [_row(run) for run in self.runs if run.network is not None]
 
     def remarks(self) -> list[str]:
-        """Return, a line each, what the table does not say."""
+        """Return what the table does not show, as lines of text."""
         lines = [
-            f"{self.device}, {self.threads} threads; images of {_size(self.image)}, seen by the network as "
-            f"{_size(self.seen)}, {self.batch} at a time"
+            f"{self.device}, {self.threads} threads; images of {_size(self.image)}, network input "
+            f"{_size(self.seen)}, batch size {self.batch}"
         ]
         for run in self.runs:
             lines.append(f"{run.name}: {run.error or run.engine}")
@@ -511,13 +511,13 @@ class Report:
                 continue
             around = ", ".join(f"{name} {run.around[name]:.1f}" for name in AROUND)
             lines.append(
-                f"  ready after {run.warmup_seconds:.2f} s; ms around the network: {around}; "
-                f"{run.operations / 1e9:.4g} GFLOP an image, {run.peak / 1e9:,.0f} GFLOP/s at best"
+                f"  ready after {run.warmup_seconds:.2f} s; milliseconds outside the network: {around}; "
+                f"{run.operations / 1e9:.4g} GFLOP per image, {run.peak / 1e9:,.0f} GFLOP/s at best"
             )
         return lines
 
 
-#: Of the columns of `Report.rows`.
+#: Column names of `Report.rows`.
 HEADER = (
     "run",
     "images/s",

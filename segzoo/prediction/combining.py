@@ -1,9 +1,9 @@
-"""Several answers to one image made into one: test-time augmentation, and ensembles of weights.
+"""Combine several predictions of one image into one: test-time augmentation, and ensembles of weights.
 
-The result is the mean of the answers' probabilities. It is given as logits, whose sigmoid or softmax
-is that mean, so that what combines engines is an engine itself: thresholds, tiles and outputs go on
-as with one. Logarithms are averaged where they are (log of the mean of exponentials), so that sure
-answers do not round to 0 or 1 on the way.
+The result is the mean of the predicted probabilities. It is returned as logits whose sigmoid or softmax is
+that mean, so a combination of engines is itself an engine: thresholds, tiles and outputs work as with one
+network. The mean is computed in log space (log of the mean of exponentials), so that confident predictions
+are not rounded to 0 or 1 on the way.
 """
 
 from __future__ import annotations
@@ -26,31 +26,31 @@ if TYPE_CHECKING:
     from segzoo.config import ModelConfig
     from segzoo.prediction.engines import Engine
 
-#: Quarter turns counterclockwise, after an image was mirrored left to right or not.
+#: Quarter turns counterclockwise, and whether the image is mirrored left to right before them.
 View = tuple[int, bool]
 
 _FLIPS: dict[str, View] = {"horizontal": (0, True), "vertical": (2, True)}
 
 
 class Augmented:
-    """An engine that sees each image in several ways and answers with the mean of the probabilities.
+    """Test-time augmentation: an engine that averages the probabilities over several views of each image.
 
-    The ways are all that follow from those named: both flips give 4, with the half turn that they make
-    together; turns give 4; a flip and turns 8; each of them at every scale. They are run one after
-    another, so that memory is that of one.
+    The views are all combinations of those named: both flips give 4 views (the two flips together make a half
+    turn), turns give 4, a flip with turns gives 8; each of them at every scale. Views run one after another,
+    so memory does not grow with their number.
 
     Args:
-        engine: runs the network, which must take images of any size for turns and scales.
+        engine: runs the network, which must accept images of any size for turns and scales.
         flips: ``horizontal`` (left to right), ``vertical`` (top to bottom), both or none.
-        turns: whether by right angles too, which swap the sides of an image.
-        scales: what both sides are multiplied by, bilinearly, averaging where the image shrinks; the
-            probabilities come back bilinearly. 1.0 is only part of it where it is named.
-        overlapping: whether each logit is a class of its own, with a sigmoid, instead of one of several.
-        separator: whether the last logit is no class and has a sigmoid of its own; see
-            `segzoo.specs.Separator`.
+        turns: whether to add rotations by right angles, which swap height and width.
+        scales: factors for height and width. Images are resized bilinearly, with averaging when they shrink;
+            probabilities are resized back bilinearly. The original size is used only if 1.0 is listed.
+        overlapping: whether classes overlap, so that each logit has its own sigmoid.
+        separator: whether the last logit belongs to the separator, which is not a class and has its own
+            sigmoid; see `segzoo.specs.Separator`.
 
     Raises:
-        OptionError: there is no such flip, or a scale does not lie in (0, 16].
+        OptionError: there is no such flip, or a scale is not in (0, 16].
 
     Example:
         >>> engine = Augmented(make_engine(network), flips=("horizontal",), scales=(0.75, 1.0, 1.25))
@@ -68,28 +68,28 @@ class Augmented:
     ) -> None:
         wrong = [flip for flip in flips if flip not in _FLIPS]
         if wrong:
-            raise OptionError(f"flips are horizontal and vertical, not {wrong[0]!r}")
+            raise OptionError(f"a flip is horizontal or vertical, not {wrong[0]!r}")
         for index, scale in enumerate(scales):
             check_number(f"scales[{index}]", scale)
         if not scales or not all(0 < scale <= 16 for scale in scales):
-            raise OptionError(f"scales must lie in (0, 16], at least one, got {tuple(scales)}")
+            raise OptionError(f"scales: give at least one, each above 0 and at most 16; got {tuple(scales)}")
         self.engine, self._rules = engine, {"overlapping": overlapping, "separator": separator}
         self.views = _views([_FLIPS[flip] for flip in flips] + [(1, False)] * turns)
         self.scales = tuple(dict.fromkeys(scales))
 
     @property
     def device(self) -> torch.device:
-        """Where logits come out."""
+        """Device of the logits."""
         return self.engine.device
 
     @property
     def concurrent(self) -> bool:
-        """Whether threads may call it at once."""
+        """Whether several threads may call the engine at once."""
         return is_concurrent(self.engine)
 
     @property
     def description(self) -> str:
-        """The engine's, and how many ways an image is seen in."""
+        """Description of the engine, with the number of views."""
         return (
             f"{self.engine.description}; mean over {len(self.views) * len(self.scales)} views of each image"
         )
@@ -109,19 +109,18 @@ class Augmented:
 
 
 class Ensemble:
-    """An engine that answers with the mean of the probabilities of several.
+    """An engine that averages the probabilities of several engines.
 
-    Their classes must be the same and in one order, and images must be preprocessed alike for all:
-    `check_alike` holds configs to that.
+    All must have the same classes in the same order, and the same preprocessing: `check_alike` verifies it.
 
     Args:
-        engines: of one device or several; the first one's device is that of the answer.
-        overlapping: whether each logit is a class of its own, with a sigmoid, instead of one of several.
-        separator: whether the last logit is no class and has a sigmoid of its own; see
-            `segzoo.specs.Separator`.
+        engines: engines on one or several devices; the result is on the first one's device.
+        overlapping: whether classes overlap, so that each logit has its own sigmoid.
+        separator: whether the last logit belongs to the separator, which is not a class and has its own
+            sigmoid; see `segzoo.specs.Separator`.
 
     Raises:
-        OptionError: there is no engine; when called, the numbers of classes differ.
+        OptionError: there is no engine; or, when called, the numbers of classes differ.
     """
 
     def __init__(
@@ -133,17 +132,17 @@ class Ensemble:
 
     @property
     def device(self) -> torch.device:
-        """Where logits come out."""
+        """Device of the logits."""
         return self.engines[0].device
 
     @property
     def concurrent(self) -> bool:
-        """Whether threads may call it at once."""
+        """Whether several threads may call the ensemble at once."""
         return all(is_concurrent(engine) for engine in self.engines)
 
     @property
     def description(self) -> str:
-        """Those of the engines, each said once."""
+        """Descriptions of the engines, without repetition."""
         told = "; ".join(dict.fromkeys(engine.description for engine in self.engines))
         return f"mean of {len(self.engines)} networks: {told}"
 
@@ -159,11 +158,11 @@ class Ensemble:
 
 
 class Tempered:
-    """An engine whose class logits are divided by its network's temperature, for averages of probabilities.
+    """An engine that divides class logits by the network's temperature, to average calibrated probabilities.
 
     Args:
         engine: runs the network.
-        config: of the network.
+        config: config of the network.
     """
 
     def __init__(self, engine: Engine, config: ModelConfig) -> None:
@@ -172,17 +171,17 @@ class Tempered:
 
     @property
     def device(self) -> torch.device:
-        """Where logits come out."""
+        """Device of the logits."""
         return self.engine.device
 
     @property
     def concurrent(self) -> bool:
-        """Whether threads may call it at once."""
+        """Whether several threads may call the engine at once."""
         return is_concurrent(self.engine)
 
     @torch.inference_mode()
     def __call__(self, images: Tensor) -> Tensor:
-        """Map ``(N, C, H, W)`` to ``(N, K, H, W)``: logits of classes divided, the separator's as it is."""
+        """Map ``(N, C, H, W)`` to ``(N, K, H, W)``: class logits divided, the separator's logit unchanged."""
         logits = self.engine(images)
         classes = self._decision.of_classes(logits)
         rest = logits[:, classes.shape[1] :]
@@ -190,12 +189,12 @@ class Tempered:
 
 
 def is_concurrent(engine: Engine) -> bool:
-    """Whether an engine says that several threads may call it at once; see `segzoo.interfaces.Engine`."""
+    """Whether several threads may call an engine at once; see `segzoo.interfaces.Engine`."""
     return bool(getattr(engine, "concurrent", False))
 
 
 def rules_of(config: ModelConfig) -> dict[str, bool]:
-    """Return which logits of a network have a sigmoid of their own, as `Augmented` and `Ensemble` take it."""
+    """Return which logits of a network have their own sigmoid, as arguments of `Augmented` and `Ensemble`."""
     return {"overlapping": config.labels.overlapping, "separator": config.separator is not None}
 
 
@@ -203,7 +202,7 @@ def check_alike(configs: Sequence[ModelConfig]) -> None:
     """Raise unless the networks of an ensemble have the same classes and the same preprocessing.
 
     Raises:
-        OptionError: they differ; the text says where.
+        OptionError: they differ; the message says in what.
     """
     first = configs[0]
     for number, config in enumerate(configs[1:], start=2):
@@ -223,11 +222,11 @@ def check_alike(configs: Sequence[ModelConfig]) -> None:
 
 
 def _views(generators: Sequence[View]) -> list[View]:
-    """Return everything that views make when they follow each other, the image as it is first."""
+    """Return all combinations of views, the unchanged image first."""
     found: list[View] = [(0, False)]
     for view in found:
         for turns, mirrored in generators:
-            # A mirror reverses the turns that come before it.
+            # A mirror reverses the direction of the turns before it.
             then = ((turns + (-view[0] if mirrored else view[0])) % 4, view[1] != mirrored)
             if then not in found:
                 found.append(then)
@@ -270,9 +269,9 @@ def _separating(config: ModelConfig) -> str:
 
 
 def _log_probabilities(logits: Tensor, *, overlapping: bool, separator: bool) -> list[Tensor]:
-    """Return parts ``(S, N, K, H, W)``: log-probabilities; those of sigmoids with their opposites (S is 2).
+    """Return parts ``(S, N, K, H, W)``: log-probabilities; for sigmoids also of the complement (S is 2).
 
-    The separator is a part of its own.
+    The separator is a separate part.
     """
     if separator:
         classes = _log_probabilities(logits[:, :-1], overlapping=overlapping, separator=False)
@@ -283,16 +282,18 @@ def _log_probabilities(logits: Tensor, *, overlapping: bool, separator: bool) ->
 
 
 def _mean(answers: Iterable[Sequence[Tensor]]) -> Tensor:
-    """Return the logits of the mean of probabilities whose logarithms are given in parts."""
+    """Return the logits of the mean probability, given log-probabilities in parts."""
     several = iter(answers)
     totals, count = list(next(several)), 1
     for answer in several:
         for number, part in enumerate(answer):
             if part.shape != totals[number].shape:
                 shapes = " and ".join(str(tuple(one.shape[1:])) for one in (totals[number], part))
-                raise OptionError(f"only logits of one shape have a mean, the networks gave {shapes}")
+                raise OptionError(
+                    f"the networks returned logits of different shapes, which have no mean: {shapes}"
+                )
             totals[number] = torch.logaddexp(totals[number], part)
         count += 1
-    # The count divides both sides of odds alike; for classes it makes their probabilities add up to 1.
+    # The count cancels in odds; for classes it makes the probabilities add up to 1.
     means = [total[0] - total[1] if len(total) == 2 else total[0] - math.log(count) for total in totals]
     return means[0] if len(means) == 1 else torch.cat(means, dim=1)

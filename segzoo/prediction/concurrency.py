@@ -1,12 +1,13 @@
-"""How many small images are segmented at once on a CPU, and on how many threads each.
+"""How many small images are segmented at once on a CPU, and with how many threads each.
 
-A small image gives many threads too little to do: they wait for each other at the end of every layer. Images
-beside each other, each on one thread, do not. So as many are run at once as torch has threads, and those are
-divided among them. Fewer are where there are fewer images, and where more would take too much memory; the
-others' threads then help with each. What is run in tiles or by rows is large: it has all threads to itself.
+A small image does not keep many threads busy: they wait for each other at the end of every layer. Several
+images in parallel, with one thread each, do not have this problem. So up to as many images run at once as
+torch has threads, and the threads are divided among them. There are fewer if there are few images, or if more
+would take too much memory; each then gets more threads. Images run in tiles or by rows are large and get all
+threads.
 
-torch's threads belong to the thread that calls it, where it was built with OpenMP, as its wheels are: what
-`torch.set_num_threads` says holds for the calling thread, and for threads that have not called torch before.
+If torch is built with OpenMP, as its wheels are, threads belong to the calling thread:
+`torch.set_num_threads` applies to that thread and to threads that have not used torch yet.
 """
 
 from __future__ import annotations
@@ -36,16 +37,16 @@ def side_by_side(
     batch: int = 1,
     probabilities: bool = False,
 ) -> Concurrency[Ready] | None:
-    """Return how to segment images at once; ``None`` where it is one batch after the other.
+    """Return how to segment several images at once; ``None`` if batches run one after the other.
 
-    That holds for accelerators, for engines that only one thread may call, and where batches were asked for.
+    ``None`` is returned for accelerators, engines that only one thread may call, and batches above 1.
 
     Args:
-        predictor: segments them.
-        images: how many there are.
-        image_of: the image of what the pipeline prepared; ``None`` where it is run by rows.
+        predictor: segments the images.
+        images: number of images.
+        image_of: returns the image of what the pipeline prepared; ``None`` if it runs by rows.
         batch: how many images of one size are run together.
-        probabilities: whether those are kept.
+        probabilities: whether probabilities are kept.
     """
     tiler, threads = predictor.tiler, torch.get_num_threads()
     if images > 1:
@@ -75,18 +76,18 @@ def side_by_side(
         )
 
     def begin(count: int) -> None:
-        # What is set before torch's first task in a thread, that task sets back.
+        # torch's first task in a thread resets the number of threads, so trigger it before setting that.
         torch.get_num_threads()
         torch.set_num_threads(threads // count)
 
     def end() -> None:
-        torch.set_num_threads(threads)  # for threads to come
+        torch.set_num_threads(threads)  # for later threads
         trim_memory()
 
     return Concurrency(together, begin, end)
 
 
 def _can_share(engine: Engine) -> bool:
-    """Whether an engine may be called by several threads at once, each of which has threads of its own."""
+    """Whether several threads, each with its own torch threads, may call an engine at once."""
     openmp = "ATen parallel backend: OpenMP" in torch.__config__.parallel_info()
     return openmp and engine.device.type == "cpu" and is_concurrent(engine)

@@ -1,9 +1,9 @@
-"""The one rule that turns logits into classes: enlarge to the image's size, compare, choose the mask's type.
+"""The one rule that turns logits into classes: resize to the image's size, compare, choose the mask's type.
 
-Whole images, tiles and rows take it alike: a whole image is all rows of one band. Logits become scores where
-the network computed them, and scores become classes at the image's size. Only what the decision needs is
-enlarged: of two classes the difference, since resizing is linear; and a few rows at a time, so that they stay
-in the processor's cache.
+It serves whole images, tiles and rows alike: a whole image is one band with all rows. Logits become scores at
+the network's resolution, and scores become classes at the image's size. Only what the decision needs is
+resized: for two classes the difference of their logits, because resizing is linear. A few rows are resized at
+a time, so that they stay in the processor's cache.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ if TYPE_CHECKING:
     from segzoo.images import Placement
     from segzoo.specs import Labels
 
-    #: Rows of what was found: classes ``(n, width)`` of the labels' type, or ``(K, n, width)`` of 0 and 1
-    #: where classes overlap; where they are kept, probabilities ``(K, n, width)``; and last, where it is
-    #: wanted, the separation ``(n, width)`` float32.
+    #: A tuple of rows: classes ``(n, width)`` in the labels' type, or ``(K, n, width)`` of 0 and 1 if classes
+    #: overlap; then probabilities ``(K, n, width)`` if they are kept; last the separation ``(n, width)``
+    #: float32 if requested.
     Found = tuple[Tensor, ...]
 
-#: Rows that are enlarged and decided on together, where memory is counted.
+#: Rows that are resized and decided together when memory is limited.
 ENLARGED_ROWS = 16
-#: Rows that are enlarged and decided on together of a whole image.
+#: Rows that are resized and decided together for a whole image.
 _WHOLE_ROWS = 64
 
 
@@ -45,7 +45,7 @@ def read_thresholds(
     """Return thresholds by class index.
 
     Raises:
-        OptionError: there is no such class, or a threshold does not lie between 0 and 1.
+        OptionError: there is no such class, or a threshold is not between 0 and 1.
     """
     found: dict[int, float] = {}
     for name, value in thresholds.items():
@@ -56,19 +56,19 @@ def read_thresholds(
 
 @dataclass(frozen=True)
 class Decision:
-    """What becomes of a network's logits.
+    """How logits become classes.
 
     Attributes:
-        config: of the network.
-        thresholds: by class index, for classes that have one, as `read_thresholds` gives them; those of the
-            config where ``None``.
-        keeps: the type in which probabilities are kept beside the classes; ``None`` where they are not.
-        separates: whether the separation is found too: what the network's last logit says about objects
-            that touch, as a probability or a depth in [0, 1].
-        cuts: the thresholds that hold.
+        config: config of the network.
+        thresholds: thresholds by class index, as `read_thresholds` returns them, for the classes that have
+            one; ``None`` for the config's own.
+        keeps: type in which probabilities are kept in addition to the classes; ``None`` to drop them.
+        separates: whether to return the separation too: the network's last logit, which separates touching
+            objects, as a probability or a depth in [0, 1].
+        cuts: the thresholds in effect.
 
     Raises:
-        OptionError: the separation is wanted of a network that has no separator.
+        OptionError: the separation is requested, but the network has no separator.
     """
 
     config: ModelConfig
@@ -80,27 +80,27 @@ class Decision:
     def __post_init__(self) -> None:
         if self.separates and self.config.separator is None:
             raise OptionError(
-                "the separation was asked for, and this network has no logit that tells touching objects "
-                "apart: train one with separator.kind=boundary, or take weights that have a separator"
+                "the separation was requested, but this network has no output that separates touching "
+                "objects: train one with separator.kind=boundary, or use weights that have a separator"
             )
         own = read_thresholds(self.config.labels, self.config.thresholds) if self.thresholds is None else {}
         object.__setattr__(self, "cuts", self.thresholds or own)
 
     def whole(self, logits: Tensor, place: Placement, size: tuple[int, int]) -> Found:
-        """Return what the logits of a whole image say, at the image's size.
+        """Return the classes of a whole image at the image's size.
 
         Args:
-            logits: ``(K, h, w)`` float32, of what the network saw.
-            place: where the image lies in that.
+            logits: ``(K, h, w)`` float32, the network's output.
+            place: position of the image within the network's input.
             size: ``(H, W)`` of the image.
         """
         bands = Enlarger(self, place, size, rows=_WHOLE_ROWS).enlarged(self.scores(logits))
         return tuple(torch.cat(parts, dim=-2) for parts in zip(*bands, strict=True))
 
     def scores(self, logits: Tensor) -> Tensor:
-        """Return what is enlarged, ``(C, h, w)``, of logits ``(K, h, w)``: one score where that is enough.
+        """Return the scores to resize, ``(C, h, w)``, from logits ``(K, h, w)``: a single score if enough.
 
-        The separator's is the last of them where it is wanted.
+        If the separation is requested, it is the last score.
         """
         scores = self._class_scores(self.of_classes(logits))
         if not self.separates:
@@ -109,7 +109,7 @@ class Decision:
         return torch.cat([scores, last])
 
     def of_classes(self, logits: Tensor) -> Tensor:
-        """Return those of logits ``(..., K, h, w)`` that decide the class, at the config's temperature."""
+        """Return the class logits among ``(..., K, h, w)``, divided by the config's temperature."""
         if self.config.separator is not None:
             logits = logits.narrow(-3, 0, self.config.class_logits)
         return logits if self.config.temperature == 1 else logits / self.config.temperature
@@ -123,7 +123,7 @@ class Decision:
         return logits if needs_all or len(logits) == 1 else logits[1:] - logits[:1]
 
     def found(self, scores: Tensor) -> Found:
-        """Return what scores at the image's size say."""
+        """Return classes from scores at the image's size."""
         if not self.separates:
             return self._classes_found(scores)
         last = scores[-1] if self._enlarges_probabilities else scores[-1].sigmoid()
@@ -147,7 +147,7 @@ class Decision:
         return (mask,) if self.keeps is None else (mask, probabilities.to(self.keeps))
 
     def _present(self, scores: Tensor) -> Found:
-        """Return which classes are there, each by its own threshold: 0 or 1, ``(K, n, width)``."""
+        """Return which classes are present, each by its own threshold: 0 or 1, ``(K, n, width)``."""
         thresholds = [self.cuts.get(index, self.config.threshold) for index in range(len(scores))]
         levels = scores.new_tensor([self._score_at(threshold) for threshold in thresholds])
         mask = (scores > levels[:, None, None]).to(torch.uint8)
@@ -168,20 +168,20 @@ class Decision:
         return self._score_at(self.config.threshold if classes == 1 else 0.5)
 
     def _score_at(self, threshold: float) -> float:
-        """Return the score of a probability, in what is enlarged: itself, or its logit."""
+        """Return the score that corresponds to a probability: itself, or its logit."""
         return threshold if self._enlarges_probabilities else math.log(threshold / (1 - threshold))
 
 
 class Enlarger:
-    """Takes the rows of scores that the network gave, from the top; gives rows of the image's size.
+    """Resize scores to the image's size, in rows from the top.
 
-    Rows are enlarged bilinearly with corners not aligned.
+    Resizing is bilinear, with corners not aligned.
 
     Args:
-        decision: what scores become.
-        place: where the image lies in what the network saw.
+        decision: turns scores into classes.
+        place: position of the image within the network's input.
         size: ``(H, W)`` of the image.
-        rows: how many are enlarged and decided on together.
+        rows: how many rows are resized and decided together.
     """
 
     def __init__(
@@ -198,7 +198,7 @@ class Enlarger:
         self._kept: Tensor | None = None
 
     def enlarged(self, scores: Tensor) -> Iterator[Found]:
-        """Yield what is known after the next rows of scores, ``(C, n, w)``."""
+        """Take the next rows of scores, ``(C, n, w)``, and yield the rows that they complete."""
         place, first = self._place, self._seen
         self._seen += scores.shape[1]
         begin, end = max(place.top - first, 0), min(place.top + place.height - first, scores.shape[1])
@@ -226,7 +226,7 @@ class Enlarger:
             mixed = torch.lerp(above, below, self._share[rows, None].to(scores.device))
             yield self._decision.found(self._widened(mixed))
         self._done = ready
-        # Rows that the next of the image still lies between.
+        # Keep the rows that the next rows of the image are interpolated from.
         needed = int(self._above[ready]) - first if ready < len(self._above) else scores.shape[1]
         self._kept = scores[:, needed:].clone()
 
@@ -238,11 +238,11 @@ class Enlarger:
 
 
 def probabilities_of(logits: Tensor, *, overlapping: bool = False) -> Tensor:
-    """Return probabilities ``(K, H, W)`` of logits: of class 1 where there is one, of each class else.
+    """Return probabilities ``(K, H, W)`` of logits: of class 1 if there is one logit, else of each class.
 
     Args:
         logits: ``(K, H, W)``.
-        overlapping: whether each class is decided by itself; else the probabilities of several add up to 1.
+        overlapping: whether each class is decided separately; else the probabilities of all add up to 1.
     """
     return logits.sigmoid() if overlapping or logits.shape[0] == 1 else logits.softmax(dim=0)
 
@@ -256,38 +256,40 @@ def choose_classes(
 ) -> Tensor:
     """Return class indices ``(H, W)`` from probabilities ``(num_classes, H, W)``.
 
-    One channel holds the probability of class 1, which is taken above its threshold. Of several, a
-    class that has a threshold is taken wherever its probability exceeds it; where that holds of more
-    than one, the one that exceeds it most, as a ratio. Elsewhere the most probable class without a
-    threshold is taken. If each has one, it is the background, or the most probable class of all where
-    there is none. Without thresholds that is the most probable class.
+    One channel holds the probability of class 1, which is chosen above its threshold. With several channels,
+    a class that has a threshold is chosen where its probability exceeds it; if several do, the one that
+    exceeds it by the largest ratio. Elsewhere the most probable class without a threshold is chosen. If every
+    class has a threshold, the background is chosen there, or the most probable class if there is no
+    background. Without thresholds the most probable class is chosen everywhere.
 
     Args:
-        probabilities: in [0, 1].
-        thresholds: by class index, in (0, 1), as `read_thresholds` gives them.
-        threshold: of class 1, where there is one channel and ``thresholds`` does not name it.
-        background: index of the class that stands for nothing of interest, if there is one.
+        probabilities: values in [0, 1].
+        thresholds: thresholds in (0, 1) by class index, as `read_thresholds` returns them.
+        threshold: threshold of class 1, if there is one channel and ``thresholds`` does not name it.
+        background: index of the background class, if there is one.
 
     Returns:
-        int64 indices, or bool where there is one channel.
+        int64 indices, or bool if there is one channel.
 
     Raises:
-        OptionError: there is one channel, and class 0 has a threshold; or a class has no channel.
+        OptionError: there is one channel and class 0 has a threshold; or a class has no channel.
     """
     count = probabilities.shape[0]
     if count == 1:
         if set(thresholds) - {1}:
             raise OptionError(
-                "a network with one logit gives the probability of class 1: threshold that class"
+                "a network with one logit predicts the probability of class 1: set the threshold of class 1"
             )
         return probabilities[0] > thresholds.get(1, threshold)
     if any(index >= count for index in thresholds):
-        raise OptionError(f"thresholds name class {max(thresholds)}, there are {count} probabilities a pixel")
+        raise OptionError(
+            f"thresholds name class {max(thresholds)}, but there are only {count} probabilities per pixel"
+        )
     if not thresholds:
         return probabilities.argmax(0)
     scores = probabilities.clone()
     for index, least in thresholds.items():
-        # Above every probability where it passes, below every one where it does not.
+        # Above every probability if it passes, below every probability if it does not.
         scores[index] = (probabilities[index] > least) * (2 + probabilities[index] / least) - 1
     if len(thresholds) < count:
         return scores.argmax(0)

@@ -1,4 +1,4 @@
-"""Many images and videos in one run: segment, write what was asked for, record it, go on after a bad one."""
+"""Many images and videos in one run: segment, write the outputs, record results, continue after errors."""
 
 from __future__ import annotations
 
@@ -51,22 +51,22 @@ if TYPE_CHECKING:
     from segzoo.prediction.video.segment import VideoResult
     from segzoo.specs import Labels
 
-    #: Segments the sources of a job that are not done, in place of `Job.segment`.
+    #: Replaces `Job.segment`: segments the sources of a job that are not done yet.
     Elsewhere = Callable[["Job", Sequence[Source | VideoSource]], Iterator["Done"]]
 
-#: What to do about files that are in the way.
+#: Advice when files already exist.
 _ADVICE = (
-    "name another folder with --out, let --resume leave what an earlier run did, or replace them with "
-    "--overwrite"
+    "name another folder with --out, keep what an earlier run did with --resume, or replace the files "
+    "with --overwrite"
 )
 _ADVICE_RESUMING = (
-    "no earlier run wrote that, or it has changed since: name another folder with --out, rename it, or "
-    "replace it with --overwrite"
+    "no earlier run wrote it, or it has changed since: name another folder with --out, rename the file, "
+    "or replace it with --overwrite"
 )
-#: Images that are fetched from a store before they are wanted, and that are written to one at once: it takes
-#: time to answer. What is fetched waits on the disk, what is written in memory.
+#: Images that are downloaded from a store ahead of time, and images that are uploaded at once, because stores
+#: answer slowly. Downloads wait on disk, uploads in memory.
 _FETCHED, _WRITTEN = 8, 4
-#: Objects that a store is asked about at once.
+#: Number of simultaneous requests to a store for the state of objects.
 _ASKED = 16
 
 Given = ParamSpec("Given")
@@ -75,17 +75,17 @@ Made = TypeVar("Made")
 
 @dataclass(frozen=True)
 class Done:
-    """What became of one image or video.
+    """Outcome for one image or video.
 
     Attributes:
-        source: where it came from.
-        segmentation: what was found; ``None`` of a video, and of an image that failed, was done before, or
-            went by rows.
-        written: the files.
-        error: why there is none.
-        missing: the extra that reading it takes, where that is why.
+        source: the image or video.
+        segmentation: the result; ``None`` for videos, for images that failed or were done before, and for
+            images that ran by rows.
+        written: files that were written.
+        error: why the source failed; empty if it did not.
+        missing: message about the missing extra, if reading the source needs one.
         skipped: whether an earlier run had done it.
-        note: what was found, for people.
+        note: short summary of the result, for people.
     """
 
     source: Source | VideoSource
@@ -99,7 +99,7 @@ class Done:
 
 @dataclass(frozen=True)
 class _Read:
-    """An image on its way: prepared, or too large to be held and on its way by rows."""
+    """An image that was read: either prepared, or too large for memory and opened by rows."""
 
     source: Source
     began: float
@@ -108,13 +108,13 @@ class _Read:
     rows: RowJob | None = None
 
     def page(self, size: tuple[int, int], areas: Mapping[str, float], outputs: tuple[Path, ...] = ()) -> Page:
-        """Return the record of the image, with the time that it took so far."""
+        """Return the record of the image, with the time taken so far."""
         return Page(self.source, self.state, outputs, time.perf_counter() - self.began, size, areas)
 
 
 @dataclass(frozen=True)
 class _Seen:
-    """An image that was segmented: what was found, or of one by rows the share of each class."""
+    """An image that was segmented: its segmentation, or the share of each class if it ran by rows."""
 
     read: _Read
     segmentation: Segmentation | None = None
@@ -122,26 +122,26 @@ class _Seen:
 
 
 class Job:
-    """Segments sources with one predictor into one folder.
+    """Segments sources with one predictor and writes the results into one folder.
 
     Args:
-        predictor: ready to run.
-        out: the folder, or the URL of one in a store, such as ``s3://bucket/masks``.
-        outputs: names of what is written for each image: `segzoo list outputs` shows them.
-        options: how that looks, and whether files that exist are replaced.
-        resume: whether what an earlier run did and is whole is left as it is. Of files that exist, those that
-            an earlier run wrote and nobody has changed since may be replaced.
-        part: sets apart the manifest of one of several runs that share the work.
+        predictor: the predictor to run.
+        out: output folder, or the URL of one in a store, such as ``s3://bucket/masks``.
+        outputs: names of the outputs to write for each image; `segzoo list outputs` shows them.
+        options: look of the outputs, and whether existing files are replaced.
+        resume: whether to skip images that an earlier run has done completely. Existing files may be replaced
+            only if an earlier run wrote them and they have not changed since.
+        part: suffix of the manifest's name, if several runs share the work.
         batch: how many images of one size are run together.
-        save: whether anything is written at all.
-        any_size: whether images of more pixels than Pillow takes for harmless are read.
-        films: which frames of videos are taken.
-        marks: where this job does a share of another, the `Manifest.marks` of that one's manifest.
+        save: whether to write files.
+        any_size: whether to read images with more pixels than Pillow considers safe.
+        films: which frames of videos are used.
+        marks: the `Manifest.marks` of the other job, if this job does a share of it.
 
     Raises:
         OptionError: there is no such output.
         FailureError: the folder cannot be written.
-        UsageError: it is the URL of something that cannot be written to.
+        UsageError: the URL is of a place that cannot be written to.
     """
 
     def __init__(
@@ -166,7 +166,7 @@ class Job:
         for name in self.options.classes:
             class_index(predictor.config.labels, name)
         self._copies: dict[str, Future[Path]] = {}
-        #: Files of all images that the last run wrote.
+        #: Combined files of all images that the last run wrote.
         self.joined: tuple[Path, ...] = ()
         self._joins = save and not part
         self.keeps, self.any_size, self.films = (
@@ -189,10 +189,10 @@ class Job:
             self.manifest = Manifest(self.out, name, settings=self.settings, anew=anew, marks=marks)
 
     def record_in(self, part: str) -> bool:
-        """Record what is done from now on in a manifest of its own; return whether there was one already.
+        """Record results in a separate manifest from now on; return whether it existed already.
 
         Args:
-            part: sets it apart.
+            part: suffix of that manifest's name.
         """
         assert self.manifest is not None
         self.manifest, begun = self.manifest.apart(MANIFEST.format(part=part))
@@ -200,22 +200,22 @@ class Job:
 
     @property
     def settings(self) -> str:
-        """A text that is equal for jobs which write equal files of an image."""
+        """Settings as text; jobs with equal settings write equal files for an image."""
         look = str(replace(self.options, overwrite=False))
         return repr((self.predictor.settings, self.outputs, look, self.films.settings))
 
     def run(
         self, sources: Sequence[Source | VideoSource], *, elsewhere: Elsewhere | None = None
     ) -> Iterator[Done]:
-        """Segment every source, images first; the error of one is in its `Done`.
+        """Segment every source, images first; if one fails, its `Done` holds the error.
 
         Args:
             sources: what to segment.
-            elsewhere: segments the sources that are not done in place of this process, in any order.
+            elsewhere: segments the remaining sources instead of this process, in any order.
 
         Raises:
-            FailureError: a file that would be written exists and may not be replaced, so that nothing was
-                done; or a store does not take the record of the run.
+            FailureError: an output file exists and may not be replaced, in which case nothing was done; or a
+                store refuses the record of the run.
         """
         try:
             yield from self._run(sources, elsewhere or Job.segment)
@@ -256,13 +256,13 @@ class Job:
         self.predictor.tell_watched()
 
     def to_do(self, sources: Sequence[Source | VideoSource]) -> tuple[list[Source | VideoSource], list[Done]]:
-        """Return the sources that are to be segmented, and those that an earlier run did."""
+        """Return the sources that remain to be segmented, and those that an earlier run did."""
         whole = self._done_before(sources)
         done = [Done(source, skipped=True) for source in sources if source.origin in whole]
         return [source for source in sources if source.origin not in whole], done
 
     def segment(self, sources: Sequence[Source | VideoSource]) -> Iterator[Done]:
-        """Segment sources and record them, images first; whether they are done is not asked."""
+        """Segment sources and record the results, images first; sources that are done are not skipped."""
         images = [one for one in sources if not isinstance(one, VideoSource)]
         if self.save:
             self._volumes.expect(images)
@@ -291,7 +291,7 @@ class Job:
                     yield self.failed(video, error)
 
     def _keeping_joined(self) -> Keeping:
-        """Return what records a file of all images."""
+        """Return what records a combined file of all images."""
 
         def naming(parts: Mapping[Path, Path]) -> None:
             if self.manifest is not None:
@@ -303,7 +303,7 @@ class Job:
         return Keeping(self._owns, naming, lambda: "" if self.manifest is None else self.manifest.mark)
 
     def _done_before(self, sources: Sequence[Source | VideoSource]) -> set[str]:
-        """Return the origins of what an earlier run did; of a volume, all of its pages or none."""
+        """Return the origins of sources that an earlier run did; for volumes, all pages or none."""
         if not self.resume or self.manifest is None:
             return set()
         volumes = {source.origin: self._volumes.paths(source) for source in sources}
@@ -320,18 +320,16 @@ class Job:
         return {origin for origin in done if missing.isdisjoint(volumes[origin])}
 
     def failed(self, source: Source | VideoSource, error: SegzooError | None) -> Done:
-        """Record why a source has no mask."""
+        """Record why a source failed."""
         told = str(error) if source.origin in str(error) else f"{source.origin}: {error}"
         if lost := self._volumes.fail(source):
-            told = (
-                f"{told}. So {', '.join(map(str, lost))} is not written, which needs the masks of all pages"
-            )
+            told = f"{told}. So {', '.join(map(str, lost))} is not written: it needs the masks of all pages"
         if self.manifest is not None:
             self.manifest.add(source.origin, state=source.state(), error=told)
         return Done(source, error=told, missing=str(error) if isinstance(error, MissingExtraError) else "")
 
     def gathers(self, source: Source) -> bool:
-        """Whether the mask of a page goes into a file with those of the other pages."""
+        """Whether the mask of a page is written into one file with the masks of the other pages."""
         return bool(self._volumes.paths(source))
 
     def _owns(self, path: Path) -> bool:
@@ -365,7 +363,7 @@ class Job:
     def _read(self, source: Source) -> _Read:
         began, state = time.perf_counter(), source.state()
         if self.save and not isinstance(self.out, RemotePath):
-            # Once more, as it may be long since the run began. A store is asked when files get their names.
+            # Check again, because the run may have begun long ago. Stores are checked when files are named.
             refuse_taken(self.paths(source), overwrite=self.options.overwrite, owns=self._owns)
         if not isinstance(source, FileSource):
             prepared = prepare_source(self.predictor, source, probabilities=self.keeps)
@@ -380,7 +378,7 @@ class Job:
             return _Read(source, began, state, prepared=prepared)
 
     def _fetched(self, images: Sequence[Source]) -> Iterator[Source]:
-        """Yield images, of which those in a store are fetched before; the pages of a file have one copy."""
+        """Yield images; download those in a store ahead of time, and only once for all pages of a file."""
         threads = ThreadPoolExecutor(_FETCHED)
         coming = iter(images)
         queue: deque[Source] = deque()
@@ -401,7 +399,7 @@ class Job:
             self._copies.clear()
 
     def _rows(self, source: FileSource, here: Path) -> RowJob | None:
-        """Return the job of an image that is too large to be held with all its pictures."""
+        """Return the row job of an image, if it is too large to hold in memory with all its outputs."""
         stem, look = self.out / source.name, look_of(source, self.outputs, self.options)
         paths = {name: output_path(stem, name, look) for name in self.outputs} if self.save else {}
         return RowJob.find(
@@ -449,7 +447,7 @@ class Job:
         )
 
     def _written(self, read: _Read, found: Segmentation) -> tuple[Path, ...]:
-        """Write the files of an image, and volumes whose last page it is."""
+        """Write the files of an image, and a volume if this is its last page."""
         source, shares = read.source, found.shares
         look = look_of(source, self.outputs, self.options)
         flat, gathered = divided(self.outputs, look)
@@ -462,7 +460,7 @@ class Job:
         return written
 
     def _keeping(self, pages: Callable[[], Sequence[Page]]) -> Keeping:
-        """Return what records images, or all pages of a volume, before their files get their names."""
+        """Return what records images, or all pages of a volume, before their files are renamed into place."""
 
         def naming(parts: Mapping[Path, Path]) -> None:
             if self.manifest is None:
@@ -481,7 +479,7 @@ class Job:
         return self._kept(naming)
 
     def paths(self, source: Source | VideoSource) -> list[Path]:
-        """Return the files that are written for a source."""
+        """Return the files to write for a source."""
         return _output_paths(self.out, source, self.outputs, self.options, self.predictor.config.labels)
 
 
@@ -497,51 +495,52 @@ def refuse_outputs(
     labels: Labels | None = None,
     joins: bool = True,
 ) -> None:
-    """Raise where what is written for sources would replace what must stay; remove stale parts beside it.
+    """Raise if outputs would replace a file that must stay; remove stale partial files next to them.
 
     Args:
-        out: the folder.
-        ahead: the sources that are to be segmented.
-        outputs: what is written for each.
-        options: how, and whether files that exist may be replaced.
-        inputs: all sources, of which none is ever replaced.
+        out: output folder.
+        ahead: sources that are to be segmented.
+        outputs: outputs written for each source.
+        options: look of the outputs, and whether existing files may be replaced.
+        inputs: all sources; none of them is ever replaced.
         owns: whether an earlier run wrote a file; see `segzoo.files.Keeping`.
-        resume: whether that was asked for, for the text.
-        labels: which may overlap, so that each class has a file; ``None`` where weights are not read yet.
-        joins: whether files of all images are written too.
+        resume: whether the run resumes an earlier one, which changes the message.
+        labels: labels, which decide whether each class has its own file; ``None`` if weights are not read
+            yet.
+        joins: whether combined files of all images are written too.
 
     Raises:
         OptionError: the outputs cannot be written together.
-        FailureError: a file exists and may not be replaced, or is read.
+        FailureError: an output file exists and may not be replaced, or is an input.
     """
     check_outputs(outputs, options)
     paths: list[Path] = []
     shot: list[Path] = []
     for one in ahead:
-        with suppress(OptionError):  # a video that cannot be written as what was asked for says so itself
+        with suppress(OptionError):  # a video with an impossible output fails later, with its own message
             camera = isinstance(one, VideoSource) and one.is_camera
             (shot if camera else paths).extend(_output_paths(out, one, outputs, options, labels))
     if joins and any(not isinstance(one, VideoSource) for one in inputs):
         paths.extend(joined_paths(out, outputs).values())
     for folder in {path.parent for path in (*paths, *shot)}:
         sweep(folder)
-    # The pages of a volume have it in common.
+    # All pages of a volume share one file.
     paths = [path for path in paths if not volume_suffix(path.name)] + list(
         dict.fromkeys(path for path in paths if volume_suffix(path.name))
     )
     told: dict[str, Any] = {"overwrite": options.overwrite, "inputs": files_of(inputs)}
     told["advice"] = _ADVICE_RESUMING if resume else _ADVICE
     refuse_taken(paths, owns=owns, **told)
-    # What a camera showed cannot be had again, so nothing that an earlier run wrote is replaced.
+    # A camera's frames cannot be recorded again, so its files are never replaced.
     refuse_taken(shot, **told)
 
 
 def refuse_mask_folders(
     out: Path, sources: Sequence[Source | VideoSource], outputs: Sequence[str], options: OutputOptions
 ) -> None:
-    """Raise `FailureError` if files would be written beside masks of the images that no run wrote.
+    """Raise `FailureError` if outputs would be written into a folder of ground-truth masks.
 
-    Whoever reads the data set next, `segzoo train` too, would take what was predicted for what was drawn.
+    Otherwise the next reader of the dataset, such as `segzoo train`, would use predictions as ground truth.
     """
     folders: set[Path] = set()
     for one in sources:
@@ -556,15 +555,15 @@ def refuse_mask_folders(
     inputs = [path for path in inputs if isinstance(path, RemotePath) == isinstance(out, RemotePath)]
     real = {path: resolved(path) for path in (*theirs, *inputs)}
     root = common_folder(path.parent for path in real.values())
-    if root is None:  # a data set does not lie on several drives
+    if root is None:  # a dataset is never spread over several drives
         return
     for found in masks_among(sorted(set(real.values())), root).values():
         beside = set(found)
         for path in theirs:
             if real[path] in beside and real[path].parent not in {real[one].parent for one in inputs}:
                 raise FailureError(
-                    f"{path.parent} holds masks that no run of segzoo wrote, such as {path.name}: what is "
-                    "predicted would be taken for one of them. Name another folder with --out"
+                    f"{path.parent} holds masks that segzoo did not write, such as {path.name}: predictions "
+                    "could be mistaken for ground truth there. Name another folder with --out"
                 )
 
 
@@ -574,7 +573,7 @@ def _images_in(folder: Path) -> list[Path]:
         return [path for path in there if has_suffix(path, readable_suffixes())]
     try:
         return [path for path in folder.iterdir() if has_suffix(path, readable_suffixes())]
-    except OSError:  # there is none yet, or writing into it will say why not
+    except OSError:  # it does not exist yet, or writing to it will report the problem
         return []
 
 
@@ -595,7 +594,7 @@ def _output_paths(
 
 
 def _within_memory(stage: Callable[Given, Made]) -> Callable[Given, Made]:
-    """Return a stage whose lack of memory is the trouble of the images that it was given, not of the run."""
+    """Return a stage that reports a shortage of memory as an error of its images, not of the whole run."""
 
     def guarded(*given: Given.args, **named: Given.kwargs) -> Made:
         try:
@@ -605,7 +604,7 @@ def _within_memory(stage: Callable[Given, Made]) -> Callable[Given, Made]:
                 raise
             told = told_shortage(error)
         release_memory()
-        raise MemoryShortageError(f"it does not fit the memory ({told}): --memory 2GB cuts it into tiles")
+        raise MemoryShortageError(f"it does not fit in memory ({told}): --memory 2GB cuts it into tiles")
 
     return guarded
 
@@ -620,31 +619,31 @@ def prepare_source(
     """Read and preprocess the image of a source; see `segzoo.Predictor.prepare`.
 
     Args:
-        predictor: that segments it.
-        source: of the image.
-        here: the file on this machine that the source is read from, where it is known already.
-        probabilities: whether they will be asked for.
+        predictor: predictor that will segment the image.
+        source: source of the image.
+        here: local file of the source, if it is known already.
+        probabilities: whether probabilities will be requested.
 
     Raises:
-        ImageError: as `segzoo.Predictor.prepare`.
+        ImageError: the image cannot be read; see `segzoo.Predictor.prepare`.
     """
     given: dict[str, Any] = {"probabilities": probabilities, "name": source.origin}
     if isinstance(source, FileSource):
-        # A file that is handed over as such may be decoded at the size that the network sees.
+        # A file, unlike an open stream, may be decoded directly at the network's resolution.
         return predictor.prepare(here or source.here(), page=source.page, **given)
     pixels, info = source.read()
     return predictor.prepare_pixels(pixels, info=info, **given)
 
 
 def measured_rows(sources: Sequence[Source], *, any_size: bool = False) -> Iterator[Read]:
-    """Yield the images of a run, or 64 that are spread evenly over it, some rows at a time.
+    """Yield the images of a run, or 64 of them spread evenly, a few rows at a time.
 
-    For `segzoo.Predictor.measure`. What can be read only once, such as standard input, is left out, and so is
-    what cannot be read: the run itself says why.
+    Used by `segzoo.Predictor.measure`. Sources that can be read only once, such as standard input, are left
+    out; so are unreadable ones, which the run itself reports.
 
     Args:
-        sources: of the run.
-        any_size: whether images of more pixels than Pillow takes for harmless are read.
+        sources: sources of the run.
+        any_size: whether to read images with more pixels than Pillow considers safe.
     """
     files = [one for one in sources if isinstance(one, FileSource)]
     for source in evenly(files, MEASURED):

@@ -1,9 +1,10 @@
-"""One file of all images of a run, where an output has such a file beside those of single images.
+"""Combined files: one file for all images of a run, for outputs that have one.
 
-``areas.csv`` is a table of a folder; annotation tools import one file, such as COCO's ``annotations.json``.
-It is written at the end of a run from the files of the images, one after the other, those that ``--resume``
-has left as they are among them. An image that failed has no file, so it is left out. Of runs that share the
-work none sees all images, so none writes it: a run with ``--resume`` and without a share does.
+``areas.csv`` is a table of a whole folder; annotation tools import a single file, such as COCO's
+``annotations.json``. The combined file is written at the end of a run from the files of the images, one after
+the other, including those that ``--resume`` skipped. Failed images have no file and are left out. If several
+runs share the work, none of them sees all images, so none writes a combined file; a later run with
+``--resume`` and without a share does.
 """
 
 from __future__ import annotations
@@ -30,11 +31,11 @@ if TYPE_CHECKING:
 
 
 def joined_paths(out: Path, outputs: Sequence[str]) -> dict[str, Path]:
-    """Return the file of all images of each output that has one.
+    """Return the combined file of each output that has one.
 
     Args:
-        out: the folder of the run.
-        outputs: names of what is written for each image.
+        out: output folder of the run.
+        outputs: names of the outputs written for each image.
     """
     return {name: out / joined for name in outputs if (joined := find_output(name).joined)}
 
@@ -47,22 +48,22 @@ def join_outputs(
     labels: Labels,
     keeping: Callable[[], Keeping],
 ) -> tuple[Path, ...]:
-    """Write the files of all images; nothing of them is held in memory.
+    """Write the combined files of all images, without holding them in memory.
 
     Args:
-        out: the folder of the run.
-        sources: the images whose files are there, in order.
-        outputs: names of what was written for each image.
-        options: how, and whether files that exist are replaced.
-        labels: of the masks.
-        keeping: returns what may be replaced, and what records a file before it gets its name.
+        out: output folder of the run.
+        sources: images whose files exist, in order.
+        outputs: names of the outputs written for each image.
+        options: look of the outputs, and whether existing files are replaced.
+        labels: labels of the masks.
+        keeping: returns which files may be replaced, and what records a file before it is named.
 
     Returns:
         The files that were written.
 
     Raises:
         FailureError: a file cannot be written, or exists and may not be replaced.
-        PluginError: an output cannot join its files.
+        PluginError: an output of a plug-in cannot combine its files.
     """
     paths = joined_paths(out, outputs) if sources else {}
     drawn = with_background(labels) if options.classes and not labels.overlapping else labels

@@ -1,4 +1,4 @@
-"""What a run over many images did, a line of JSON each, so that it can go on where it stopped.
+"""Record of a run over many images, one line of JSON per image, so that the run can be resumed.
 
 ::
 
@@ -6,15 +6,15 @@
      "seconds": 0.21, "height": 1280, "width": 1918, "areas": {"background": 0.71, "car": 0.29},
      "state": "...", "settings": "..."}
 
-``outputs`` are the files with their sizes, ``times`` when they were last changed, in nanoseconds. A line is
-there before its files get their names, so that a run that was killed knows them again. A failed image has
-``error`` in place of outputs and areas. The input ``*`` stands for all images: its files are those that join
-what was written for single ones.
+``outputs`` maps files to their sizes, ``times`` to their modification times in nanoseconds. A line is written
+before its files are named, so that files of a run that was killed are recognised later. A failed image has
+``error`` instead of outputs and areas. The input ``*`` stands for all images: its files are the combined
+files of the run.
 
-Nothing can be added to an object in a store. There each run has a record of its own, which no other touches:
-``manifest.20260131T120000-1a2b3c4d.jsonl`` when it has ended, and until then numbered parts of it, the
-latest of them at most half a minute old. Each object that a run wrote bears its name as a mark, so that
-those that no part tells of are known again. A line there has no ``times``.
+Objects in a store cannot be appended to. There each run has a record of its own, which no other run changes:
+``manifest.20260131T120000-1a2b3c4d.jsonl`` when it has ended, and until then numbered parts, the latest of
+them at most half a minute old. Each object that a run wrote bears the record's name as a mark, so that
+objects that no part lists yet are recognised. Lines there have no ``times``.
 """
 
 from __future__ import annotations
@@ -39,34 +39,34 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-#: How the first line begins, and how long it may be.
+#: The beginning of the first line, and its maximum length.
 _BEGINS, _LONGEST = b'{"input": ', 1 << 20
-#: Of more classes, a line has only those that cover something: others would make a megabyte of it.
+#: With more classes than this, a line lists only those that are present; else lines could reach a megabyte.
 _MOST_AREAS = 256
-#: The input of files that join what was written for single images.
+#: The input name of combined files.
 ALL_IMAGES = "*"
-#: What the manifests of runs are called: one, or one for each of the runs that share the work.
+#: File name of manifests: one, or one for each of the runs that share the work.
 MANIFEST = "manifest{part}.jsonl"
-#: Seconds, and bytes, after which what a run has done is written to a store.
+#: Seconds and bytes after which results are written to a store.
 _INTERVAL, _PART = 30.0, 1 << 20
 
 
 class Manifest:
-    """The record of a run below its output folder.
+    """The record of a run in its output folder.
 
     Other runs may write to it at the same time.
 
     Args:
-        folder: that the masks go to.
-        name: of the file in it; runs that share the work have one each.
-        settings: what the masks depend on besides the image: weights, precision, outputs.
-        anew: whether what is recorded already is dropped; else the record is continued, and what other
-            runs recorded in the folder is known too.
-        marks: where this is a share of another record, the `Manifest.marks` of that one; what others
-            recorded is then not looked at.
+        folder: output folder of the masks.
+        name: file name of the manifest; runs that share the work have one each.
+        settings: everything that the masks depend on except the image: weights, precision, outputs.
+        anew: whether existing records are dropped; otherwise the record is continued, and the records of
+            other runs in the folder are read too.
+        marks: the `Manifest.marks` of the other record, if this is a share of it; records of other runs are
+            then ignored.
 
     Raises:
-        FailureError: the file cannot be read or written, or is somebody else's.
+        FailureError: the file cannot be read or written, or is not a manifest.
     """
 
     def __init__(
@@ -79,10 +79,10 @@ class Manifest:
         marks: tuple[str, ...] | None = None,
     ) -> None:
         self.folder, self.path, self.settings = folder, folder / name, settings
-        #: State, settings and outputs of every image that is done.
+        #: State, settings and outputs of every finished image.
         self._done: dict[str, tuple[str, str, Mapping[str, int]]] = {}
-        #: Sizes and times of every file that a line names: of several runs, the last line need not be of the
-        #: one that gave the file its name last.
+        #: Sizes and times of every file that a line names. With several runs, the last line need not belong
+        #: to the run that wrote the file last.
         self._files: dict[str, tuple[tuple[int, int], ...]] = {}
         self._read_to = 0
         self._reading = Lock()
@@ -97,18 +97,18 @@ class Manifest:
             folder.mkdir(parents=True, exist_ok=True)
             if os.path.lexists(self.path) and not _is_manifest(self.path):
                 raise FailureError(
-                    f"{self.path} is not the record of a run of segzoo: choose another folder, or rename it"
+                    f"{self.path} is not the record of a segzoo run: choose another folder, or rename it"
                 )
             if anew:
                 self.path.unlink(missing_ok=True)
                 return
-            if marks is None:  # runs may have shared the work in another way
+            if marks is None:  # earlier runs may have divided the work differently
                 for other in _manifests(folder):
                     if other != self.path:
                         self._learn(other.read_bytes())
             if self.path.exists():
                 self._refresh()
-                if self._read_to < self.path.stat().st_size:  # a line that a crash cut off
+                if self._read_to < self.path.stat().st_size:  # a crash truncated the last line
                     self._append(b"\n")
                     self._refresh()
         except OSError as error:
@@ -116,21 +116,21 @@ class Manifest:
 
     @property
     def knows_settings(self) -> bool:
-        """Whether anything was done with these settings, or nothing was done at all."""
+        """Whether the record is empty, or holds results with these settings."""
         return not self._done or any(known == self.settings for _, known, _ in self._done.values())
 
     @property
     def marks(self) -> tuple[str, ...]:
-        """The marks of objects in a store that this record owns, this run's first; none on this machine."""
+        """Marks of the objects in a store that this record owns, this run's first; empty if local."""
         if self._remote is None:
             return ()
         return (self.mark, *sorted(self._remote.marks - {self.mark}))
 
     def apart(self, name: str) -> tuple[Manifest, bool]:
-        """Return the record of a task, and whether there was one already: its worker died.
+        """Return the record of a task, and whether it existed already because a worker died.
 
         Args:
-            name: of a file that no other task has; a store gets none.
+            name: file name that no other task uses; not used in a store.
         """
         begun = self._remote is None and (self.folder / name).exists()
         record = Manifest(self.folder, name, settings=self.settings, marks=self.marks)
@@ -139,24 +139,24 @@ class Manifest:
         return record, begun
 
     def text(self) -> bytes:
-        """Return the lines of the record of a task."""
+        """Return the lines of a task's record."""
         return bytes(self._remote.lines) if isinstance(self._remote, _RemoteShare) else self.path.read_bytes()
 
     def facts(self, path: Path) -> tuple[int, int] | None:
-        """Return size and time of a file that a run wrote and nobody has changed, for `trust`."""
+        """Return size and time of a file that a run wrote and that has not changed since; for `trust`."""
         return _facts(path) if self.owns(path) else None
 
     def trust(self, files: Mapping[Path, tuple[int, int]]) -> None:
-        """Own the files that another record owns."""
+        """Own files that another record owns."""
         for path, facts in files.items():
             name = path.relative_to(self.folder).as_posix()
             self._files[name] = (*self._files.get(name, ()), facts)
 
     def take(self, other: Path, lines: bytes) -> None:
-        """Add the lines of another record, which is removed.
+        """Add the lines of another record and remove that record.
 
         Raises:
-            FailureError: they cannot be written.
+            FailureError: the lines cannot be written.
         """
         try:
             if lines:
@@ -167,7 +167,7 @@ class Manifest:
             raise FailureError(f"cannot write {self.path}: {failure.strerror or failure}") from failure
 
     def _open_remote(self, remote: _RemoteRecord, *, anew: bool) -> None:
-        """Learn what runs recorded in a store, or drop it, and make sure that it can be written to."""
+        """Read what runs recorded in a store, or drop it, and make sure that the store can be written to."""
         for other in _manifests(self.folder):
             if not anew:
                 self._learn(fetched(other).read_bytes())
@@ -179,38 +179,38 @@ class Manifest:
 
     @property
     def mark(self) -> str:
-        """The mark of objects that this run writes to a store; empty on this machine."""
+        """Mark of the objects that this run writes to a store; empty for local folders."""
         return "" if self._remote is None else self._remote.mark
 
     def sizes(self) -> Mapping[str, int] | None:
-        """Return the sizes of all objects below the folder, from one listing; ``None`` on this machine."""
+        """Return the sizes of all objects in the folder, from one listing; ``None`` for local folders."""
         if not isinstance(self.folder, RemotePath) or not self._done:
             return None
         return {one.path.relative_to(self.folder).as_posix(): one.size for one in listed(self.folder)}
 
     def close(self) -> None:
-        """Write what is not written yet; call it when the run has ended, in whatever way.
+        """Write everything that is still in memory; call it when the run ends, even after an error.
 
         Raises:
-            FailureError: the store refuses.
+            FailureError: the store refuses the write.
         """
         if isinstance(self._remote, _RemoteRecord):
             self._remote.close()
 
     def knows(self, origin: str) -> bool:
-        """Whether an image was done, in whatever way."""
+        """Whether an image was done, with any settings."""
         return origin in self._done
 
     def has(
         self, origin: str, state: str, outputs: Iterable[Path] = (), sizes: Mapping[str, int] | None = None
     ) -> bool:
-        """Whether an image was done with these settings, has not changed, and its outputs are whole.
+        """Whether an image was done with these settings, has not changed since, and has complete outputs.
 
         Args:
-            origin: the image, as its source says.
-            state: of the source now.
+            origin: name of the image, as its source gives it.
+            state: current state of the source.
             outputs: files that must be among those that were written.
-            sizes: of files, where they are known.
+            sizes: sizes of files, if known.
         """
         entry = self._done.get(origin)
         if entry is None or not state or entry[:2] != (state, self.settings):
@@ -223,12 +223,12 @@ class Manifest:
         return all(_facts(self.folder / name)[0] == size for name, size in written.items())
 
     def owns(self, path: Path) -> bool:
-        """Whether a run wrote the file at a path, and nobody has changed it since."""
+        """Whether a run wrote the file at a path, and the file has not changed since."""
         if self._remote is not None:
             return isinstance(path, RemotePath) and mark_of(path) in self._remote.marks
         try:
-            with suppress(FileNotFoundError):  # nothing is recorded yet
-                self._refresh()  # another run may have written it meanwhile
+            with suppress(FileNotFoundError):  # there is no record yet
+                self._refresh()  # another run may have written it in the meantime
             known = self._files.get(path.relative_to(self.folder).as_posix(), ())
         except (OSError, ValueError):
             return False
@@ -246,17 +246,17 @@ class Manifest:
         areas: Mapping[str, float] | None = None,
         error: str = "",
     ) -> None:
-        """Write down what became of one image.
+        """Record the outcome for one image.
 
         Args:
-            origin: the image, as its source says.
-            state: of the source, before it was read.
-            outputs: the files that are written, below the folder.
-            parts: where each of them lies as long as it has no name.
-            seconds: that it took.
+            origin: name of the image, as its source gives it.
+            state: state of the source before it was read.
+            outputs: files that are written, below the folder.
+            parts: temporary path of each file until it is named.
+            seconds: processing time.
             size: ``(height, width)`` of the image.
-            areas: the share of the image that each class covers; of very many, only those that are there
-                are written.
+            areas: share of the image that each class covers; with very many classes, only those present are
+                written.
             error: why there is no mask.
 
         Raises:
@@ -274,7 +274,7 @@ class Manifest:
             if self._remote is None:
                 entry |= {"times": {name: changed for name, (_, changed) in facts.items()}}
             entry |= {"seconds": round(seconds, 4), "height": size[0], "width": size[1]}
-            # Of very many classes, a line each image holds those that are there.
+            # With very many classes, the line holds only those that are present.
             many = len(areas or ()) > _MOST_AREAS
             covered = {name: share for name, share in (areas or {}).items() if share or not many}
             entry |= {"areas": {name: round(share, 6) for name, share in covered.items()}}
@@ -285,7 +285,7 @@ class Manifest:
             raise FailureError(f"cannot write {self.path}: {failure.strerror or failure}") from failure
 
     def _append(self, line: bytes) -> None:
-        """Add to the file in one go, so that lines of several processes do not mix."""
+        """Append in a single write, so that lines of several processes do not mix."""
         if self._remote is not None:
             self._remote.add(line)
             return
@@ -293,22 +293,22 @@ class Manifest:
             file.write(line)
 
     def _refresh(self) -> None:
-        """Read the whole lines that have come since the last time."""
+        """Read the complete lines that were added since the last time."""
         with self._reading, self.path.open("rb") as file:
             file.seek(self._read_to)
-            for line in file:  # one after the other, as there may be gigabytes
+            for line in file:  # one by one, because there may be gigabytes
                 if line.endswith(b"\n"):
                     self._read_to += len(line)
                     self._learn(line)
 
     def _learn(self, lines: bytes) -> None:
-        """Take what whole lines say of images and files."""
+        """Store what complete lines record about images and files."""
         for entry in _entries(lines):
             try:
                 origin, outputs, times = entry["input"], entry.get("outputs"), entry.get("times", {})
-                self._done.pop(origin, None)  # it failed this time
+                self._done.pop(origin, None)  # this time it failed
                 if outputs is not None:
-                    # Of a million lines, all have these settings, and each file has been written once.
+                    # In a million lines, settings are equal and each file is written once: share the text.
                     self._done[origin] = entry["state"], sys.intern(entry["settings"]), outputs
                     for name in outputs.keys() & times.keys():
                         self._files[name] = (*self._files.get(name, ()), (outputs[name], times[name]))
@@ -317,18 +317,18 @@ class Manifest:
 
 
 class _RemoteRecord:
-    """The record of one run in a store: numbered parts, which become one when the run ends.
+    """The record of one run in a store: numbered parts, which become one file when the run ends.
 
     Args:
-        folder: of the run.
-        name: of its manifest, to which what tells this run from all others is added.
+        folder: output folder of the run.
+        name: name of its manifest; a unique mark of the run is added to it.
     """
 
     def __init__(self, folder: RemotePath, name: str) -> None:
-        #: What the names of this part's records begin with.
+        #: Prefix of the names of this part's records.
         self.begins = name.removesuffix(".jsonl")
         self.mark = f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{token_hex(4)}"
-        #: Of all runs that wrote into the folder.
+        #: Marks of all runs that wrote into the folder.
         self.marks = {self.mark}
         self._folder, self._stem = folder, f"{self.begins}.{self.mark}"
         self._new = bytearray()
@@ -337,22 +337,22 @@ class _RemoteRecord:
         self._lock, self._since = Lock(), time.monotonic()
 
     def add(self, line: bytes) -> None:
-        """Take a line; write a part where the last one was long ago."""
+        """Add a line; write a part if the last one is old or large."""
         with self._lock:
             self._new += line
             self._count += 1
             if self._parts and (time.monotonic() - self._since > _INTERVAL or len(self._new) > _PART):
                 self._since = time.monotonic()
-                with suppress(FailureError):  # the lines are kept, and `close` will say so
+                with suppress(FailureError):  # the lines are kept, and `close` reports the failure
                     self._write_part()
 
     def flush(self) -> None:
-        """Write what is not written yet."""
+        """Write the lines that are still in memory."""
         with self._lock:
             self._write_part()
 
     def close(self) -> None:
-        """Put all parts into one, of which nothing is left where nothing was done."""
+        """Combine all parts into one file; if nothing was done, leave no file."""
         with self._lock:
             if self._count > 1:
                 path = self._folder / f"{self._stem}.jsonl"
@@ -376,10 +376,10 @@ class _RemoteRecord:
 
 
 class _RemoteShare:
-    """The record of a task whose run has the record in a store: lines that are handed over.
+    """The record of a task whose run records in a store: its lines are handed over to the run.
 
     Args:
-        marks: what objects bear that may be replaced, that of the run first.
+        marks: marks of objects that may be replaced, the run's own first.
     """
 
     def __init__(self, marks: tuple[str, ...]) -> None:
@@ -388,23 +388,23 @@ class _RemoteShare:
         self._lock = Lock()
 
     def add(self, line: bytes) -> None:
-        """Take a line."""
+        """Add a line."""
         with self._lock:
             self.lines += line
 
 
 def _mark(path: Path) -> str:
-    """Return the mark of the run whose record in a store this is."""
+    """Return the run's mark, from the path of its record in a store."""
     return path.name.split(".")[1]
 
 
 def written_into(folder: Path, there: Iterable[Path] = ()) -> set[Path]:
-    """Return the files in and below a folder that the manifests in it list, whether or not they are there.
+    """Return the files in and below a folder that its manifests list, whether or not they exist.
 
     Args:
-        folder: of runs.
-        there: files that may be theirs. In a store those count too that a run has written and not listed yet,
-            because it goes on or was killed.
+        folder: output folder of runs.
+        there: files that may belong to runs. In a store, this includes files that an unfinished or killed run
+            has written but not listed yet.
     """
     found: set[Path] = set()
     goes_on: set[str] = set()
@@ -429,12 +429,12 @@ def written_into(folder: Path, there: Iterable[Path] = ()) -> set[Path]:
 
 
 def is_record(path: Path) -> bool:
-    """Whether a file has the name of a record of a run."""
+    """Whether a file's name is that of a run's record."""
     return fnmatchcase(path.name, MANIFEST.format(part="*"))
 
 
 def _manifests(folder: Path) -> list[Path]:
-    """Return the records of runs that lie in a folder."""
+    """Return the records of runs in a folder."""
     if isinstance(folder, RemotePath):
         there = (one.path for one in listed(folder, MANIFEST.partition("{")[0], deep=False))
         return sorted((path for path in there if is_record(path) and path.name.count(".") > 1), key=_mark)
@@ -447,7 +447,7 @@ def _manifests(folder: Path) -> list[Path]:
 
 
 def _entries(lines: bytes) -> Iterator[dict[str, Any]]:
-    """Yield what whole lines say, but for those that a crash cut off."""
+    """Yield the entries of complete lines; lines that a crash truncated are skipped."""
     for line in lines.split(b"\n"):
         try:
             entry = json_text.parse(line.decode())
@@ -458,7 +458,7 @@ def _entries(lines: bytes) -> Iterator[dict[str, Any]]:
 
 
 def _is_manifest(path: Path) -> bool:
-    """Whether a file is the record of a run: empty, or its first line is of that kind, or was cut off."""
+    """Whether a file is the record of a run: empty, or with a valid or truncated first line."""
     if not path.is_file():
         return False
     with path.open("rb") as file:
@@ -469,7 +469,7 @@ def _is_manifest(path: Path) -> bool:
 
 
 def _facts(path: Path) -> tuple[int, int]:
-    """Return a file's size and when it was last changed; of an object the size alone."""
+    """Return the size and modification time of a file; for an object in a store only the size."""
     if isinstance(path, RemotePath):
         there = look(path)
         return -1 if there is None else there.size, 0

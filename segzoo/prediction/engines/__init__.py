@@ -1,7 +1,7 @@
-"""Engines: a network as it runs fastest on a machine, with the results it had.
+"""Inference engines: a network in the form that runs fastest on a machine, with equal results.
 
-`make_engine` takes a network and says in one line what it made of it. The given network is never
-changed: an engine works on a copy.
+`make_engine` takes a network and describes in one line what it made of it. The network that it is given never
+changes: an engine works on a copy.
 """
 
 from segzoo.interfaces import Engine

@@ -1,4 +1,4 @@
-"""The network as it is: nothing of it is copied or changed, so that it may learn between two images."""
+"""Plain PyTorch: the network itself, without a copy, so that it can be trained between two images."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ def make_eager(network: nn.Module, *, device: torch.device, **_: Any) -> EagerEn
 
 
 class EagerEngine:
-    """A network as PyTorch runs it; see `segzoo.prediction.engines.Engine`.
+    """A network run by plain PyTorch; see `segzoo.prediction.engines.Engine`.
 
     Args:
-        network: is in eval mode while it runs, and put back after that.
+        network: put into eval mode for each call, and back into its own mode afterwards.
     """
 
-    description = "PyTorch as it is, float32"
+    description = "plain PyTorch, float32"
 
     def __init__(self, network: nn.Module) -> None:
         self.network = network
 
     @property
     def device(self) -> torch.device:
-        """Where the network is."""
+        """Device of the network."""
         return next(self.network.parameters(), torch.empty(0)).device
 
     @property
     def concurrent(self) -> bool:
-        """Whether threads may call it at once: not while it puts the network into eval mode for each call."""
+        """Whether several threads may call it: not if each call has to switch the network to eval mode."""
         return not self.network.training
 
     @torch.no_grad()

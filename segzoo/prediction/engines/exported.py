@@ -1,4 +1,4 @@
-"""The network of an exported file: its own runtime computes it, as it was exported."""
+"""The network of an exported file, which runs in the file's own runtime."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def make_exported(
     backend: str,
     on_message: Callable[[str], None],
 ) -> ExportedEngine:
-    """Make an engine; one message names the options that have no effect on a file. See `make_engine`."""
+    """Make an engine; one message names the options that do not apply to a file. See `make_engine`."""
     asked = {
         "backend": "" if backend in ("torch", "eager") or _runs_on(network, backend) else backend,
         "precision": precision if precision != "exact" else "",
@@ -32,12 +32,14 @@ def make_exported(
     }
     told = ", ".join(f"{name}={value!r}" for name, value in asked.items() if value)
     if told:
-        on_message(f"{network.path} runs as it was exported, on {network.program.description}: not {told}")
+        on_message(
+            f"{network.path} runs as exported, on {network.program.description}; {told} does not apply to it"
+        )
     return ExportedEngine(network)
 
 
 def _runs_on(network: ExportedNetwork, backend: str) -> bool:
-    """Whether a file's own runtime is what a backend is called after."""
+    """Whether a backend is named after the file's own runtime."""
     return network.program.description.replace(" ", "").lower().startswith(backend.lower())
 
 

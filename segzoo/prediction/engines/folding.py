@@ -1,4 +1,4 @@
-"""Batch norms folded into the convolutions before them: in prediction they are but a scale and a shift."""
+"""Fold batch norms into the convolutions before them: in prediction they only scale and shift."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 
 def fold(network: nn.Module, chains: Sequence[Chain]) -> list[Chain]:
-    """Fold the batch norms of ``chains`` in place; return the chains as they are then.
+    """Fold the batch norms of ``chains`` in place; return the chains that result.
 
-    A norm that brings its own activation, as timm's do, leaves that in its place.
+    If a norm contains an activation, as timm's do, the activation stays in its place.
     """
     folded: list[Chain] = []
     for chain in chains:
@@ -43,7 +43,7 @@ def replace(network: nn.Module, name: str, module: nn.Module) -> None:
 
 
 def _after(norm: nn.Module) -> nn.Module | None:
-    """Return what is left of a batch norm without its scale and shift, ``None`` where that is not known."""
+    """Return what remains of a batch norm without its scale and shift; ``None`` if that is not known."""
     if type(norm) in (nn.BatchNorm2d, nn.SyncBatchNorm, PooledBatchNorm):
         return nn.Identity()
     # timm's BatchNormAct2d: norm, drop (nothing in eval mode), act.
@@ -57,7 +57,7 @@ def _fold_one(conv: Any, norm: Any) -> bool:
     if norm.running_mean is None or norm.running_var is None:
         return False
     with torch.no_grad():
-        # In float64, so that folding costs no more than the rounding of the products.
+        # In float64, so that folding adds no error beyond the rounding of the products.
         scale = (norm.running_var.double() + norm.eps).rsqrt()
         if norm.weight is not None:
             scale = scale * norm.weight.double()

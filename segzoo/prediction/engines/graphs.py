@@ -1,8 +1,9 @@
 """CUDA graphs: a network's kernels for images of one shape, recorded once and started together.
 
-A small network on small images leaves a GPU waiting for Python, which starts kernels one by one; a graph
-starts all of them at once. It has fixed addresses, so that images are copied in and logits out, and it keeps
-the memory of its maps; hence graphs are made for few shapes, of few pixels, that come again.
+On small images, a small network leaves a GPU waiting for Python, which starts kernels one by one; a graph
+starts all of them at once. A graph uses fixed addresses, so images are copied in and logits are copied out,
+and it keeps the memory of its feature maps. So graphs are made only for a few small shapes that are seen
+repeatedly.
 """
 
 from __future__ import annotations
@@ -20,27 +21,27 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    #: Images to logits.
+    #: Maps images to logits.
     Run = Callable[[Tensor], Tensor]
 
-#: Shapes that have a graph; those that come later have none.
+#: Number of shapes that get a graph.
 KEPT = 4
-#: Times that a shape comes before it gets one.
+#: Number of times that a shape is seen before it gets a graph.
 FIRST = 3
-#: Pixels of a batch above which a GPU is busy enough without.
+#: Pixels of a batch above which a graph gains nothing, because the GPU is busy enough.
 MOST_PIXELS = 2**20
-#: The most by which a graph's logits may differ from those without, relative to the largest. What goes wrong
-#: with a graph goes wrong altogether; half the bits are rounded otherwise by another algorithm.
+#: Largest difference between logits with and without a graph, relative to the largest logit. A faulty graph
+#: is completely wrong; in half precision, another algorithm rounds differently.
 TOLERANCE = 1e-2
 
 
 class Graphed:
-    """A network that runs by graphs where they help.
+    """A network that uses CUDA graphs if they help.
 
     Args:
         run: the network, on a GPU.
-        on_message: called with the reason why there is no graph.
-        record: makes what runs in the network's place for images like those given.
+        on_message: called with the reason if no graph is used.
+        record: returns a replacement for the network, for images of the given shape.
     """
 
     def __init__(
@@ -50,10 +51,10 @@ class Graphed:
         self._seen: Counter[Hashable] = Counter()
         self._graphs: dict[Hashable, Run] = {}
         self._given_up = False
-        self._lock = Lock()  # a graph has one set of maps
+        self._lock = Lock()  # a graph has one set of feature maps
 
     def __call__(self, images: Tensor) -> Tensor:
-        """Map as the network does; the result is nobody else's."""
+        """Map images to logits as the network does; the result is a new tensor."""
         with self._lock:
             return self._mapped(images)
 
@@ -74,7 +75,7 @@ class Graphed:
             graph = self._record(self._run, images)
             off = deviation(graph(images), expected)
             if off > TOLERANCE:
-                raise RuntimeError(f"logits differ by {off:.1e} of the largest")
+                raise RuntimeError(f"logits differ by {off:.1e} relative to the largest")
         except Exception as error:
             self._given_up = True
             reason = f"{type(error).__name__}: {error}".splitlines()[0]
@@ -83,14 +84,14 @@ class Graphed:
         self._graphs[shape] = graph
 
 
-# Tensors of inference mode could not be copied into outside of it.
+# Tensors made in inference mode cannot be written to outside of it.
 @torch.inference_mode(False)
 @torch.no_grad()
 def record(run: Run, images: Tensor) -> Run:
     """Record what a network does with images of one shape on a GPU.
 
     Raises:
-        RuntimeError: the network does what cannot be recorded, such as to ask for a value.
+        RuntimeError: the network does something that cannot be recorded, such as reading a value.
     """
     with torch.cuda.device(images.device):
         return _recorded(run, images)
@@ -99,7 +100,7 @@ def record(run: Run, images: Tensor) -> Run:
 def _recorded(run: Run, images: Tensor) -> Run:
     given = torch.empty_like(images)
     given.copy_(images)
-    # What libraries set up when they first run is not to be part of the graph, nor on its stream.
+    # Libraries set things up on their first run, which must not be part of the graph, nor on its stream.
     beside = torch.cuda.Stream()
     beside.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(beside):
@@ -114,7 +115,7 @@ def _recorded(run: Run, images: Tensor) -> Run:
         with torch.cuda.device(given.device):
             given.copy_(images)
             graph.replay()
-            # The next replay writes over them.
+            # The next replay overwrites them.
             return logits.clone()
 
     return replay

@@ -1,11 +1,11 @@
-"""Decoders that never join maps, where they offer it: see `segzoo.interfaces.Decoder`.
+"""Decoders that never concatenate maps, if they support that: see `segzoo.interfaces.Decoder`.
 
-A convolution of two maps side by side is the sum of two convolutions,
+A convolution of two concatenated maps is the sum of two convolutions,
 
     conv(cat(a, b)) = conv_a(a) + conv_b(b)
 
-and the second adds to the result of the first in place. A U-Net's skip comes first: it is gone before the
-map from below is enlarged, so that no more than two and a half maps of the finest size live at once.
+and the second adds to the result of the first in place. In a U-Net the skip comes first: it is freed before
+the map from below is enlarged, so that at most two and a half maps of the finest size exist at once.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 
 
 class SplitConv(nn.Module):
-    """A convolution of maps side by side that takes them one after the other, and adds up.
+    """A convolution of concatenated maps that takes the maps one after the other and adds up the results.
 
     Args:
-        parts: a convolution for each map, in the order in which maps come.
+        parts: one convolution for each map, in the order of the maps.
     """
 
     def __init__(self, parts: Sequence[PackedConv]) -> None:
@@ -37,24 +37,24 @@ class SplitConv(nn.Module):
         self.parts = nn.ModuleList(parts)
 
     def forward(self, maps: Iterable[Tensor]) -> Tensor:
-        """Map as the convolution does; no map is kept while the next one is made."""
+        """Map as the convolution does; each map is freed before the next one is made."""
         maps = iter(maps)
         first, *others = cast("Iterable[PackedConv]", self.parts)
         total = first(next(maps))
         for part in others:
             total = part.add_to(total, next(maps))
-        # What makes the maps ends, and lets go of the last one.
+        # Exhaust the iterator, so that it releases the last map.
         if next(maps, None) is not None:
-            raise PluginError("more maps came than the convolution was split for")
+            raise PluginError("the decoder gave more maps than the convolution was split for")
         return total
 
 
 class WholeConv(nn.Module):
-    """A convolution that cannot be split: it takes maps one after the other, too, and joins them.
+    """A convolution that cannot be split: it takes maps one after the other and concatenates them.
 
     Args:
         conv: the convolution.
-        order: at which place among its input each map stands.
+        order: position of each map among the input channels.
     """
 
     def __init__(self, conv: nn.Module, order: Sequence[int]) -> None:
@@ -68,10 +68,11 @@ class WholeConv(nn.Module):
 
 
 def offers(network: nn.Module) -> dict[str, str]:
-    """Return the modules of a network that offer a fused form, by name, and the names of their classes.
+    """Return the modules of a network that have a fused form, by name, with their class names.
 
-    The offer belongs to the ``forward`` that it was written beside: a subclass that has a ``forward`` of its
-    own, and no ``fused_form``, offers nothing.
+    A fused form belongs to the ``forward`` next to which it was written: a subclass that overrides
+        ``forward``
+    but not ``fused_form`` has none.
     """
     found = {name: type(module) for name, module in network.named_modules() if name}
     return {name: f"{kind.__module__}.{kind.__qualname__}" for name, kind in found.items() if _offers(kind)}
@@ -85,12 +86,12 @@ def _offers(kind: type) -> bool:
 def join(
     network: nn.Module, chains: Sequence[Chain], make: Callable[..., PackedConv] = packed_directly
 ) -> bool:
-    """Replace decoders by their fused forms in place, and return whether any has one.
+    """Replace decoders by their fused forms in place; return whether there was one.
 
     Args:
-        network: batch norms folded.
+        network: a network whose batch norms are folded.
         chains: its convolutions.
-        make: packs a convolution, with the arguments of `PackedConv`.
+        make: packs a convolution; called with the arguments of `PackedConv`.
     """
     split, modules = _Splitting(network, chains, make), dict(network.named_modules())
     replaced: list[str] = []
@@ -104,7 +105,7 @@ def join(
 
 
 class _Splitting:
-    """Splits convolutions of one network; see `segzoo.interfaces.Split`."""
+    """Splits the convolutions of one network; see `segzoo.interfaces.Split`."""
 
     def __init__(self, network: nn.Module, chains: Sequence[Chain], make: Callable[..., PackedConv]) -> None:
         self._network, self._make = network, make
@@ -115,10 +116,10 @@ class _Splitting:
         known = cast("nn.Conv2d", conv)
         covered = [channel for some in sorted(channels, key=lambda some: some.start) for channel in some]
         if covered != list(range(known.in_channels)):
-            raise PluginError(f"{channels} are not the {known.in_channels} input channels, each once")
+            raise PluginError(f"{channels} must cover the {known.in_channels} input channels, each once")
         name = next((name for name, module in self._modules.items() if module is conv), None)
         if name is None:
-            raise PluginError("a decoder can split its own convolutions only, as they were made")
+            raise PluginError("a decoder can split only its own, unmodified convolutions")
         if conv not in self._relus or not can_pack(conv) or known.groups != 1:
             replace(self._network, name, WholeConv(conv, [some.start for some in channels]))
             return

@@ -1,4 +1,4 @@
-"""Which engine to make of a network, by what was asked for and what the machine and Python have."""
+"""Choose an engine for a network, by the options given and by what the machine and Python support."""
 
 from __future__ import annotations
 
@@ -45,22 +45,22 @@ def make_engine(
     calibration: Sequence[Tensor] = (),
     on_message: Callable[[str], None] = _log.info,
 ) -> Engine:
-    """Make a network run fast.
+    """Make an engine, which runs a network fast.
 
     Args:
-        network: maps ``(N, C, H, W)`` to logits ``(N, K, H, W)``; is not changed, and an engine does not
-            see later changes of it. ``eager`` alone runs the network itself, and moves it to ``device``.
-        device: where to compute; the network's own device unless told.
-        precision: ``exact`` (within 1e-4 of float32, relative to the largest logit), ``fast`` (bfloat16 or
-            float16 where the machine is faster with it) or ``fastest`` (8-bit integers).
-        backend: a registered engine: ``torch``, ``compile`` (torch.compile: slow to start), ``openvino``,
-            ``onnxruntime``, ``eager`` (the network as it is, exact alone) or a plug-in's.
-        calibration: preprocessed images ``(N, C, H, W)`` like those to come, which ``fastest`` measures.
-        on_message: called with a message for what was asked for and could not be had, and what was measured.
+        network: maps ``(N, C, H, W)`` to logits ``(N, K, H, W)``. It is not changed, and later changes to it
+            do not affect the engine. Only ``eager`` runs the network itself, and moves it to ``device``.
+        device: device to compute on; the network's own device by default.
+        precision: ``exact`` (within 1e-4 of float32, relative to the largest logit), ``fast`` (bf16 or fp16
+            if that is faster on this machine) or ``fastest`` (int8).
+        backend: name of a registered engine: ``torch``, ``compile`` (torch.compile: slow to start),
+            ``openvino``, ``onnxruntime``, ``eager`` (plain PyTorch, only exact) or one of a plug-in.
+        calibration: preprocessed images ``(N, C, H, W)`` like those to predict, for the calibration of int8.
+        on_message: called with a message for each option that cannot be used and for each measurement.
 
     Raises:
-        OptionError: there is no such precision, backend or device, or the backend has not the precision.
-        PluginError: the factory of a plug-in's engine fails.
+        OptionError: there is no such precision, backend or device, or the backend lacks the precision.
+        PluginError: the engine of a plug-in fails to build.
 
     Example:
         >>> engine = make_engine(segzoo.load("unet-nuclei"), precision="fast")
@@ -76,7 +76,7 @@ def make_engine(
     spec = entry.spec
     if precision not in spec.precisions:
         raise OptionError(
-            f'backend="{backend}" computes with precision {" or ".join(spec.precisions)} alone: leave out '
+            f'backend="{backend}" supports only precision {" or ".join(spec.precisions)}: leave out '
             f'precision="{precision}", or choose another backend, such as "torch"'
         )
     given: Any = {
@@ -89,7 +89,7 @@ def make_engine(
         with nullcontext() if entry.owner == OWNER else building(f"engine {spec.name!r}"):
             return resolve(spec.factory)(network, **given, **spec.options)
     except MissingExtraError as error:
-        on_message(f"{error}; torch instead")
+        on_message(f"{error}; using torch instead")
     except (TypeError, ValueError, RuntimeError) as error:
         if entry.owner == OWNER or isinstance(error, torch.OutOfMemoryError):
             raise
@@ -109,15 +109,15 @@ def make_own(
     on_message: Callable[[str], None],
     backend: Backend,
 ) -> Engine:
-    """Make an engine of segzoo's own; arguments as those of `make_engine`.
+    """Make one of segzoo's own engines; the arguments are those of `make_engine`.
 
     Raises:
-        MissingExtraError: what the backend needs is not installed.
+        MissingExtraError: a package that the backend needs is not installed.
     """
     if device.type == "cpu":
         use_cores()
     if device.type != "cpu" and backend in ("openvino", "onnxruntime"):
-        on_message(f"backend={backend!r} computes on the CPU only: torch instead, on {device}")
+        on_message(f"backend={backend!r} runs only on the CPU; using torch on {device} instead")
         backend = "torch"
     if precision == "fastest" and (
         quantised := _quantised(network, device, backend, calibration, on_message)
@@ -142,7 +142,7 @@ def _dtype(
     if dtype is torch.float32:
         on_message(f'precision="{precision}": float32, {reason}')
     elif backend == "onnxruntime" and device.type == "cpu":
-        on_message(f'precision="{precision}": ONNX Runtime computes in float32 on a CPU; torch has bfloat16')
+        on_message(f'precision="{precision}": ONNX Runtime computes in float32 on a CPU; torch supports bf16')
     return dtype
 
 
@@ -153,15 +153,13 @@ def _quantised(
     calibration: Sequence[Tensor],
     on_message: Callable[[str], None],
 ) -> Engine | None:
-    """Return an engine of 8-bit integers, or tell why there is none and what is next best."""
-    instead = f'computes as precision="fast" with backend="{backend}"'
+    """Return an int8 engine; or report why there is none and what is used instead."""
+    instead = f'runs as precision="fast" with backend="{backend}"'
     if device.type != "cpu" or backend == "compile":
-        on_message(f'precision="fastest" {instead}: 8-bit integers are for OpenVINO on a CPU')
+        on_message(f'precision="fastest" {instead}: int8 needs OpenVINO on a CPU')
         return None
     if not calibration:
-        on_message(
-            f'precision="fastest" {instead}: 8-bit integers need images to be calibrated on, and got none'
-        )
+        on_message(f'precision="fastest" {instead}: int8 needs images for calibration, and there are none')
         return None
     try:
         engine = make_openvino(network, dtype=torch.float32, calibration=calibration, on_message=on_message)
@@ -174,8 +172,8 @@ def _quantised(
         on_message(f'precision="fastest" {instead}')
         return None
     if backend != "openvino":
-        on_message('precision="fastest": 8-bit integers run on OpenVINO')
-    on_message(f"8-bit integers give {share:.3%} of {pixels} calibration pixels another class than float32")
+        on_message('precision="fastest": int8 runs on OpenVINO')
+    on_message(f"int8 changes the class of {share:.3%} of {pixels} calibration pixels compared with float32")
     engine.description += f", {share:.3%} of calibration pixels differ"
     return engine
 

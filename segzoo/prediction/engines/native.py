@@ -1,7 +1,7 @@
-"""torch as the backend: a copy of the network with batch norms folded, channels last, weights packed.
+"""The torch backend: a copy of the network with batch norms folded, channels last and weights packed.
 
-What was made of a network is run beside it on a small random image before anybody gets it; where the
-two differ, less is made of it, and that is told.
+Each engine is compared with the original network on a small random image before it is used. If the two
+differ, an engine with fewer changes is tried, and a message reports it.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ if TYPE_CHECKING:
 
     from segzoo.prediction.engines.recording import Chain
 
-#: The most by which an exact engine may differ on the random image; half the bits may by far more.
+#: Largest deviation on the random image for float32, and for half precision, whose rounding is far coarser.
 TOLERANCE, LOW_TOLERANCE = 3e-5, 0.2
-#: Height and width of an image that programs are made with; a square one would make them for squares alone.
+#: Size of the example image for compilation; not square, or the program would accept only square images.
 USUAL = (256, 320)
 
 
@@ -43,12 +43,12 @@ class NativeEngine:
     """A network that torch runs; see `segzoo.prediction.engines.Engine`.
 
     Args:
-        network: in eval mode, on ``device``; no other may use it.
-        device: where it is.
-        dtype: of its weights.
-        autocast: whether torch chooses where to compute in ``dtype``, the weights being float32.
-        description: one line.
-        concurrent: whether threads may call it at once.
+        network: in eval mode, on ``device``, and not used elsewhere.
+        device: device of the network.
+        dtype: type of its weights.
+        autocast: whether torch chooses which operations use ``dtype`` (mixed precision); weights are float32.
+        description: description in one line.
+        concurrent: whether several threads may call it at once.
     """
 
     def __init__(
@@ -64,10 +64,10 @@ class NativeEngine:
         self.network, self.device, self.dtype = network, device, dtype
         self.description, self.concurrent = description, concurrent
         self._autocast = autocast
-        #: Images as the network takes them to logits; something else may run in its place.
+        #: Maps images of the network's type to logits; may be replaced.
         self.run: Callable[[Tensor], Tensor] = self.compute
 
-    # Not inference_mode, which gains nothing here: its tensors could not be added to in place afterwards.
+    # Not inference_mode: it is not faster here, and its tensors cannot be modified in place afterwards.
     @torch.no_grad()
     def __call__(self, images: Tensor) -> Tensor:
         """Map ``(N, C, H, W)`` float32 to logits ``(N, K, H, W)`` float32."""
@@ -76,7 +76,7 @@ class NativeEngine:
         return self.run(x)
 
     def compute(self, images: Tensor) -> Tensor:
-        """Map images of the network's type, on its device, to float32."""
+        """Map images in the network's type, on its device, to float32 logits."""
         with self._precision():
             return self.network(images).float()
 
@@ -88,7 +88,7 @@ class NativeEngine:
 
 @dataclass(frozen=True)
 class _Way:
-    """What to make of a network."""
+    """A combination of optimisations."""
 
     folded: bool = True
     packed: bool = False
@@ -99,7 +99,7 @@ class _Way:
     compiled: bool = False
 
     def words(self, device: torch.device) -> str:
-        """Say it in a few words."""
+        """Describe it in a few words."""
         kind = str(self.dtype).removeprefix("torch.") + (" where torch chooses to" if self.autocast else "")
         made = ["channels last", *(["batch norms folded"] if self.folded else [])]
         made += ["weights packed"] if self.packed else []
@@ -121,49 +121,49 @@ def make_native(
     """Make the fastest engine that agrees with ``network``; see `segzoo.prediction.engines.make_engine`.
 
     Args:
-        network: is not changed.
-        device: where to compute.
-        dtype: float32 for an exact engine, else what to compute in.
-        on_message: called with what could not be done.
-        compiled: whether torch.compile makes a program of the network.
-        frugal: whether no weights are kept in a form that is faster but several times as large.
+        network: the network; it is not changed.
+        device: device to compute on.
+        dtype: float32 for an exact engine, else the type to compute in.
+        on_message: called with each optimisation that could not be used.
+        compiled: whether to use torch.compile.
+        frugal: whether to avoid weights in a form that is faster but takes several times the memory.
     """
     known = Known(network, device)
     for way in _ways(device, dtype, compiled=compiled):
         if (frugal and way.winograd) or (way.fused and not known.offers):
             continue
         try:
-            # Rounding to half the bits would hide a mistake, float32 does not.
+            # Half precision would hide a mistake in its rounding, so check in float32 first.
             if way.packed and way.dtype is not torch.float32:
                 _checked(_build(known, replace(way, dtype=torch.float32)), known)
             if way.compiled:
-                # What is compiled for a tiny image is compiled again when a larger one comes.
+                # A program compiled for a tiny image would be compiled again for a larger one.
                 known.enlarge()
             engine = _checked(_build(known, way), known)
             if device.type == "cuda" and not way.autocast:
                 engine.run = Graphed(engine.compute, on_message=on_message, record=record_graph)
             return engine
-        # Whatever stands in the way of the one, the next may do; the last is the network itself.
+        # If one combination fails, the next may work; the last is the network itself.
         except Exception as error:
             reason = f"{type(error).__name__}: {error}".splitlines()[0]
             reason += f"; fused form of {', '.join(known.offers.values())}" if way.fused else ""
         on_message(f"not used: {way.words(device)} ({reason})")
     if not known.expected.isfinite().all():
         raise FailureError(
-            "the network's logits of a random image are NaN or infinite: its training diverged, or its "
+            "the network's logits for a random image are NaN or infinite: its training diverged, or its "
             "weights are damaged"
         )
     raise AssertionError("a network agrees with its own copy")
 
 
 class Known:
-    """A network and what is known of it from one run.
+    """A network and what one run of it shows.
 
     Attributes:
-        device: where it runs.
+        device: device that it runs on.
         images: ``(1, C, H, W)``, random.
-        expected: the logits that the network itself makes of them, in float32.
-        offers: the classes of modules that offer a fused form, by the modules' names.
+        expected: float32 logits of the network itself for these images.
+        offers: class names of the modules that have a fused form, by module name.
     """
 
     def __init__(self, network: nn.Module, device: torch.device) -> None:
@@ -176,7 +176,7 @@ class Known:
         self.offers = offers(network)
 
     def enlarge(self) -> None:
-        """Take an image of a usual size instead."""
+        """Use an image of a usual size instead."""
         shape = (*self.images.shape[:2], *USUAL)
         self.images = torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(self.device)
         with torch.no_grad(), float32_as_it_is(self.device):
@@ -187,7 +187,7 @@ class Known:
         return copied(self._network, self.device)
 
     def folded(self) -> tuple[nn.Module, list[Chain]]:
-        """Return a copy with its batch norms folded, and the chains that are left."""
+        """Return a copy with its batch norms folded, and the remaining chains."""
         copy, self._spare = self._spare or self.copy(), None
         return copy, fold(copy, self._chains)
 
@@ -226,11 +226,11 @@ def _build(known: Known, way: _Way) -> NativeEngine:
     if isinstance(copy, AnySize):
         copy.float32_logits = way.dtype is not torch.float32
     if way.compiled:
-        # Which warns of CUDA where there is none.
+        # It warns about CUDA on machines without it.
         logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
-        # A program for all sizes: a minute for each new one would cost more than it ever gains. torch still
-        # compiles once for single images, once for batches, and anew for small images (about 100 x 100),
-        # which its convolutions compute in another way.
+        # One program for all sizes: a minute of compiling for each new size would never pay off. torch still
+        # compiles once for single images, once for batches, and again for small images (about 100 x 100),
+        # whose convolutions it computes in another way.
         copy = cast("nn.Module", torch.compile(copy, dynamic=True))
     return NativeEngine(
         copy,
@@ -247,12 +247,12 @@ def _checked(engine: NativeEngine, known: Known) -> NativeEngine:
     with for_all_sizes(engine.network):
         off = deviation(engine(known.images), known.expected)
     if off > limit:
-        raise ValueError(f"logits differ by {off:.1e} of the largest, more than {limit:.0e}")
+        raise ValueError(f"logits differ by {off:.1e} relative to the largest, more than {limit:.0e}")
     return engine
 
 
 def _convert(network: nn.Module, dtype: torch.dtype) -> None:
-    """Convert all weights but those of batch norms, whose variances need more bits; torch mixes them."""
+    """Convert all weights except those of batch norms, whose variances need more precision."""
     kept = {
         id(tensor)
         for module in network.modules()
@@ -264,7 +264,7 @@ def _convert(network: nn.Module, dtype: torch.dtype) -> None:
 
 @contextmanager
 def float32_as_it_is(device: torch.device) -> Iterator[None]:
-    """Compute float32 with all its bits: CUDA's convolutions would round to TensorFloat-32."""
+    """Compute float32 in full precision; CUDA's convolutions would use TensorFloat-32 otherwise."""
     if device.type != "cuda":
         yield
         return

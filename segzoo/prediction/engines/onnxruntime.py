@@ -1,4 +1,4 @@
-"""ONNX Runtime as the backend, on the CPU in float32. By Microsoft, MIT."""
+"""The ONNX Runtime backend: float32 on the CPU. ONNX Runtime is by Microsoft, MIT licence."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
-#: Batch, height and width of the images that a network is exported with for all sizes: odd, none alike.
+#: Batch, height and width of the example that a network is exported with: odd, and all different.
 _EXAMPLE = 2, 75, 101
 
 
@@ -28,7 +28,7 @@ def make_onnxruntime(network: nn.Module, *, on_message: Callable[[str], None]) -
     """Make an engine.
 
     Raises:
-        MissingExtraError: ONNX Runtime, or what exports to ONNX, is not installed.
+        MissingExtraError: ONNX Runtime, or the package that exports to ONNX, is not installed.
     """
     runtime = import_onnxruntime()
     return SizedEngine(
@@ -42,14 +42,14 @@ def make_onnxruntime(network: nn.Module, *, on_message: Callable[[str], None]) -
 
 
 def to_onnx(network: nn.Module, images: Tensor | None = None) -> bytes:
-    """Return a network as an ONNX model, with weights.
+    """Return a network as an ONNX model, including its weights.
 
     Args:
         network: in eval mode.
-        images: of the one size that the model is for; without, batch, height and width are free.
+        images: example images, if the model is for one size; without it, batch, height and width are free.
 
     Raises:
-        UsageError: the network says that it has no model for all sizes.
+        UsageError: the network declares that it cannot be exported for all sizes.
     """
     shapes = None
     if images is None:
@@ -59,7 +59,7 @@ def to_onnx(network: nn.Module, images: Tensor | None = None) -> bytes:
         sides = {2: Dim("height", min=1, max=32768), 3: Dim("width", min=1, max=32768)}
         shapes = ({0: Dim("batch", min=1, max=4096), **sides},)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of what torch itself does
+        warnings.simplefilter("ignore")  # torch's own warnings
         made = torch.onnx.export(network, (images,), dynamo=True, verbose=False, dynamic_shapes=shapes)
     assert made is not None
     return made.model_proto.SerializeToString()

@@ -1,7 +1,7 @@
-"""OpenVINO as the backend, and NNCF, which makes 8-bit integers of a network; both by Intel, Apache-2.0.
+"""The OpenVINO backend, with NNCF for int8 quantisation; both are by Intel, Apache-2.0 licence.
 
-Quantisation: Jacob et al., 2018, arXiv:1712.05877; weights per channel, activations per map, by what the
-calibration images show.
+Quantisation: Jacob et al., 2018, arXiv:1712.05877; weights per channel, activations per map, with ranges
+measured on the calibration images.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ if TYPE_CHECKING:
 
     from segzoo.prediction.engines.sized import Program
 
-#: What OpenVINO calls the types that it computes in.
+#: OpenVINO's names for the types that it computes in.
 _HINTS = {torch.float32: "f32", torch.bfloat16: "bf16", torch.float16: "f16"}
 
 
-#: Pixels of calibration images after which no further one is compared.
+#: Number of calibration pixels that are enough for a comparison.
 ENOUGH = 2_000_000
-#: How often a size comes before it is made 8-bit integers of, if it is not the first.
+#: How often a size is seen before an int8 program is made for it, unless it is the first size.
 PATIENCE = 3
-#: Of the height and width of images that 8-bit integers are made for.
+#: Height and width of images for int8 are multiples of this.
 MULTIPLE = 32
 
 
@@ -47,10 +47,10 @@ def make_openvino(
     calibration: Sequence[Tensor],
     on_message: Callable[[str], None],
 ) -> SizedEngine:
-    """Make an engine; with ``calibration`` it computes in 8-bit integers.
+    """Make an engine; with ``calibration`` it computes in int8.
 
     Raises:
-        MissingExtraError: OpenVINO, or NNCF where there are calibration images, is not installed.
+        MissingExtraError: OpenVINO is not installed, or NNCF if there are calibration images.
     """
     with unheard():
         openvino = import_openvino("int8" if calibration else "openvino")
@@ -60,7 +60,7 @@ def make_openvino(
         if nncf is not None:
             size, count = "x".join(map(str, images.shape)), len(calibration)
             on_message(
-                f"8-bit integers are made for images of {size}, measured on {count}: this takes a while"
+                f"preparing int8 for images of {size} with {count} calibration images: this takes a while"
             )
         with unheard():
             model = openvino.convert_model(torch.export.export(plain, (images,)))
@@ -70,8 +70,8 @@ def make_openvino(
                 model = nncf.quantize(model, shown, subset_size=len(calibration))
         return OpenVinoProgram(model, hint=_HINTS[dtype])
 
-    # One size takes up to a minute to be made 8-bit integers of; and where a network pads its maps, since
-    # a side is odd, OpenVINO goes back to float32 and takes twice the time.
+    # Quantisation takes up to a minute per size; and if a network pads its maps because a side is odd,
+    # OpenVINO falls back to float32 and takes twice the time.
     low = fast_dtype(torch.device("cpu"))[0]
     apart = {"meanwhile": low, "patience": PATIENCE, "multiple": MULTIPLE} if calibration else {}
     kind = "8-bit integers" if calibration else str(dtype).removeprefix("torch.")
@@ -95,14 +95,14 @@ def make_openvino(
 def disagreement(
     engine: SizedEngine, calibration: Sequence[Tensor], *, separator: bool = False
 ) -> tuple[float, int]:
-    """Return the share of pixels whose class is not that of float32, and of how many.
+    """Return the share of pixels whose class differs from float32, and the number of pixels compared.
 
-    Images of the commonest size in ``calibration`` are compared, until there are enough pixels.
+    Images of the most common size in ``calibration`` are compared, until there are enough pixels.
 
     Args:
-        engine: computes in 8-bit integers.
+        engine: an int8 engine.
         calibration: preprocessed images.
-        separator: whether the last logit is the separator's, which decides no class.
+        separator: whether the last logit is the separator's, which is not a class.
     """
     different = total = 0
     commonest = Counter(images.shape for images in calibration).most_common(1)[0][0]
@@ -123,20 +123,20 @@ def _classes(logits: Tensor) -> Tensor:
 
 
 def _fitted(images: Tensor, like: Tensor) -> NDArray[np.float32]:
-    """Return calibration images as many and as large as ``like``, mirrored or cut."""
+    """Return calibration images in the number and size of ``like``, mirrored or cropped to fit."""
     which = torch.arange(like.shape[0]) % images.shape[0]
     return mirror(images.cpu()[which], like.shape[-2], like.shape[-1], 0, 0).numpy()
 
 
 def import_nncf() -> Any:
-    """Return the library that makes 8-bit integers, or raise `MissingExtraError`."""
+    """Return NNCF, which quantises networks, or raise `MissingExtraError`."""
     loggers = logging.getLoggerClass()
-    # NNCF imports what warns of CUDA where there is none, and changes what loggers are.
+    # NNCF imports a module that warns about CUDA on machines without it, and it changes loggers.
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
     try:
         import nncf
     except ImportError as error:
-        raise missing_extra("8-bit integers need NNCF", "int8") from error
+        raise missing_extra("int8 needs NNCF", "int8") from error
     finally:
         logging.setLoggerClass(loggers)
     nncf.set_log_level(logging.ERROR)

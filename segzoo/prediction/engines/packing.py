@@ -1,7 +1,7 @@
-"""Convolutions as oneDNN wants them: weights reordered once, the ReLU done while the result is in cache.
+"""Convolutions in oneDNN's form: weights are reordered once, and the ReLU runs while the result is in cache.
 
-The operators are those that torch.compile puts into its graphs on a CPU. They are not part of torch's
-public interface: whoever uses these modules checks that they are there and compute the same.
+The operators are those that torch.compile uses on a CPU. They are not part of torch's public interface, so
+code that uses these modules checks that the operators exist and that the results are equal.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ _KINDS = (torch.float32, torch.bfloat16)
 
 
 class PackedConv(nn.Module):
-    """A convolution and perhaps a ReLU; its weights lie in oneDNN's own layout.
+    """A convolution, perhaps followed by a ReLU, with weights in oneDNN's own layout.
 
     Args:
-        conv: as `can_pack` accepts it.
+        conv: a convolution that `can_pack` accepts.
         relu: whether a ReLU follows.
-        channels: the input channels to take, as the first and the one after the last; all by default.
+        channels: input channels to use, as (first, one after the last); all by default.
         bias: whether to add the convolution's bias.
     """
 
@@ -44,7 +44,7 @@ class PackedConv(nn.Module):
         self._bias = conv.bias.detach() if bias and conv.bias is not None else None
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map as the convolution and the activation do."""
+        """Map as the convolution followed by the activation does."""
         after = "relu" if self._relu else "none"
         return torch.ops.mkldnn._convolution_pointwise(
             x, self._weight, self._bias, *self._where, after, [], ""
@@ -62,21 +62,22 @@ class PackedConv(nn.Module):
 
 
 class PackedPointwise(PackedConv):
-    """A convolution of 1x1, as the product of matrices that it is.
+    """A 1x1 convolution, computed as a matrix product.
 
-    As a convolution, which layout oneDNN wants hangs on the size of the map, and to bring many channels from
-    one into the other takes ten times as long as to convolve; a product's is the same for all sizes.
+    For a convolution, the layout that oneDNN prefers depends on the size of the map, and converting many
+    channels between layouts takes ten times as long as the convolution. A product has one layout for all
+    sizes.
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map as the convolution and the activation do."""
+        """Map as the convolution followed by the activation does."""
         after = "relu" if self._relu else "none"
         return torch.ops.mkldnn._linear_pointwise(
             self._pixels(x), self._weight, self._bias, after, [], ""
         ).permute(0, 3, 1, 2)
 
     def add_to(self, total: Tensor, x: Tensor) -> Tensor:
-        """Return ``total`` and the convolution of ``x``, added, with the activation applied."""
+        """Return ``total`` plus the convolution of ``x``, with the activation applied."""
         added = torch.ops.mkldnn._linear_pointwise.binary(
             self._pixels(x), total.permute(0, 2, 3, 1), self._weight, self._bias, "add"
         ).permute(0, 3, 1, 2)
@@ -92,7 +93,7 @@ class PackedPointwise(PackedConv):
 
 
 class PackedTransposed(nn.Module):
-    """A transposed convolution whose weights lie in oneDNN's own layout."""
+    """A transposed convolution with weights in oneDNN's own layout."""
 
     def __init__(self, conv: nn.ConvTranspose2d) -> None:
         super().__init__()
@@ -111,21 +112,21 @@ class PackedTransposed(nn.Module):
 
 
 def can_pack(conv: nn.Module) -> bool:
-    """Whether a module is a convolution that the operators take as it is, and that gains by it."""
+    """Whether a module is a convolution that the operators support and that becomes faster with them."""
     plain = type(conv) is nn.Conv2d and conv.padding_mode == "zeros" and not isinstance(conv.padding, str)
     known = cast("nn.Conv2d", conv)
     return plain and known.weight.dtype in _KINDS and (known.kernel_size != (1, 1) or _is_pointwise(known))
 
 
 def _is_pointwise(conv: nn.Conv2d) -> bool:
-    """Whether a convolution is the same product of matrices for every pixel that it takes."""
+    """Whether a convolution is the same matrix product for every pixel of its input."""
     return conv.kernel_size == (1, 1) and conv.groups == 1 and conv.padding in (0, (0, 0))
 
 
 def packed_directly(
     conv: nn.Conv2d, *, relu: bool, channels: tuple[int, int] | None = None, bias: bool = True
 ) -> PackedConv:
-    """Return a `PackedPointwise` of a convolution of 1x1, else a `PackedConv`; see there."""
+    """Return a `PackedPointwise` for a 1x1 convolution, else a `PackedConv`; see there."""
     kind = PackedPointwise if _is_pointwise(conv) else PackedConv
     return kind(conv, relu=relu, channels=channels, bias=bias)
 
@@ -136,13 +137,13 @@ def pack(
     modules: Mapping[str, nn.Module],
     make: Callable[..., PackedConv] = packed_directly,
 ) -> None:
-    """Pack every convolution that ran, with the ReLU that alone follows it, in place.
+    """Pack every convolution that ran, in place, together with a ReLU that is the only user of its result.
 
     Args:
-        network: batch norms folded, maps perhaps joined.
-        chains: its convolutions, under the names that they had before maps were joined.
-        modules: what those names were.
-        make: packs one, with the arguments of `PackedConv`.
+        network: a network whose batch norms are folded; its decoders may be in fused form.
+        chains: its convolutions, under the names that they had before decoders were fused.
+        modules: the modules of those names.
+        make: packs a convolution; called with the arguments of `PackedConv`.
     """
     for chain in chains:
         places = {id(module): name for name, module in network.named_modules()}

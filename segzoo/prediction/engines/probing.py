@@ -1,4 +1,4 @@
-"""Small random images to compare what was made of a network with the network itself."""
+"""Small random images, to compare an engine with the original network."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from segzoo.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-# Odd first, so that what happens at the borders is compared, too; networks that take only multiples follow.
+# Odd sizes first, to compare results at the borders too; then sizes for networks that accept only multiples.
 _SIZES = ((61, 83), (64, 96), (256, 256))
 
 
@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 
 def in_channels(network: nn.Module) -> int:
-    """Return how many channels a network takes: what its config says, else its first convolution."""
+    """Return the number of channels of a network's input: from its config, else its first convolution."""
     config = getattr(network, "segzoo_config", None)
     if isinstance(config, ModelConfig):
         return config.architecture.in_channels
@@ -29,10 +29,10 @@ def in_channels(network: nn.Module) -> int:
 
 
 def probe(network: nn.Module, run: Callable[[nn.Module, Tensor], T]) -> tuple[Tensor, T]:
-    """Return images that a network takes and what ``run`` makes of both.
+    """Return images that a network accepts, and the result of ``run`` for the network and these images.
 
     Raises:
-        UsageError: it takes none of the sizes that were tried.
+        UsageError: the network accepts none of the sizes tried.
     """
     device = next((p.device for p in network.parameters()), torch.device("cpu"))
     generator = torch.Generator().manual_seed(0)
@@ -43,11 +43,11 @@ def probe(network: nn.Module, run: Callable[[nn.Module, Tensor], T]) -> tuple[Te
             return images, run(network, images)
         except (RuntimeError, ValueError, AssertionError) as error:
             refusals.append(f"{height}x{width}: {error}")
-    raise UsageError(f"the network does not run on images of {'; '.join(refusals)}")
+    raise UsageError(f"the network fails on images of all sizes tried: {'; '.join(refusals)}")
 
 
 def deviation(found: Tensor, expected: Tensor) -> float:
-    """Return the largest difference relative to the largest value; infinite where numbers are not finite."""
+    """Return the largest difference relative to the largest value; infinite if a number is not finite."""
     if found.shape != expected.shape or not (found.isfinite().all() and expected.isfinite().all()):
         return float("inf")
     difference = (found.float() - expected.float()).abs().max()

@@ -1,7 +1,7 @@
-"""Watch a network run once, to see which layers directly follow which.
+"""Run a network once to find out which layers directly follow each other.
 
-Names and structure say little: a layer may be used twice, or its output by two others. What counts is
-which tensor went where. `torch.fx` would tell, too, but cannot trace networks that look at sizes.
+Names and structure are not enough: a layer may be used twice, or its output by two others. What counts is
+where each tensor goes. `torch.fx` would also show it, but cannot trace networks that look at sizes.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _LAYERS = (nn.Conv2d, _BatchNorm, nn.ReLU)
 
 @dataclass(frozen=True)
 class Chain:
-    """A convolution, the batch norm and the ReLU that alone use what comes before them."""
+    """A convolution, and the batch norm and ReLU that are the only users of the result before them."""
 
     conv: str
     norm: str | None = None
@@ -34,11 +34,11 @@ class Chain:
 
 @dataclass(frozen=True)
 class Recording:
-    """What was seen.
+    """The result of a recorded run.
 
     Attributes:
-        output: what the network returned.
-        chains: every plain convolution that ran once, with what alone follows it.
+        output: output of the network.
+        chains: every plain convolution that ran exactly once, with the layers that directly follow it.
     """
 
     output: Tensor
@@ -51,11 +51,11 @@ class _Call:
     module: nn.Module
     taken: Tensor
     given: Tensor
-    uses: int  # of what it took, so far
+    uses: int  # of its input, so far
 
 
 class _Uses(TorchFunctionMode):
-    """Notes how often each tensor is used, and keeps it alive, lest another take its identity."""
+    """Counts the uses of each tensor, and keeps tensors alive, because a new one could get the same id."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -65,7 +65,7 @@ class _Uses(TorchFunctionMode):
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        # Reading a shape uses no values.
+        # Reading a shape is not a use of the values.
         if getattr(func, "__name__", "") not in ("__get__", "size", "dim", "is_contiguous"):
             for leaf in tree_leaves((args, kwargs or {})):
                 if isinstance(leaf, Tensor):
@@ -75,7 +75,7 @@ class _Uses(TorchFunctionMode):
 
 
 def record(network: nn.Module, images: Tensor) -> Recording:
-    """Run ``network`` on ``images`` and tell what ran; batch norms count only in eval mode."""
+    """Run ``network`` on ``images`` and return what ran; batch norms count only in eval mode."""
     uses = _Uses()
     calls: list[_Call] = []
     runs: Counter[str] = Counter()
@@ -125,11 +125,11 @@ def _chains(calls: list[_Call], uses: Counter[int]) -> list[Chain]:
 
 
 def _follower(call: _Call, followers: defaultdict[int, list[_Call]], uses: Counter[int]) -> _Call | None:
-    """Return the call that takes what this one gave, if nothing else sees it as it was."""
+    """Return the call that uses the result of this one, if nothing else uses it."""
     after = followers[id(call.given)]
     if not after:
         return None
     first = after[0]
-    # What works in place returns the tensor that it took: later uses see what it made of it.
+    # In-place layers return their input tensor: later uses see the modified values.
     in_place = first.given is first.taken
     return first if first.uses == 1 and (in_place or uses[id(call.given)] == 1) else None

@@ -1,4 +1,4 @@
-"""Engines of other libraries: one program for all sizes of image, or one for each where that cannot be."""
+"""Engines of other libraries: one program for all image sizes, or one per size if that is not possible."""
 
 from __future__ import annotations
 
@@ -22,38 +22,39 @@ if TYPE_CHECKING:
 
     from segzoo.prediction.engines.native import NativeEngine
 
-    #: Images ``(N, C, H, W)`` to logits, both float32.
+    #: Maps images ``(N, C, H, W)`` to logits, both float32.
     Program = Callable[[NDArray[np.float32]], NDArray[np.float32]]
-    #: A network in eval mode and images of the size to come, to a program for that size.
+    #: Makes a program for one image size, given a network in eval mode and images of that size.
     Maker = Callable[[nn.Module, Tensor], Program]
 
-#: Programs for one size that are kept; the one used longest ago goes first.
+#: Number of programs for single sizes that are kept; the least recently used is dropped first.
 KEPT = 8
-#: Shapes for which the logits of a program for all sizes are compared with torch's; those after are trusted.
+#: Number of shapes for which a program for all sizes is compared with torch; later shapes are trusted.
 COMPARED = 4
-#: A side below which each shape is compared: a program for all sizes may continue such images farther.
+#: Shapes with a shorter side than this are always compared: padding may differ for small images.
 SMALL = 64
 
 
 class SizedEngine:
     """Runs programs of another library on the CPU; see `segzoo.prediction.engines.Engine`.
 
-    Where there is no program for a size yet, or it is wrong, torch computes, and that is told.
+    If there is no program for a size yet, or its result is wrong, torch computes instead; a message reports
+    it.
 
     Args:
-        network: is not changed.
+        network: the network; it is not changed.
         make: makes a program for one size.
-        make_for_all: makes one for all sizes, which is tried first; ``None`` where there is no such.
-        tolerance: by how much its logits may differ from float32, relative to the largest, on the first
-            images of a size; ``None`` where they are not compared.
-        description: one line.
-        on_message: called with what could not be done.
-        meanwhile: what torch computes in where there is no program.
-        multiple: images are mirrored below and to the right up to multiples of this height and width.
-        patience: how often a size comes before it gets a program; the first one gets it at once.
+        make_for_all: makes one program for all sizes, which is tried first; ``None`` if there is none.
+        tolerance: largest difference from float32 logits, relative to the largest logit, on the first images
+            of a size; ``None`` to skip the comparison.
+        description: description in one line.
+        on_message: called with each message about a size that torch computes.
+        meanwhile: type that torch computes in if there is no program.
+        multiple: images are padded by mirroring, below and to the right, to multiples of this size.
+        patience: how often a size is seen before a program is made for it; the first size gets one at once.
 
     Attributes:
-        exact: the engine of torch in float32 beside it.
+        exact: the torch engine in float32 that results are compared with.
         failed: whether torch had to compute a size.
     """
 
@@ -112,7 +113,7 @@ class SizedEngine:
             if self._programs and self._seen[size] < self._patience:
                 if self._seen[size] == 1:
                     self._on_message(
-                        f"images of {_told(size)}: {self._torch()} until {self._patience} have come"
+                        f"images of {_told(size)}: using {self._torch()} until {self._patience} have come"
                     )
                 return None
             self._programs[size] = self._checked(images)
@@ -122,18 +123,18 @@ class SizedEngine:
         return self._programs[size]
 
     def _has_for_all(self) -> bool:
-        """Whether there is a program for all sizes, which is made with the first images."""
+        """Whether there is a program for all sizes; the first images trigger its making."""
         if self._make_for_all is not None:
             try:
                 self._for_all = self._make_for_all(self._plain)
             except Exception as error:
                 why = _why(error)
-                self._on_message(f"{self.description}: a program for each size, as none fits all ({why})")
+                self._on_message(f"{self.description}: one program per size, because none fits all ({why})")
             self._make_for_all = None
         return self._for_all is not None
 
     def _agrees(self, images: Tensor) -> bool:
-        """Whether the program for all sizes gives torch's logits of images of this shape."""
+        """Whether the program for all sizes agrees with torch on images of this shape."""
         size, known = tuple(images.shape), self._compared
         if size not in known:
             if len(known) >= COMPARED and min(size[-2:]) >= SMALL and all(known.values()):
@@ -145,19 +146,19 @@ class SizedEngine:
     def _checked(self, images: Tensor) -> Program | None:
         try:
             program = self._make(self._plain, images)
-        # Whatever another library dislikes about a network, torch can run it.
+        # If another library fails on a network, torch can still run it.
         except Exception as error:
             return self._refused(images, error)
         return self._fits(program, images)
 
     def _fits(self, program: Program, images: Tensor) -> Program | None:
-        """Return a program if it gives torch's logits of these images, else tell why not."""
+        """Return a program if it agrees with torch on these images, else report why not."""
         try:
             found = torch.from_numpy(program(images.contiguous().numpy()))
             if self._tolerance is not None:
                 off = deviation(found, self.exact(images))
                 if off > self._tolerance:
-                    raise FailureError(f"logits differ by {off:.1e} of the largest")
+                    raise FailureError(f"logits differ by {off:.1e} relative to the largest")
         except Exception as error:
             return self._refused(images, error)
         return program
@@ -165,7 +166,9 @@ class SizedEngine:
     def _refused(self, images: Tensor, error: Exception) -> None:
         self.failed = True
         size = _told(images.shape)
-        self._on_message(f"images of {size}: {self._torch()} instead of {self.description} ({_why(error)})")
+        self._on_message(
+            f"images of {size}: using {self._torch()} instead of {self.description} ({_why(error)})"
+        )
 
     def _without(self, images: Tensor) -> Tensor:
         if self._meanwhile is torch.float32:

@@ -1,15 +1,15 @@
-"""3x3 convolutions of many channels with fewer products, after Winograd.
+"""Winograd convolutions: 3x3 convolutions of many channels with fewer multiplications.
 
-Paper: Lavin and Gray, 2016, arXiv:1509.09308, F(4x4, 3x3). Tiles of 6x6 pixels, which overlap by two, become
-36 values, each a weighted sum of all; these are multiplied by 36 matrices of transformed weights, and
-weighted sums of the products are 4x4 pixels of the result. That takes a quarter of the products of a direct
-convolution, but moves the maps to and fro, and pays where there are many channels.
+Paper: Lavin and Gray, 2016, arXiv:1509.09308, F(4x4, 3x3). Each tile of 6x6 pixels, which overlaps its
+neighbours by two, becomes 36 weighted sums of its values. These are multiplied by 36 matrices of transformed
+weights, and weighted sums of the products give 4x4 pixels of the result. This takes a quarter of the
+multiplications of a direct convolution but moves more data, so it pays only if there are many channels.
 
-Weighted sums of tiles are products with a small matrix, so that all is matrix products in float32. A few
-tiles are treated at a time, whose values stay in the processor's cache.
+The weighted sums are products with a small matrix, so everything is a matrix product in float32. A few tiles
+are processed at a time, so that their values stay in the processor's cache.
 
-A dilated convolution sees every second (third, ...) row and column alone, so that it is a plain one of each
-of the maps that these make.
+A dilated convolution uses only every second (third, ...) row and column, so it equals a plain convolution of
+each of the maps made of those rows and columns.
 """
 
 from __future__ import annotations
@@ -25,14 +25,15 @@ from segzoo.prediction.engines.packing import PackedConv, packed_directly
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-#: Channels of both maps below which a direct convolution is as fast.
+#: Number of channels, of both maps, below which a direct convolution is as fast.
 CHANNELS = 128
-#: Tiles of an image below which it is, too.
+#: Number of tiles in an image below which a direct convolution is as fast.
 TILES = 16
-#: Tiles that are treated together, about.
+#: Approximate number of tiles that are processed together.
 TOGETHER = 256
 
-#: Values of a row of six pixels, of three weights, and a row of four results (the paper's B^T, G and A^T).
+#: Transforms of a row of six pixels, of three weights, and to a row of four results (B^T, G and A^T in the
+#: paper).
 _PIXELS = (
     (4, 0, -5, 0, 1, 0),
     (0, -4, -4, 1, 1, 0),
@@ -50,22 +51,22 @@ _WEIGHTS = (
     (0, 0, 1),
 )
 _RESULTS = ((1, 1, 1, 1, 1, 0), (0, 1, -1, 2, -2, 0), (0, 1, 1, 4, 4, 0), (0, 1, -1, 8, -8, 1))
-#: Of the 36 values, the one whose share is the same in all 16 results: a bias goes there.
+#: The one of the 36 values that has the same weight in all 16 results: the bias is added there.
 _EVERYWHERE = 7
 
 
 def pays(conv: nn.Conv2d, *, channels: int) -> bool:
-    """Whether a convolution of ``channels`` input channels is of the kind that this is for."""
+    """Whether Winograd is faster for a convolution with ``channels`` input channels."""
     step = conv.dilation[0]
     plain = conv.kernel_size == (3, 3) and conv.stride == (1, 1) and conv.dilation == (step, step)
-    # Weights on other devices and of fewer bits have faster ways.
+    # Other devices and lower precisions have faster algorithms.
     here = conv.weight.device.type == "cpu" and conv.weight.dtype is torch.float32
     same = conv.padding in (step, (step, step)) and conv.groups == 1
     return plain and here and same and min(channels, conv.out_channels) >= CHANNELS
 
 
 class WinogradConv(PackedConv):
-    """`PackedConv` of a 3x3 convolution with fewer products; small images are convolved directly."""
+    """A 3x3 `PackedConv` with fewer multiplications; small images are convolved directly."""
 
     def __init__(
         self, conv: nn.Conv2d, *, relu: bool, channels: tuple[int, int] | None = None, bias: bool = True
@@ -79,7 +80,7 @@ class WinogradConv(PackedConv):
         self._pixels, self._results = _both(_PIXELS), _both(_RESULTS)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map as the convolution and the activation do."""
+        """Map as the convolution followed by the activation does."""
         if not self._fits(x):
             return super().forward(x)
         shape = (x.shape[0], self._values.shape[2], *x.shape[-2:])
@@ -106,7 +107,7 @@ class WinogradConv(PackedConv):
         return down * across >= self.least and x.is_contiguous(memory_format=torch.channels_last)
 
     def _bands(self, x: Tensor, result: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield pairs of a part of ``result`` and what the convolution gives there, of one shape."""
+        """Yield pairs of equal shape: a part of ``result``, and the convolution there."""
         step, (height, width) = self._step, x.shape[-2:]
         for image, target in zip(x.permute(0, 2, 3, 1), result.permute(0, 2, 3, 1), strict=True):
             for row in range(min(step, height)):
@@ -135,7 +136,7 @@ class WinogradConv(PackedConv):
                 products[_EVERYWHERE].add_(self._bias)
             found = other[: 16 * tiles * kinds].view(16, -1)
             torch.mm(self._results, products.view(36, -1), out=found)
-            # Rows of tiles, rows in a tile, columns of tiles, columns in a tile.
+            # Axes: rows of tiles, rows in a tile, columns of tiles, columns in a tile.
             placed = found.view(4, 4, count, across, kinds).permute(2, 0, 3, 1, 4)
             part = target[4 * first : 4 * (first + count)]
             if part.shape[:2] == (4 * count, 4 * across):
@@ -148,7 +149,7 @@ class WinogradConv(PackedConv):
 def packed_conv(
     conv: nn.Conv2d, *, relu: bool, channels: tuple[int, int] | None = None, bias: bool = True
 ) -> PackedConv:
-    """Return a `WinogradConv` where that is faster for large images, else another `PackedConv`; see there."""
+    """Return a `WinogradConv` if it is faster for large images, else another `PackedConv`; see there."""
     first, end = channels or (0, conv.in_channels)
     kind = WinogradConv if pays(conv, channels=end - first) else packed_directly
     return kind(conv, relu=relu, channels=channels, bias=bias)
@@ -156,7 +157,7 @@ def packed_conv(
 
 @contextmanager
 def for_all_sizes(network: nn.Module) -> Iterator[None]:
-    """Convolve small images likewise, so that one shows what large ones would become."""
+    """Use Winograd for small images too, so that one small image shows how large ones would be computed."""
     mine = [module for module in network.modules() if isinstance(module, WinogradConv)]
     for module in mine:
         module.least = 1
@@ -168,13 +169,13 @@ def for_all_sizes(network: nn.Module) -> Iterator[None]:
 
 
 def _both(matrix: tuple[tuple[float, ...], ...]) -> Tensor:
-    """Return what the matrix does to rows and then to columns, as one for all pixels of a tile."""
+    """Return one matrix that applies ``matrix`` to the rows and then to the columns of a tile's pixels."""
     one = torch.tensor(matrix, dtype=torch.float64, device="cpu")
     return torch.kron(one, one).float()
 
 
 def _cut(image: Tensor, top: int, band: Tensor) -> None:
-    """Copy rows from ``top`` on into ``band``, whose first column lies left of the image; zeros around it."""
+    """Copy rows from ``top`` on into ``band``, bordered by zeros; its first column is left of the image."""
     height, width = image.shape[:2]
     begin, end = max(top, 0), min(top + band.shape[0], height)
     band[: begin - top].zero_()
@@ -183,6 +184,6 @@ def _cut(image: Tensor, top: int, band: Tensor) -> None:
 
 
 def _overlapping(band: Tensor, count: int, across: int) -> Tensor:
-    """Return a view of 6x6 pixels ``(6, 6, count, across, C)`` of tiles that begin every four."""
+    """Return a view ``(6, 6, count, across, C)`` of the 6x6 tiles that begin every four pixels."""
     down, right, channel = band.stride()
     return band.as_strided((6, 6, count, across, band.shape[2]), (down, right, 4 * down, 4 * right, channel))

@@ -1,8 +1,8 @@
-"""Files that a segmentation is written as, one module a kind; numpy and Pillow alone.
+"""Output files of a segmentation, one module per kind; needs only numpy and Pillow.
 
 ``write_outputs(segmentation, Path("out/cat"), ("mask", "overlay"))`` writes ``out/cat_mask.png`` and
-``out/cat_overlay.png``; `segzoo.zoo.outputs` has all kinds, `OutputOptions` says how they look. A kind draws
-bands of the image, of which a whole image is one; `encoding` makes files of what is drawn.
+``out/cat_overlay.png``; `segzoo.zoo.outputs` lists all kinds, `OutputOptions` sets their look. A kind draws
+bands of rows of the image (a whole image is one band); `encoding` turns what is drawn into files.
 """
 
 from __future__ import annotations
@@ -45,5 +45,5 @@ _WHERE = {
     **dict.fromkeys(("check_outputs", "output_files", "write_output", "write_outputs"), "writing"),
 }
 
-# A segmentation paints itself by `painting`, and what writes segmentations needs them.
+# Lazy, because a segmentation imports `painting`, and the modules that write segmentations import it.
 __getattr__, __dir__ = lazy_names(__name__, _WHERE)

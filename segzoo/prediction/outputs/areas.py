@@ -1,4 +1,4 @@
-"""Pixels, share and objects of each class, as a table; its area too, where the size of pixels is known."""
+"""A table of pixels, share and objects of each class; also of its area if the pixel size is known."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _COLUMNS = ("class", "index", "pixels", "share", "objects")
 
 
 class Areas(Output):
-    """A row per class: name, index, pixels, share of the image, objects, area in square metres or so."""
+    """One row per class: name, index, pixels, share of the image, objects, and area with its unit."""
 
     def __init__(self) -> None:
         self._counts: Mapping[str, int] = {}
@@ -38,7 +38,7 @@ class Areas(Output):
         self._top = 0
 
     def draw(self, band: Band) -> bytes:
-        """Count the pixels and objects of each class; nothing is written before all bands were seen."""
+        """Count the pixels and objects of each class; the table is returned by `finish`."""
         found = band.segmentation
         if not self._counts:
             self._sizes = pixel_areas(found.info, band.size[1])
@@ -51,7 +51,7 @@ class Areas(Output):
                 area = self._by_rows(found, index) if size is None else count * size
                 self._areas[name] = self._areas.get(name, 0.0) + area
         self._top += found.mask.shape[-2]
-        if found.split_touching:  # The band is the whole image, since this output needs objects.
+        if found.split_touching:  # the band is the whole image, because this output needs objects
             classes = found.instances(band.options.connectivity).classes
             self._single = np.bincount(classes, minlength=len(found.labels.classes))
             return b""
@@ -63,14 +63,14 @@ class Areas(Output):
         return b""
 
     def _by_rows(self, found: Segmentation, index: int) -> float:
-        """Return the area of a class where pixels of one row are larger than those of another."""
+        """Return the area of a class if the pixel size differs between rows."""
         assert self._sizes is not None
         mask = found.mask
         counts = np.count_nonzero(mask[index] == 1 if mask.ndim == 3 else mask == index, axis=1)
         return float(np.dot(counts, self._sizes.rows(self._top, self._top + len(counts))))
 
     def _found(self, index: int) -> int:
-        """Return the objects of a class; background has none."""
+        """Return the number of objects of a class; the background has none."""
         if self._single is not None:
             return int(self._single[index])
         if self._labels.overlapping:
@@ -90,7 +90,7 @@ class Areas(Output):
 
 
 def join(file: BinaryIO, files: Iterable[Written], labels: Labels) -> None:
-    """Write the table of all images of a run: the rows of each after its name, with the unit of areas."""
+    """Write the table of all images of a run: rows start with the image; the unit of areas is included."""
     del labels
     text = TextIOWrapper(file, encoding="utf-8", newline="")
     rows = csv.writer(text)
@@ -106,5 +106,5 @@ def join(file: BinaryIO, files: Iterable[Written], labels: Labels) -> None:
 
 
 def _plain(area: float) -> str:
-    """Return an area with ten digits that count, and no exponent, which tables of people do not like."""
+    """Return an area with ten significant digits and without an exponent, which is easier to read."""
     return np.format_float_positional(area, precision=10, fractional=False, trim="-")

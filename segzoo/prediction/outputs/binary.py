@@ -1,4 +1,4 @@
-"""Black and white: what is background, and what is not."""
+"""Black and white: background and foreground."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from segzoo.prediction.outputs.interface import Band, Drawn, Output
 
 
 class Binary(Output):
-    """True where any class but background is."""
+    """True for every class except background."""
 
     def draw(self, band: Band) -> Drawn:
-        """Return where it is."""
+        """Return the foreground."""
         return foreground(band.segmentation.mask, band.segmentation.labels)

@@ -1,4 +1,4 @@
-"""Objects as COCO has them, for other programs.
+"""Objects in COCO format, for other programs.
 
 Polygons are in pixels: x to the right, y down, from the top left corner of the upright image.
 """
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class Coco(Output):
-    """A COCO data set of one image."""
+    """A COCO dataset of one image."""
 
     def draw(self, band: Band) -> bytes:
         """Return the file."""
@@ -38,7 +38,7 @@ class Coco(Output):
 
 
 def join(file: BinaryIO, files: Iterable[Written], labels: Labels) -> None:
-    """Write the COCO data set of all images of a run, with ids of its own."""
+    """Write the COCO dataset of all images of a run, with new ids."""
     with CocoWriter(file, labels) as writer:
         for one in files:
             data = json_text.read(one.path)
@@ -47,27 +47,27 @@ def join(file: BinaryIO, files: Iterable[Written], labels: Labels) -> None:
 
 
 class CocoWriter:
-    """A COCO data set that is written image by image.
+    """A COCO dataset that is written image by image.
 
     Args:
-        file: open for writing.
-        labels: of the classes.
+        file: file open for writing.
+        labels: labels of the classes.
     """
 
     def __init__(self, file: BinaryIO, labels: Labels) -> None:
         self._file, self._images, self._annotations = file, 0, 0
-        #: What the file says of images; annotations are written at once.
+        #: The entries of images; annotations are written at once.
         self._told: list[bytes] = []
         head = as_json(coco_head(labels), separators=(",", ":")).removesuffix("}")
         file.write(head.encode() + b',"annotations":[')
 
     def add(self, file_name: str, size: tuple[int, int], annotations: Iterable[Mapping[str, Any]]) -> None:
-        """Add an image with its annotations, which get ids of this file.
+        """Add an image with its annotations, which get new ids.
 
         Args:
-            file_name: of the image.
-            size: its (height, width).
-            annotations: see `coco_annotation`.
+            file_name: file name of the image.
+            size: (height, width) of the image.
+            annotations: annotations; see `coco_annotation`.
         """
         self._images += 1
         height, width = size
@@ -84,13 +84,13 @@ class CocoWriter:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        """Write what follows the last annotation, unless something went wrong."""
+        """Write the end of the file, unless an error occurred."""
         if kind is None:
             self._file.write(b'\n],"images":[\n' + b",\n".join(self._told) + b"\n]}\n")
 
 
 def category_ids(labels: Labels) -> dict[int, int]:
-    """Return the id of each class but background: counted from 1 in their order, as COCO's are."""
+    """Return the id of each class except background: counted from 1 in class order, as in COCO."""
     return {index: number for number, index in enumerate(labels.foreground, start=1)}
 
 
@@ -102,17 +102,17 @@ def to_coco(
     *,
     simplify: float = 0.0,
 ) -> dict[str, Any]:
-    """Return a COCO data set of one image, with an annotation per object.
+    """Return a COCO dataset of one image, with one annotation per object.
 
     Ids of categories are those of `category_ids`. ``rle`` is COCO's compressed run-length encoding. COCO's
-    polygons know no holes: with ``polygons``, an object that has one is written as ``rle`` all the same.
+    polygons cannot have holes: an object with a hole is written as ``rle`` even with ``polygons``.
 
     Args:
         instances: the objects.
-        labels: of their classes.
-        file_name: of the image.
-        shapes: how objects are written.
-        simplify: how far polygons may pass from corners that are left out, in pixels.
+        labels: labels of their classes.
+        file_name: file name of the image.
+        shapes: format of the objects' shapes.
+        simplify: largest distance in pixels between a polygon and a corner that is left out.
     """
     height, width = instances.numbers.shape[-2:]
     strings = compress_runs([runs for layer in instances.layers for runs in count_runs(layer)])
@@ -140,7 +140,7 @@ def to_coco(
 
 
 def coco_head(labels: Labels) -> dict[str, Any]:
-    """Return what a file of COCO's says besides images and annotations."""
+    """Return the parts of a COCO file other than images and annotations."""
     return {
         "info": {"description": "objects by segzoo", "version": "1.0"},
         "licenses": [],
@@ -157,11 +157,11 @@ def coco_annotation(
     """Return an annotation.
 
     Args:
-        number: its id.
-        image: the id of its image.
-        category: the id of its category.
+        number: id of the annotation.
+        image: id of its image.
+        category: id of its category.
         segmentation: polygons or run lengths.
-        area: in pixels.
+        area: area in pixels.
         box: x and y of the top left pixel, width and height.
     """
     return {
@@ -175,22 +175,22 @@ def coco_annotation(
     }
 
 
-# Objects as COCO writes them in run-length encoding, for all objects of an image in one pass.
+# COCO's run-length encoding, for all objects of an image in one pass.
 #
-# Pixels are counted column by column; counts are of pixels outside, inside, outside, ... in turns. COCO's
-# compressed form writes each count, from the fourth on as the difference to the last but one, in
-# digits of five bits, least first, each as a character from ``0`` on; a sixth bit says that more follow.
-# Source: the data format of the COCO data set (cocodataset.org) and of its API.
+# Pixels are counted column by column; counts alternate between pixels outside and inside the object. COCO's
+# compressed form writes each count (from the fourth on, its difference from the count two before) in digits
+# of five bits, least significant first, each as a character from ``0`` on; a sixth bit says that more follow.
+# Source: the data format of the COCO dataset (cocodataset.org) and of its API.
 
-#: Digits that a count of 32 bits and its sign need.
+#: Number of digits for a 32-bit count and its sign.
 _DIGITS = 7
 
 
 def count_runs(numbers: NDArray[Any]) -> list[NDArray[np.int64]]:
-    """Return the counts of object 1, 2, ...
+    """Return the run lengths of object 1, 2, ...
 
     Args:
-        numbers: ``(H, W)`` the object of each pixel, 0 where there is none; no number is left out.
+        numbers: ``(H, W)`` object number of each pixel, 0 for background; numbers are consecutive.
     """
     flat = numbers.ravel(order="F")
     breaks = np.flatnonzero(flat[1:] != flat[:-1]) + 1
@@ -206,7 +206,7 @@ def count_runs(numbers: NDArray[Any]) -> list[NDArray[np.int64]]:
     last = np.append(owners[1:] != owners[:-1], True)
     outside = starts - np.where(first, 0, np.append(0, ends[:-1]))
     rest = np.where(last, flat.size - ends, 0)
-    # Outside, inside, and after an object's last run what is left of the image, if anything is.
+    # Pixels outside, pixels inside, and after an object's last run the rest of the image, if any.
     triples = np.stack([outside, ends - starts, rest], axis=1)
     wanted = np.ones(triples.shape, np.bool_)
     wanted[:, 2] = rest > 0
@@ -215,12 +215,12 @@ def count_runs(numbers: NDArray[Any]) -> list[NDArray[np.int64]]:
 
 
 def patch_runs(inside: NDArray[np.bool_], top: int, left: int, size: tuple[int, int]) -> str:
-    """Return COCO's string of one object.
+    """Return COCO's run-length string of one object.
 
     Args:
-        inside: ``(h, w)``, its pixels.
-        top: row of the first of them in the image.
-        left: column of the first.
+        inside: ``(h, w)`` mask of the object within its bounding box.
+        top: first row of the box in the image.
+        left: first column of the box.
         size: (height, width) of the image.
     """
     height, width = size
@@ -235,7 +235,7 @@ def patch_runs(inside: NDArray[np.bool_], top: int, left: int, size: tuple[int, 
 
 
 def compress_runs(counts: list[NDArray[np.int64]]) -> list[str]:
-    """Return the counts of each object as COCO's string."""
+    """Return COCO's run-length string of each object."""
     if not counts:
         return []
     values = [np.concatenate([one[:3], one[3:] - one[1:-2]]) for one in counts]
@@ -247,7 +247,7 @@ def compress_runs(counts: list[NDArray[np.int64]]) -> list[str]:
         used[:, place] = more
         digit = left & 31
         left = left >> 5
-        # The last digit's highest bit is the sign.
+        # The highest bit of the last digit is the sign.
         more = more & np.where(digit & 16, left != -1, left != 0)
         digits[:, place] = digit + 32 * more + 48
     text = digits[used].tobytes().decode("ascii")

@@ -6,10 +6,10 @@ from segzoo.prediction.outputs.interface import Band, Drawn, Output, OutputOptio
 
 
 class Contours(Output):
-    """The image with every class but background outlined; lines grow with the image unless chosen."""
+    """The image with every class except background outlined; by default, lines grow with the image."""
 
     def reach(self, options: OutputOptions, size: tuple[int, int]) -> int:
-        """Return the width of the lines: one pixel more for every 640 of the longer side."""
+        """Return the line width: by default, one pixel for every 640 of the longer side, plus one."""
         return 1 + max(size) // 640 if options.line_width is None else options.line_width
 
     def draw(self, band: Band) -> Drawn:

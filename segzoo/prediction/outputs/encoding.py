@@ -1,8 +1,9 @@
-"""Arrays to files, a band of rows at a time; a whole image is one band.
+"""Encode arrays as files, a band of rows at a time; a whole image is one band.
 
-PNG: W3C Recommendation, third edition. Class indices are packed into few bits, and rows are given to zlib's
-run-length strategy, which for masks and for row differences of photographs gives files about as small as its
-search for repetitions does, in a fraction of the time. TIFF: 6.0, section 5; deflated as in its supplement 2.
+PNG: W3C Recommendation, third edition. Class indices are packed into as few bits as possible. Rows are
+compressed with zlib's run-length strategy: for masks, and for row differences of photographs, files are about
+as small as with zlib's full search, in a fraction of the time. TIFF: 6.0, section 5; deflate as in its
+supplement 2.
 """
 
 from __future__ import annotations
@@ -27,23 +28,23 @@ if TYPE_CHECKING:
 
 _GREY, _RGB, _PALETTE, _RGBA = 0, 2, 3, 6
 _PLAIN, _UP = 0, 2
-#: Formats of pictures that are encoded all at once.
+#: Formats that are encoded all at once.
 WHOLE = (".jpg", ".jpeg", ".webp")
-#: Formats whose files may have several pages, ``(K, H, W)``.
+#: Formats whose files can have several pages, ``(K, H, W)``.
 PAGES = (".tif", ".tiff")
-#: Rows of a strip of a TIFF.
+#: Rows per strip of a TIFF.
 _STRIP = 64
-#: Kinds of values of a TIFF's tags, as `struct` writes them: letters, two bytes, four bytes, floats.
+#: Types of TIFF tag values, as `struct` codes: text, 16-bit, 32-bit, float64.
 _KINDS = {2: "B", 3: "H", 4: "I", 12: "d"}
-#: TIFF's SampleFormat of the types that are no unsigned integers.
+#: TIFF's SampleFormat for types other than unsigned integers.
 _SAMPLES = {"int32": 2, "float32": 3}
 
 
 class Encoder(Protocol):
-    """Takes what is drawn from the top, and is made when the first band is there."""
+    """Encodes rows from the top; it is created when the first band is known."""
 
     def write(self, pixels: NDArray[Any]) -> None:
-        """Take the next rows."""
+        """Encode the next rows."""
         ...
 
     def finish(self) -> None:
@@ -52,21 +53,21 @@ class Encoder(Protocol):
 
 
 class PngEncoder:
-    """A PNG: grey of bool, uint8 or uint16 ``(H, W)``, a palette of uint8 with colours, or a picture.
+    """A PNG: grey for bool, uint8 or uint16 ``(H, W)``; a palette for uint8 with colours; or a picture.
 
     Args:
-        file: to write into.
+        file: file to write into.
         first: the first rows.
-        height: of the image.
-        colours: of class indices.
-        whole: whether the first rows are all; then it is packed more tightly, at once.
+        height: height of the image.
+        colours: colours of class indices.
+        whole: whether the first rows are the whole image; then it is compressed better, in one step.
     """
 
     def __init__(
         self, file: BinaryIO, first: NDArray[Any], height: int, colours: Colours = (), *, whole: bool = True
     ) -> None:
         self._file, self._whole, self._held = file, whole, b""
-        # Of a mask that comes in bands, runs of equal bytes are all that is looked for either way.
+        # For a mask in bands, only runs of equal bytes are searched for anyway.
         self._deflate = (
             zlib.compressobj(1, zlib.DEFLATED, 15, 9, zlib.Z_RLE)
             if whole
@@ -90,12 +91,12 @@ class PngEncoder:
             self._chunk(b"PLTE", b"".join(map(bytes, colours)))
 
     def write(self, pixels: NDArray[Any]) -> None:
-        """Take the next rows."""
+        """Encode the next rows."""
         lines = pixels.reshape(len(pixels), -1) if pixels.ndim == 3 else _packed(pixels, self._bits)
         filtered = np.empty((len(lines), lines.shape[1] + 1), np.uint8)
         if self._above is None:
             filtered[:, 0], filtered[:, 1:] = _PLAIN, lines
-        else:  # as differences to the row above, which suits photographs
+        else:  # as differences from the row above, which suits photographs
             filtered[:, 0] = _UP
             np.subtract(lines[0], self._above, out=filtered[0, 1:])
             np.subtract(lines[1:], lines[:-1], out=filtered[1:, 1:])
@@ -118,16 +119,16 @@ class PngEncoder:
 
 
 class TiffEncoder:
-    """A TIFF of bool (0 and 255), uint8, uint16, int32 or float32 by strips; 8 bits may have a palette.
+    """A TIFF of bool (0 and 255), uint8, uint16, int32 or float32, in strips; 8 bits may have a palette.
 
-    ``(H, W)`` is one page, ``(K, H, W)`` are ``K`` of them, each with black and the colour of its class.
+    ``(H, W)`` is one page, ``(K, H, W)`` gives ``K`` pages, each with black and the colour of its class.
 
     Args:
-        file: to write into.
+        file: file to write into.
         first: the first rows.
-        height: of the image.
-        colours: of class indices.
-        placing: the tags that say where it lies on the ground, of `segzoo.images.georeference.placing_tags`.
+        height: height of the image.
+        colours: colours of class indices.
+        placing: georeference tags, from `segzoo.images.georeference.placing_tags`.
     """
 
     def __init__(
@@ -144,13 +145,13 @@ class TiffEncoder:
         palettes = [colours] if first.ndim == 2 else [((0, 0, 0), colour) for colour in colours]
         self._palettes: Sequence[Colours] = palettes if colours and first.itemsize == 1 else [()] * pages
         file.write(b"II*\0\0\0\0\0")
-        #: Where the place of the next page is written.
+        #: Position at which the offset of the next page is written.
         self._link = 4
         self._strips: list[list[tuple[int, int]]] = [[] for _ in range(pages)]
         self._rest = first[..., :0, :]
 
     def write(self, pixels: NDArray[Any]) -> None:
-        """Take the next rows; errors as those of `finish`."""
+        """Encode the next rows; raises the errors of `finish`."""
         rows = np.concatenate([self._rest, _bytes(pixels)], axis=-2)
         whole = rows.shape[-2] // _STRIP * _STRIP
         for top in range(0, whole, _STRIP):
@@ -162,10 +163,10 @@ class TiffEncoder:
             strips.append(self._stored(page))
 
     def _stored(self, rows: NDArray[Any]) -> tuple[int, int]:
-        """Write the strip of a page, and return where it lies and how long it is."""
+        """Write the strip of a page; return its offset and length."""
         data = zlib.compress(rows.astype(rows.dtype.newbyteorder("<"), copy=False).tobytes(), 1)
         if self._file.tell() + len(data) > 2**32 - 2**24:
-            raise FailureError("a TIFF file cannot exceed 4 GB: write a .png or .npy")
+            raise FailureError("a TIFF file cannot exceed 4 GB: write .png or .npy instead")
         place = self._file.tell()
         self._file.write(data)
         return place, len(data)
@@ -174,7 +175,7 @@ class TiffEncoder:
         """Write what follows the last row.
 
         Raises:
-            FailureError: it would exceed 4 GB.
+            FailureError: the file would exceed 4 GB.
         """
         if self._rest.shape[-2]:
             self._strip(self._rest)
@@ -184,7 +185,7 @@ class TiffEncoder:
 
     def _page(self, strips: list[tuple[int, int]], palette: Colours) -> None:
         offsets, counts = zip(*strips, strict=True)
-        # Tag, kind of its values, and these.
+        # Each field: tag, type of its values, and the values.
         fields: list[tuple[int, int, tuple[Any, ...]]] = [
             (256, 4, self._size[:1]),
             (257, 4, self._size[1:]),
@@ -210,7 +211,7 @@ class TiffEncoder:
         self._directory(fields)
 
     def _directory(self, fields: list[tuple[int, int, tuple[Any, ...]]]) -> None:
-        """Write the directory at the file's end, and its place into the header or the directory before."""
+        """Write the directory at the end of the file; link it from the header or the previous directory."""
         entries = b""
         for tag, kind, values in fields:
             packed = struct.pack(f"<{len(values)}{_KINDS[kind]}", *values)
@@ -229,9 +230,9 @@ class TiffEncoder:
 
 
 class NpyEncoder:
-    """Numbers ``(..., H, W)`` as ``numpy.save`` writes them: rows at their places in each plane.
+    """Numbers ``(..., H, W)`` in ``numpy.save`` format: rows are written at their position in each plane.
 
-    Written, not mapped into memory, where pages that wait for the disk would count.
+    Written rather than memory-mapped, because mapped pages that wait for the disk would count as memory.
     """
 
     def __init__(self, file: BinaryIO, first: NDArray[Any], height: int) -> None:
@@ -243,14 +244,14 @@ class NpyEncoder:
         self._start = file.tell()
 
     def write(self, pixels: NDArray[Any]) -> None:
-        """Take the next rows."""
+        """Write the next rows."""
         for place, plane in enumerate(pixels.reshape(-1, *pixels.shape[-2:])):
             self._file.seek(self._start + place * self._plane + self._done)
             self._file.write(np.ascontiguousarray(plane, self._kind).data)
         self._done += pixels.shape[-2] * pixels.shape[-1] * pixels.itemsize
 
     def finish(self) -> None:
-        """Do nothing: all is there."""
+        """Do nothing: the file is complete."""
 
 
 class PillowEncoder:
@@ -260,10 +261,10 @@ class PillowEncoder:
         self._file, self._kind, self._quality = file, kind, quality
 
     def write(self, pixels: NDArray[np.uint8]) -> None:
-        """Take all rows.
+        """Encode all rows.
 
         Raises:
-            OSError: the format cannot hold a picture of that size.
+            OSError: the format does not support a picture of that size.
         """
         try:
             Image.fromarray(pixels).save(self._file, self._kind, quality=self._quality)
@@ -271,7 +272,7 @@ class PillowEncoder:
             raise OSError(str(error)) from error
 
     def finish(self) -> None:
-        """Do nothing: all is there."""
+        """Do nothing: the file is complete."""
 
 
 def open_encoder(
@@ -285,20 +286,20 @@ def open_encoder(
     quality: int,
     placing: Mapping[int, Any] | None = None,
 ) -> Encoder:
-    """Return what writes a file of a format.
+    """Return an encoder for a file format.
 
     Args:
-        suffix: of the file, in small letters.
-        file: to write into.
+        suffix: suffix of the file, in lower case.
+        file: file to write into.
         first: the first rows.
-        height: of the image.
-        colours: of class indices.
-        whole: whether the first rows are all.
-        quality: 1 to 100, of JPEG and WebP.
-        placing: the tags that say where a TIFF lies on the ground.
+        height: height of the image.
+        colours: colours of class indices.
+        whole: whether the first rows are the whole image.
+        quality: quality of JPEG and WebP, 1 to 100.
+        placing: georeference tags of a TIFF.
 
     Raises:
-        OptionError: arrays have no such format, or not such arrays.
+        OptionError: the format does not exist for arrays, or does not support this array.
     """
     flat, picture = first.ndim == 2, first.ndim == 3 and first.shape[2] in (3, 4) and first.dtype == np.uint8
     kinds = ("bool", "uint8", "uint16", *(("int32", "float32") if suffix in PAGES else ()))
@@ -314,7 +315,7 @@ def open_encoder(
         return NpyEncoder(file, first, height)
     if suffix in WHOLE:
         return PillowEncoder(file, "WEBP" if suffix == ".webp" else "JPEG", quality)
-    raise OptionError(f"arrays cannot be written as {suffix}: an output of that format draws bytes")
+    raise OptionError(f"arrays cannot be written as {suffix}: an output for that format must draw bytes")
 
 
 def _bytes(pixels: NDArray[Any]) -> NDArray[Any]:
@@ -343,9 +344,9 @@ def encode_png(pixels: NDArray[Any], colours: Colours = ()) -> bytes:
     """Return a PNG of ``(H, W)`` bool, uint8 or uint16, or of ``(H, W, 3)`` or ``(H, W, 4)`` uint8.
 
     Args:
-        pixels: where there are colours, class indices: readers get them back as 8-bit values, or
-            as 16-bit grey where there are more than 256.
-        colours: of the classes, for a palette.
+        pixels: class indices if there are colours; readers get them back as 8-bit values, or as 16-bit grey
+            if there are more than 256 colours.
+        colours: colours of the classes, for a palette.
     """
     if colours:
         pixels = pixels.astype(np.uint8 if len(colours) <= 256 else np.uint16, copy=False)

@@ -1,8 +1,8 @@
 """Objects as polygons in GeoJSON, for maps and other programs.
 
-Of an image that lies on the ground, coordinates are longitude and latitude, as RFC 7946 asks, or those of the
-image's own system. Of all others they are pixels: x to the right, y down, from the top left corner of the
-upright image.
+For georeferenced images, coordinates are longitude and latitude, as RFC 7946 requires, or those of the
+image's own reference system. For other images they are pixels: x to the right, y down, from the top left
+corner of the upright image.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
     from segzoo.specs import Labels
 
 _PIXELS = "pixels; x to the right, y down, from the top left corner of the image"
-_UNNAMED = "those of the image's transform, whose reference system its file does not name"
-#: Decimals of a coordinate: of degrees, a tenth of a millimetre.
+_UNNAMED = "coordinates of the image's transform; its file does not name the reference system"
+#: Decimals of a coordinate; in degrees, the last is a tenth of a millimetre.
 _DECIMALS = 9
 
 
 class GeoJson(Output):
-    """A FeatureCollection with a polygon per object."""
+    """A FeatureCollection with one polygon per object."""
 
     def draw(self, band: Band) -> bytes:
         """Return the file."""
@@ -51,18 +51,19 @@ def to_geojson(
     *,
     simplify: float = 0.0,
 ) -> dict[str, Any]:
-    """Return a GeoJSON FeatureCollection with a polygon per object, holes included.
+    """Return a GeoJSON FeatureCollection with one polygon per object, holes included.
 
-    Coordinates other than longitude and latitude are told in the file: by ``crs``, as GeoJSON of 2008 had it,
-    or in words by ``coordinates``. Rings run as RFC 7946 wants them.
+    Coordinates other than longitude and latitude are declared in the file: by ``crs``, as in GeoJSON of 2008,
+    or as text in ``coordinates``. Rings have the orientation that RFC 7946 requires.
 
     Args:
         instances: the objects.
-        labels: of their classes.
-        info: the metadata of the image's file.
-        coordinates: ``degrees``, those of the ``image``, or ``pixels``. Where the file names no system, or
-            pyproj is not installed, which is told, those of the image are taken for degrees.
-        simplify: how far polygons may pass from corners that are left out, in pixels.
+        labels: labels of their classes.
+        info: metadata of the image's file.
+        coordinates: ``degrees``, those of the ``image``, or ``pixels``. For degrees, the image's own
+            coordinates are used if the file names no reference system, or, with a warning, if pyproj is not
+            installed.
+        simplify: largest distance in pixels between a polygon and a corner that is left out.
     """
     geo = None if info is None or coordinates == "pixels" or info.orientation != 1 else info.geo
     told: dict[str, Any] = {"coordinates": _PIXELS}
@@ -91,12 +92,12 @@ def to_geojson(
 
 
 def _system(geo: GeoReference, coordinates: Coordinates) -> str:
-    """Return the reference system of the coordinates; empty for that of the image."""
+    """Return the reference system of the coordinates; empty for the image's own."""
     if coordinates == "image" or not geo.crs:
         return ""
     if needs_pyproj(geo, LONGITUDES):
         warnings.warn(
-            f"geojson has coordinates in {geo.crs}, the image's own system, since longitude and latitude "
+            f"geojson has coordinates in {geo.crs}, the image's own system, because longitude and latitude "
             f"need pyproj: {extra_line('geo')}",
             stacklevel=2,
         )
@@ -105,7 +106,7 @@ def _system(geo: GeoReference, coordinates: Coordinates) -> str:
 
 
 def _areas(instances: Instances, info: ImageInfo | None) -> dict[str, list[float]]:
-    """Return the area of each object by its unit, where the size of pixels is known."""
+    """Return the area of each object by unit, if the pixel size is known."""
     numbers = instances.numbers
     sizes = pixel_areas(info, numbers.shape[-1])
     if sizes is None or not len(instances.areas):
@@ -123,7 +124,6 @@ def _closed(ring: NDArray[np.int64], geo: GeoReference | None, crs: str) -> list
         points: list[list[float]] = ring.tolist()
     else:
         a, b, _, d, e, _ = geo.transform
-        # A ring that runs counterclockwise by the numbers of its pixels runs the other way on a map whose y
-        # points up.
+        # A ring that is counterclockwise in pixel coordinates is clockwise on a map whose y axis points up.
         points = project(geo, ring if a * e > b * d else ring[::-1], crs).round(_DECIMALS).tolist()
     return [*points, points[0]]

@@ -1,6 +1,7 @@
-"""How large the pixels of an image are, and where its corners lie on the ground.
+"""The size of an image's pixels, and the position of the image on the ground.
 
-Maps are computed by PROJ, through pyproj, an extra; what a file says in metres or millimetres needs neither.
+Map projections are computed by PROJ, through pyproj, which is an extra; sizes that the file gives in metres
+or millimetres do not need it.
 """
 
 from __future__ import annotations
@@ -23,21 +24,21 @@ if TYPE_CHECKING:
 
     from segzoo.interfaces import GeoReference, ImageInfo
 
-#: What areas are counted in, by the unit of lengths.
+#: Units of area by unit of length.
 _SQUARES = {"m": "square metres", "mm": "square millimetres", "um": "square micrometres"}
-#: Systems that are projected and far from true in area: metres of the web's Mercator are 1.3 at 40 degrees.
+#: Projected systems with wrong areas: at 40 degrees, a metre of Web Mercator is only 0.77 m on the ground.
 _UNTRUE = ("EPSG:3857", "EPSG:3395", "EPSG:3785", "EPSG:900913")
 LONGITUDES = "EPSG:4326"
 
 
 @dataclass(frozen=True)
 class PixelAreas:
-    """The area of the pixels of an image.
+    """The area of an image's pixels.
 
     Attributes:
-        unit: in words, such as ``"square metres"``.
-        same: of every pixel; ``None`` where it changes from row to row.
-        rows: from the first and the last row (excluded) to the area of one pixel in each of them.
+        unit: unit in words, such as ``"square metres"``.
+        same: area of every pixel; ``None`` if it differs between rows.
+        rows: maps the first and last row (excluded) to the area of one pixel in each of them.
     """
 
     unit: str
@@ -48,12 +49,12 @@ class PixelAreas:
 def pixel_areas(info: ImageInfo | None, width: int) -> PixelAreas | None:
     """Return the area of an image's pixels; ``None`` if unknown, with a warning if only pyproj is missing.
 
-    In metres of a projected system, a pixel is as large as its transform says. In degrees, and in the web's
-    Mercator, its area on the ellipsoid is computed, of the middle column of each row.
+    In a projected system, the area follows from the transform. In degrees and in Web Mercator, the area on
+    the ellipsoid is computed for the middle column of each row.
 
     Args:
-        info: the file's metadata.
-        width: of the image, in pixels.
+        info: metadata of the file.
+        width: width of the image in pixels.
     """
     if info is None:
         return None
@@ -70,7 +71,7 @@ def pixel_areas(info: ImageInfo | None, width: int) -> PixelAreas | None:
     pyproj = _pyproj()
     if pyproj is None:
         warnings.warn(
-            f"areas are counted in pixels alone, since square metres in {_short(geo.crs)} need pyproj: "
+            f"areas are given only in pixels, because square metres in {_short(geo.crs)} need pyproj: "
             f"{extra_line('geo')}",
             stacklevel=2,
         )
@@ -96,18 +97,18 @@ def _constant(unit: str, area: float) -> PixelAreas:
 
 
 def project(geo: GeoReference, points: NDArray[Any], crs: str = "") -> NDArray[np.float64]:
-    """Return where points of an image lie on a map.
+    """Return the map coordinates of points of an image.
 
     Args:
-        geo: where the image lies.
+        geo: georeference of the image.
         points: ``(n, 2)`` of x and y in pixels, from the top left corner of the image.
-        crs: the system; that of the image if empty.
+        crs: target reference system; that of the image if empty.
 
     Returns:
         ``(n, 2)``: x and y, or longitude and latitude.
 
     Raises:
-        MissingExtraError: it is another system, and pyproj is not installed.
+        MissingExtraError: the target system differs, and pyproj is not installed.
     """
     a, b, c, d, e, f = geo.transform
     x, y = np.asarray(points, np.float64).T
@@ -118,7 +119,7 @@ def project(geo: GeoReference, points: NDArray[Any], crs: str = "") -> NDArray[n
 
 
 def needs_pyproj(geo: GeoReference, crs: str) -> bool:
-    """Whether `project` would need pyproj and there is none."""
+    """Whether `project` would need pyproj but it is not installed."""
     return bool(crs) and crs != geo.crs and _pyproj() is None
 
 
@@ -138,7 +139,7 @@ def _pyproj() -> Any:
 
 
 def urn(crs: str) -> str:
-    """Return a system as GeoJSON of 2008 names it."""
+    """Return the URN of a reference system, as GeoJSON of 2008 names it."""
     authority, _, code = crs.partition(":")
     return f"urn:ogc:def:crs:{authority}::{code}" if authority == "EPSG" else crs
 

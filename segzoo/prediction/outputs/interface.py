@@ -1,4 +1,4 @@
-"""What an output kind promises, and what it draws from."""
+"""The interface of output kinds, and the data that they draw from."""
 
 from __future__ import annotations
 
@@ -19,35 +19,36 @@ if TYPE_CHECKING:
     from segzoo.prediction.segmentation import Segmentation
 
 
-#: What an output may draw; `Output.draw` says more.
+#: What an output may draw; see `Output.draw`.
 Drawn: TypeAlias = "NDArray[Any] | Image.Image | bytes"
-#: Pixels that polygons may be simplified by at most.
+#: Maximum tolerance in pixels for simplified polygons.
 _MOST_SIMPLE = 1000
-#: Coordinates that objects on the ground are written in.
+#: Coordinate systems for objects of georeferenced images.
 Coordinates = Literal["degrees", "image", "pixels"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class OutputOptions:
-    """How outputs look, what they hold and how they are called.
+    """Look, content and file names of outputs.
 
     Attributes:
-        opacity: of the tint of overlays, 0 (none) to 1 (the colour alone).
-        line_width: pixels of outlines; ``None`` draws 1 in overlays, and contours that grow with the image.
+        opacity: opacity of overlays, 0 (invisible) to 1 (opaque).
+        line_width: width of outlines in pixels; ``None`` draws 1 in overlays, and a width that grows with the
+            image in contours.
         background: (red, green, blue) behind cut-outs; ``None`` leaves it transparent, or white in a JPEG.
-        classes: names or indices of the classes that are wanted; all others become background in every
-            output but probabilities and uncertainty, or a class ``other`` where there is no background. Where
-            each class has a file of its own, only theirs are written. Empty wants all.
-        connectivity: 4 or 8: how pixels join into objects.
+        classes: names or indices of the classes to show; all others become background, or a class ``other``
+            if there is no background, in every output except probabilities and uncertainty. If each class has
+            its own file, only the files of these classes are written. Empty shows all classes.
+        connectivity: 4 or 8: which neighbouring pixels belong to one object.
         coco: ``rle`` or ``polygons``.
-        simplify: how far the polygons of objects may pass from corners that are left out, in pixels; 0 keeps
-            every pixel. Holes stay, and no object is lost. Run lengths and masks keep every pixel anyway.
-        geojson_crs: what coordinates ``geojson`` has of an image that lies on the ground: ``degrees``
-            (longitude and latitude), those of the ``image``, or ``pixels``.
-        quality: 1 to 100, of JPEG and WebP.
-        suffixes: by output, what follows the name of the image, such as ``{"overlay": "_seen.jpg"}``;
-            pictures take the format that it names.
-        overwrite: whether files that exist are replaced; otherwise they are an error.
+        simplify: largest distance in pixels between a polygon and a corner that is left out; 0 keeps every
+            pixel. Holes stay, and no object is lost. Run lengths and masks always keep every pixel.
+        geojson_crs: coordinates in ``geojson`` for georeferenced images: ``degrees`` (longitude and
+            latitude), those of the ``image``, or ``pixels``.
+        quality: quality of JPEG and WebP, 1 to 100.
+        suffixes: by output, the text after the image's name, such as ``{"overlay": "_seen.jpg"}``; its suffix
+            sets the format of pictures.
+        overwrite: whether to replace existing files; otherwise they are an error.
     """
 
     opacity: float = 0.35
@@ -64,20 +65,20 @@ class OutputOptions:
 
     def __post_init__(self) -> None:
         if not 0 <= self.opacity <= 1:
-            raise OptionError(f"opacity must lie in 0 to 1, got {self.opacity}")
+            raise OptionError(f"opacity must be between 0 and 1, got {self.opacity}")
         if self.line_width is not None and self.line_width < 0:
-            raise OptionError(f"a line must be at least 0 pixels wide, got {self.line_width}")
+            raise OptionError(f"the line width must be at least 0 pixels, got {self.line_width}")
         check_connectivity(self.connectivity)
         if not 0 <= self.simplify <= _MOST_SIMPLE:
-            raise OptionError(f"simplify must lie in 0 to {_MOST_SIMPLE} pixels, got {self.simplify}")
+            raise OptionError(f"simplify must be between 0 and {_MOST_SIMPLE} pixels, got {self.simplify}")
         check_choice("coco", self.coco, ("rle", "polygons"))
         check_choice("geojson_crs", self.geojson_crs, ("degrees", "image", "pixels"))
         if not 1 <= self.quality <= 100:
-            raise OptionError(f"quality must lie in 1 to 100, got {self.quality}")
+            raise OptionError(f"quality must be between 1 and 100, got {self.quality}")
         if self.background is not None and not (
             len(self.background) == 3 and all(0 <= level <= 255 for level in self.background)
         ):
-            raise OptionError(f"a background is red, green and blue in 0 to 255, got {self.background}")
+            raise OptionError(f"a background colour is red, green, blue from 0 to 255, got {self.background}")
 
 
 @dataclass(frozen=True)
@@ -85,11 +86,11 @@ class Band:
     """Some rows of an image, or all of them.
 
     Attributes:
-        segmentation: those rows, and as many around them as the output reaches. Classes that are not wanted
-            are background. Of the rows around, the image is black.
-        options: how the output looks.
-        suffix: of the file, in small letters.
-        source: the name of the image.
+        segmentation: those rows, plus as many rows around them as the output needs. Classes that are not
+            shown are background. The image is black in the rows around.
+        options: look of the output.
+        suffix: suffix of the file, in lower case.
+        source: name of the image.
         size: (height, width) of the whole image.
     """
 
@@ -101,17 +102,17 @@ class Band:
 
     @property
     def file_name(self) -> str:
-        """The name of the image's file, without its folders."""
+        """File name of the image, without its folders."""
         return PurePath(self.source).name
 
 
 @dataclass(frozen=True)
 class Written:
-    """A file of an output that a run has written, as `segzoo.specs.OutputSpec.joins` is given it.
+    """An output file that a run has written; the input of `segzoo.specs.OutputSpec.joins`.
 
     Attributes:
-        image: name of the image file, with the folders below the searched one, such as ``"sub/a.jpg"``.
-        path: of the output's file.
+        image: path of the image relative to the searched folder, such as ``"sub/a.jpg"``.
+        path: path of the output's file.
     """
 
     image: str
@@ -119,40 +120,40 @@ class Written:
 
 
 class Output:
-    """Draws what one file holds; one is made for each file, and may count from band to band.
+    """Draws the content of one file; a new one is made for each file, so it may count from band to band.
 
     Attributes:
-        palette: whether what is drawn are class indices, which a file may show in the colours of the classes.
-        numbers: whether what is drawn are numbers of objects, from 1; those of a page of a volume go on where
-            those of the page before end.
+        palette: whether it draws class indices, which a file can show in the colours of the classes.
+        numbers: whether it draws object numbers, from 1; in a volume, each page continues the numbers of the
+            page before.
     """
 
     palette = False
     numbers = False
 
     def reach(self, options: OutputOptions, size: tuple[int, int]) -> int:
-        """Return how many rows around a band its drawing looks at.
+        """Return how many rows around a band its drawing depends on.
 
         Args:
-            options: how the output looks.
+            options: look of the output.
             size: (height, width) of the whole image.
         """
         return 0
 
     def draw(self, band: Band) -> Drawn:
-        """Return the rows of a band; all of the same kind.
+        """Return the content of a band; all bands must have the same kind of content.
 
-        A picture is ``(H, W)`` bool, uint8 or uint16, or ``(H, W, 3)`` or ``(H, W, 4)`` uint8; a ``.tif``
-        file takes int32 and float32 too, and ``(K, H, W)`` as so many pages; a ``.npy`` file takes
-        ``(..., H, W)`` of any number. Bytes are written as they are.
+        A picture is ``(H, W)`` bool, uint8 or uint16, or ``(H, W, 3)`` or ``(H, W, 4)`` uint8. A ``.tif``
+        file also accepts int32, float32, and ``(K, H, W)`` as ``K`` pages; a ``.npy`` file accepts
+        ``(..., H, W)`` of any numeric type. Bytes are written unchanged.
         """
         raise NotImplementedError
 
     def finish(self) -> bytes:
-        """Return what follows the last band, where something does."""
+        """Return the content that follows the last band, if any."""
         return b""
 
 
 def to_json(data: Any) -> bytes:
-    """Return the text of a JSON file."""
+    """Return data as the content of a JSON file."""
     return (as_json(data, separators=(",", ":")) + "\n").encode()

@@ -1,4 +1,4 @@
-"""The number of each pixel's object: a label image, as programs that measure objects read it."""
+"""Label image: the object number of every pixel, for programs that measure objects."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from segzoo.prediction.outputs.interface import Band, Output
 if TYPE_CHECKING:
     from segzoo.prediction.outputs.interface import Drawn
 
-#: Objects that 16 bits can number.
+#: The largest number of objects in 16 bits.
 _MOST = 65_535
 
 
 class Objects(Output):
-    """Objects numbered from 1 as in ``coco``, 0 for background: 16 bits, 32 beyond 65,535 objects."""
+    """Objects numbered from 1 as in ``coco``, 0 for background: 16 bits, or 32 above 65,535 objects."""
 
     numbers = True
 
     def draw(self, band: Band) -> Drawn:
-        """Return the number of each pixel's object, of any class.
+        """Return the object number of every pixel; numbers run over all classes.
 
         Raises:
-            OptionError: a PNG is wanted of more objects than 16 bits can number.
+            OptionError: the file is a PNG, and 16 bits are too few for the number of objects.
         """
         found = band.segmentation.instances(band.options.connectivity)
         if len(found.areas) <= _MOST:
             return found.numbers.astype(np.uint16)
         if band.suffix == ".png":
             raise OptionError(
-                f"there are {len(found.areas):,} objects, and a PNG numbers {_MOST:,} at most: write "
-                "objects:tif or objects:npy"
+                f"there are {len(found.areas):,} objects, but a PNG can number only {_MOST:,}: write "
+                "objects:tif or objects:npy instead"
             )
         return found.numbers

@@ -1,4 +1,4 @@
-"""Objects with their outlines: what every output for an annotation tool is written from."""
+"""Objects with their outlines: the source of every output for annotation tools."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from segzoo.prediction.outputs.polygons import Ring
     from segzoo.prediction.postprocessing import Instances
 
-#: Where outlines run. ``edges``: along the edges of pixels, of which the first has the corners (0, 0) and
-#: (1, 1). ``pixels``: through the outermost pixels of the object, of which the first is (0, 0): for programs
-#: that draw the line of a polygon too, such as OpenCV and Pillow.
+#: Path of outlines. ``edges``: along the edges of pixels; the first pixel has the corners (0, 0) and (1, 1).
+#: ``pixels``: through the centres of the object's outermost pixels; the first pixel is (0, 0). Use it for
+#: programs that also fill the line of a polygon, such as OpenCV and Pillow.
 Course = Literal["edges", "pixels"]
-#: Pixels of a sheet on which objects are traced together.
+#: Number of pixels of a sheet on which objects are traced together.
 _SHEET = 1 << 22
 
 
@@ -33,11 +33,11 @@ class Outline:
 
     Attributes:
         label: index of its class.
-        top: row of its first pixel.
-        left: column of its first pixel.
+        top: row of the top of its bounding box.
+        left: column of the left of its bounding box.
         inside: ``(h, w)`` bool: its pixels within its bounding box.
         polygons: rings of each of its pieces: the outer ring, then those of holes; ``(corners, 2)`` of x and
-            y. Outer rings run clockwise on a screen, holes the other way; the last corner joins the first.
+            y. Outer rings run clockwise on a screen, holes counterclockwise; the last corner joins the first.
     """
 
     label: int
@@ -54,22 +54,22 @@ class Outline:
 
     @property
     def area(self) -> int:
-        """Its pixels."""
+        """Number of its pixels."""
         return int(np.count_nonzero(self.inside))
 
     @property
     def is_plain(self) -> bool:
-        """Whether one ring says all of it: it is in one piece, without a hole."""
+        """Whether one ring describes it: it has one piece and no hole."""
         return len(self.polygons) == 1 and len(self.polygons[0]) == 1
 
 
 def find_outlines(instances: Instances, *, simplify: float = 0.0, course: Course = "edges") -> list[Outline]:
-    """Return the objects of a segmentation with their outlines, in their order.
+    """Return the objects of a segmentation with their outlines, in the same order.
 
     Args:
         instances: the objects.
-        simplify: how far an outline may pass from a corner that is left out, in pixels; 0 keeps all.
-        course: where outlines run.
+        simplify: largest distance in pixels between an outline and a corner that is left out; 0 keeps all.
+        course: path of the outlines.
     """
     rings = [one for layer in instances.layers for one in trace_polygons(layer, instances.connectivity)]
     boxes = instances.boxes().tolist()
@@ -92,14 +92,14 @@ def outline_regions(
     course: Course = "edges",
     trace: bool = True,
 ) -> list[Outline]:
-    """Return the outlines of regions that may overlap or lie in several pieces; empty ones are left out.
+    """Return the outlines of regions that may overlap or have several pieces; empty regions are left out.
 
     Args:
         regions: class index, row and column of the first pixel, and ``(h, w)`` bool.
-        connectivity: 4 or 8, by which pixels are one piece.
-        simplify: as that of `find_outlines`.
-        course: where outlines run.
-        trace: whether they are traced; else objects have their pixels alone, and no polygons.
+        connectivity: 4 or 8: which neighbouring pixels belong to one piece.
+        simplify: largest distance in pixels between an outline and a corner that is left out; 0 keeps all.
+        course: path of the outlines.
+        trace: whether to trace outlines; otherwise objects have pixels but no polygons.
     """
     found: list[Outline] = []
     for label, top, left, inside in regions:
@@ -122,7 +122,7 @@ def outline_regions(
 
 
 def _sheets(found: Sequence[Outline]) -> Iterator[range]:
-    """Yield runs of objects that are traced together, one below the other on a sheet of limited size."""
+    """Yield ranges of objects that are traced together, stacked on a sheet of limited size."""
     first = width = height = 0
     for number, one in enumerate(found):
         rows, columns = one.inside.shape
@@ -135,7 +135,7 @@ def _sheets(found: Sequence[Outline]) -> Iterator[range]:
 
 
 def _traced(found: Sequence[Outline], some: range, connectivity: int) -> Iterator[tuple[int, list[Ring]]]:
-    """Yield the rings of each piece of some objects, with the number of the object."""
+    """Yield the number of each object with the rings of each of its pieces."""
     shapes = [found[number].inside.shape for number in some]
     tops = np.cumsum([0, *(rows + 1 for rows, _ in shapes)])
     sheet = np.zeros((int(tops[-1]), max(columns for _, columns in shapes)), np.uint8)
@@ -160,16 +160,16 @@ def _drawn(polygons: Sequence[Sequence[Ring]], simplify: float, course: Course) 
     ]
 
 
-#: From a corner to the last pixel of the edge that ends there and to the first of the edge that begins there,
-#: by the direction of the edge (right, down, left, up); the object lies to the right of it.
+#: Offsets from a corner to the last pixel of the edge that ends there, and to the first pixel of the edge
+#: that begins there, by direction of the edge (right, down, left, up); the object is on the right of an edge.
 _LAST = np.array([[-1, 0], [-1, -1], [0, -1], [0, 0]])
 _FIRST = np.array([[0, 0], [-1, 0], [-1, -1], [0, -1]])
 
 
 def _through_pixels(rings: Sequence[Ring], kept: Sequence[NDArray[np.int64]]) -> list[Ring]:
-    """Return the pixels of the object at the corners of its rings that are kept.
+    """Return the object's pixels at the kept corners of its rings.
 
-    Where two pixels of the object share a corner only, the line goes straight from one to the other.
+    Where two pixels of the object share only a corner, the line runs straight from one to the other.
     """
     corners, counts = np.unique(np.concatenate(list(rings)), axis=0, return_counts=True)
     twice = {tuple(corner) for corner in corners[counts > 1].tolist()}
@@ -192,9 +192,9 @@ def _through_pixels(rings: Sequence[Ring], kept: Sequence[NDArray[np.int64]]) ->
 
 
 def joined_rings(rings: Sequence[NDArray[Any]]) -> NDArray[np.float64]:
-    """Return one ring for an outline with holes, where a format has no holes: bridges lead there and back.
+    """Return one ring for an outline with holes, for formats without holes: bridges connect the rings.
 
-    A bridge is a horizontal line from the leftmost corner of a hole to what lies to the left of it, so it
+    A bridge is a horizontal line from the leftmost corner of a hole to the nearest line on its left, so it
     crosses nothing.
 
     Args:
@@ -206,7 +206,7 @@ def joined_rings(rings: Sequence[NDArray[Any]]) -> NDArray[np.float64]:
         x, y = hole[first]
         ends = np.roll(outer, -1, axis=0)
         (x0, y0), (x1, y1) = outer.T, ends.T
-        at = np.minimum(np.maximum(x0, x1), x)  # of a horizontal edge the point that is nearest to the left
+        at = np.minimum(np.maximum(x0, x1), x)  # on a horizontal edge, the nearest point to the left
         steep = y0 != y1
         at[steep] = (x0 + (y - y0) * (x1 - x0) / np.where(steep, y1 - y0, 1))[steep]
         there = (np.minimum(y0, y1) <= y) & (y <= np.maximum(y0, y1)) & (np.minimum(x0, x1) <= x) & (at <= x)

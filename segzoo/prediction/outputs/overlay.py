@@ -6,7 +6,7 @@ from segzoo.prediction.outputs.interface import Band, Drawn, Output, OutputOptio
 
 
 class Overlay(Output):
-    """The image with every class but background tinted, and outlined by a line of 1 pixel unless chosen."""
+    """The image with every class except background tinted and outlined; the line is 1 pixel by default."""
 
     def reach(self, options: OutputOptions, size: tuple[int, int]) -> int:
         """Return the width of the line."""

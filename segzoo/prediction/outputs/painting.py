@@ -1,6 +1,6 @@
-"""Masks on images: arrays in, arrays out, no files.
+"""Draw masks on images: arrays in, arrays out, no files.
 
-Pictures are ``(H, W, 3)`` uint8. The background, where the labels have one, is never painted.
+Pictures are ``(H, W, 3)`` uint8. The background class, if there is one, is never painted.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
     Colour = tuple[int, int, int]
 
-#: Pixels of white between the pictures of a sheet.
+#: Width in pixels of the white gap between the pictures of a sheet.
 GAP = 8
 
 
 def paint_classes(mask: NDArray[Any], labels: Labels) -> NDArray[np.uint8]:
-    """Return the colour of each pixel's class; the mean of several where they overlap, black without any."""
+    """Return the colour of each pixel's class: the mean if classes overlap, black if there is none."""
     if labels.overlapping:
         mask, labels = _blended(mask, labels)
     return np.asarray(_colour_image(mask, labels.colours))
@@ -42,23 +42,23 @@ def paint_overlay(
     line_width: int,
     objects: NDArray[np.int32] | None = None,
 ) -> NDArray[np.uint8]:
-    """Return the image with every class but background tinted, and outlined in its full colour.
+    """Return the image with every class except background tinted, and outlined in its full colour.
 
     Args:
-        image: ``(H, W, C)``, which is shown as `segzoo.images.displayed` does.
-        mask: ``(H, W)`` class indices, or ``(K, H, W)`` where classes overlap: these are tinted in the mean
-            of their colours, and outlined each by itself, later ones on top.
+        image: ``(H, W, C)``, converted for display by `segzoo.images.displayed`.
+        mask: ``(H, W)`` class indices; or ``(K, H, W)`` if classes overlap: pixels are tinted in the mean of
+            their colours, and each class is outlined, later ones on top.
         labels: colours of the classes, and which of them is background.
-        opacity: of the tint, 0 to 1, in steps of 1/255.
-        line_width: pixels of the outlines, inside the objects; 0 draws none.
-        objects: shaped like the mask, the number of each pixel's object, which are outlined one by one;
-            ``None`` outlines classes.
+        opacity: opacity of the overlay, 0 to 1, in steps of 1/255.
+        line_width: width in pixels of the outlines, inside the objects; 0 draws none.
+        objects: number of each pixel's object, in the shape of the mask, to outline every object; ``None``
+            outlines classes.
 
     Raises:
-        OptionError: opacity or line width are out of range.
+        OptionError: opacity or line width is out of range.
     """
     if not 0 <= opacity <= 1:
-        raise OptionError(f"opacity must lie in 0 to 1, got {opacity}")
+        raise OptionError(f"opacity must be between 0 and 1, got {opacity}")
     if labels.overlapping:
         flat, blends = _blended(mask, labels)
         picture = paint_overlay(image, flat, blends, opacity=opacity, line_width=0).copy()
@@ -76,11 +76,11 @@ def paint_overlay(
 def cut_out(
     image: NDArray[Any], where: NDArray[np.bool_], background: Colour | None = None
 ) -> NDArray[np.uint8]:
-    """Return some of an image: ``(H, W, 4)``, transparent elsewhere, or ``(H, W, 3)`` on a colour.
+    """Return a part of an image: ``(H, W, 4)``, transparent elsewhere, or ``(H, W, 3)`` on a colour.
 
     Args:
         image: ``(H, W, C)``.
-        where: ``(H, W)``, what is kept.
+        where: ``(H, W)`` mask of the pixels to keep.
         background: colour of the rest.
     """
     picture = displayed(image)
@@ -89,12 +89,12 @@ def cut_out(
         canvas.paste(Image.fromarray(picture), (0, 0), _stencil(where))
         return np.asarray(canvas)
     alpha = where.view(np.uint8) * np.uint8(255)
-    # What is transparent is black below, so that a file does not carry what was cut away.
+    # Transparent pixels are set to black, so that the file does not contain what was cut away.
     return np.dstack([picture & alpha[..., None], alpha])
 
 
 def side_by_side(*pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return pictures of one height in a row, with white gaps."""
+    """Return pictures of one height next to each other, with white gaps."""
     gap = np.full((pictures[0].shape[0], GAP, 3), 255, np.uint8)
     row = [part for picture in pictures for part in (picture, gap)]
     return np.concatenate(row[:-1], axis=1)
@@ -103,19 +103,19 @@ def side_by_side(*pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:
 def outline(
     mask: NDArray[Any], labels: Labels, width: int = 1, objects: NDArray[Any] | None = None
 ) -> NDArray[np.bool_]:
-    """Return the pixels of every class but background that lie within ``width`` pixels of another class.
+    """Return the pixels of every class except background that are within ``width`` pixels of another class.
 
-    Where objects are given, it is other objects that count, of whatever class.
+    If objects are given, borders between objects count instead of borders between classes.
 
-    The first pixel is one that touches another class to the right, left, above or below; further
-    ones grow by edges and corners in turns, which keeps round lines round. The border of the image is
-    no edge.
+    The outermost line consists of pixels that touch another class to the right, left, above or below; further
+    lines grow alternately by edges and by corners, which keeps round shapes round. The border of the image is
+    not an edge.
 
     Raises:
         OptionError: the width is negative.
     """
     if width < 0:
-        raise OptionError(f"a line must be at least 0 pixels wide, got {width}")
+        raise OptionError(f"the line width must be at least 0 pixels, got {width}")
     edge = np.zeros(mask.shape, np.bool_)
     if width == 0:
         return edge
@@ -126,7 +126,7 @@ def outline(
     edge[:, 1:] |= right
     edge[:, :-1] |= right
     for step in range(1, width):
-        # Both sides of every boundary are marked, so that growing never crosses one.
+        # Both sides of every boundary are marked, so growing never crosses a boundary.
         edge = _grown(edge, corners=step % 2 == 1)
     return edge & foreground(mask, labels)
 
@@ -142,17 +142,17 @@ def _grown(where: NDArray[np.bool_], *, corners: bool) -> NDArray[np.bool_]:
 
 
 def look_up(mask: NDArray[Any], table: NDArray[Any]) -> NDArray[Any]:
-    """Return what a table of 256 values or more has for each class of a mask."""
+    """Return the entry of a table of at least 256 values for each class of a mask."""
     if mask.dtype != np.uint8 or table.dtype != np.uint8:
         return table[mask]
-    # Several times as fast as indexing, which would first make each class a 64-bit index.
+    # Several times as fast as indexing, which would first convert each class to a 64-bit index.
     return np.frombuffer(bytearray(mask.tobytes()).translate(table[:256].tobytes()), np.uint8).reshape(
         mask.shape
     )
 
 
 def _blended(planes: NDArray[np.uint8], labels: Labels) -> tuple[NDArray[Any], Labels]:
-    """Return a mask and labels with one class for each combination, in the mean of its colours."""
+    """Return a mask and labels with one class per combination of classes, in the mean of their colours."""
     flat, table = flattened(planes)
     there = (table == 1).astype(float)
     colours = there @ np.array(labels.colours, float) / np.maximum(there.sum(axis=1, keepdims=True), 1)

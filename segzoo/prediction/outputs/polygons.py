@@ -1,10 +1,10 @@
 """Objects as polygons along the edges of their pixels, without loss.
 
-A pixel in column c and row r is the square from (c, r) to (c + 1, r + 1): x to the right, y down, from
-the top left corner of the image. Filling a polygon by the even-odd rule at pixel centres gives back
-exactly the pixels. Corners are found by comparing the four pixels around each point, for all objects at
-once; every second corner in a row is joined to the one before by a horizontal edge, every second
-in a column by a vertical one, and following both in turns walks around an object.
+A pixel in column c and row r is the square from (c, r) to (c + 1, r + 1): x to the right, y down, from the
+top left corner of the image. Filling a polygon by the even-odd rule at pixel centres gives back exactly the
+same pixels. Corners are found by comparing the four pixels around each point, for all objects at once. In
+each row, every second corner is joined to the one before by a horizontal edge; in each column, by a vertical
+edge. Following horizontal and vertical edges in turn walks around an object.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 def trace_polygons(numbers: NDArray[Any], connectivity: int = 8) -> list[list[Ring]]:
     """Return the rings of object 1, 2, ...: its outer ring, then those of its holes.
 
-    Outer rings have a positive area by the shoelace formula (clockwise on a screen, whose y points
-    down), holes a negative one. Where pixels of an object share a corner only, a ring meets itself.
+    Outer rings have a positive area by the shoelace formula (clockwise on a screen, whose y points down),
+    holes a negative one. Where pixels of an object share only a corner, a ring touches itself.
 
     Args:
-        numbers: ``(H, W)`` the object of each pixel, 0 where there is none.
-        connectivity: 4 or 8, by which the pixels of an object hang together; it decides which
-            way a ring goes where it meets itself.
+        numbers: ``(H, W)`` object number of each pixel, 0 for background.
+        connectivity: 4 or 8: which neighbouring pixels are connected; it decides how a ring continues where
+            it touches itself.
     """
     objects, x, y, horizontal, vertical = _corners(numbers, joined=connectivity == 8)
     height, width = (side + 1 for side in numbers.shape)
@@ -45,8 +45,8 @@ def trace_polygons(numbers: NDArray[Any], connectivity: int = 8) -> list[list[Ri
     for owner, first, length in zip(owners.tolist(), firsts.tolist(), lengths.tolist(), strict=True):
         ring = points[first : first + length]
         rings = polygons[owner - 1]
-        # The first ring of an object has its highest corner, so it is the outer one. Every walk begins to
-        # the right along a highest edge, which a hole is to be walked the other way.
+        # The first ring of an object has its highest corner, so it is the outer one. Every walk starts to the
+        # right along a highest edge, so rings of holes are reversed.
         rings.append(ring[::-1] if rings else ring)
     return polygons
 
@@ -56,9 +56,9 @@ def _corners(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """Return object, x, y, and two orders of every corner.
 
-    Where two pixels of an object share a point only, two corners lie on it: one of them is the end of
-    the edge from the left (0 in the first order) and one the beginning of that to the right (1); one
-    of them that of the edge from above (0 in the second) and one of that below (1).
+    Where two pixels of an object share only a point, two corners are at that point. In the first order, one
+    ends the edge from the left (0) and one begins the edge to the right (1); in the second order, one ends
+    the edge from above (0) and one begins the edge below (1).
     """
     padded = np.pad(numbers, 1)
     quads = padded[:-1, :-1], padded[:-1, 1:], padded[1:, :-1], padded[1:, 1:]
@@ -76,7 +76,8 @@ def _corners(
         found.append((around[single, quadrant], x[single], y[single], zero, zero))
         opposite = mine[:, 0] == mine[:, 3]
         double = np.flatnonzero(counted & (count == 2) & opposite)
-        # Top left and bottom right: apart, the edge from the left turns up; joined, it turns down.
+        # Pixels at top left and bottom right. Separate: the edge from the left turns up; joined: it turns
+        # down.
         falling = mine[double, 0]
         down = falling == joined
         for copy in (0, 1):
@@ -89,7 +90,7 @@ def _corners(
 
 
 def _partners(order: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return for each corner the one at the other end of its edge: of two that follow in order."""
+    """Return for each corner the one at the other end of its edge: corners are paired in order."""
     partners = np.empty_like(order)
     partners[order[::2]], partners[order[1::2]] = order[1::2], order[::2]
     return partners
@@ -98,7 +99,7 @@ def _partners(order: NDArray[np.int64]) -> NDArray[np.int64]:
 def _walk(
     across: NDArray[np.int64], along: NDArray[np.int64], order: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the corners ring by ring, and the length of each ring; rings begin in the order given."""
+    """Return the corners ring by ring, and the length of each ring; rings start in the order given."""
     horizontal, vertical = across.tolist(), along.tolist()
     seen = bytearray(len(horizontal))
     walked: list[int] = []

@@ -9,13 +9,13 @@ from segzoo.prediction.outputs.interface import Band, Drawn, Output
 
 
 class Probabilities(Output):
-    """Half precision, which tells 1/2048 apart near 1."""
+    """Probabilities in half precision, whose steps near 1 are about 1/2048."""
 
     def draw(self, band: Band) -> Drawn:
         """Return ``(num_classes, H, W)``.
 
         Raises:
-            OptionError: they were not kept.
+            OptionError: the probabilities were not kept.
         """
         if band.segmentation.probabilities is None:
             raise OptionError("probabilities were not kept: predict with probabilities=True")

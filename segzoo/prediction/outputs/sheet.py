@@ -1,4 +1,4 @@
-"""Image, mask and overlay side by side."""
+"""Image, mask and overlay next to each other."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 
 
 class Sheet(Overlay):
-    """Three pictures in a row, the last of which is the overlay."""
+    """Three pictures next to each other, the last of which is the overlay."""
 
     def draw(self, band: Band) -> Drawn:
-        """Return an RGB image, three times as wide and two gaps."""
+        """Return an RGB image of three times the width plus two gaps."""
         return band.segmentation.sheet(band.options.opacity, line_width=self.reach(band.options, band.size))

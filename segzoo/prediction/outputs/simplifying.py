@@ -1,8 +1,9 @@
-"""Outlines with fewer corners, by the way of Douglas and Peucker (1973), for all objects of an image at once.
+"""Outlines with fewer corners, by the algorithm of Douglas and Peucker (1973), for all objects at once.
 
-A corner is left out where the line that takes its place passes within so many pixels of it. An object stays
-one: corners stay where the outline would cross itself or one of its holes; where a ring would lose half of
-its area, or the object hold no pixel, the tolerance is halved for it, and in the end its shape is kept.
+A corner is left out if the line that replaces it passes within the given number of pixels. Objects stay
+intact: corners are kept where the outline would cross itself or a hole. If a ring would lose half of its
+area, or the object would contain no pixel, the tolerance of the ring is halved, and in the end its shape is
+kept.
 """
 
 from __future__ import annotations
@@ -20,14 +21,14 @@ if TYPE_CHECKING:
 
 #: How often the tolerance of a ring is halved before its shape is kept.
 _ATTEMPTS = 4
-#: Pairs of edges that are compared at a time.
+#: Number of pairs of edges that are compared at a time.
 _PAIRS = 1 << 20
 
 
 def kept_corners(
     polygons: Sequence[Sequence[NDArray[np.int64]]], tolerance: float
 ) -> list[list[NDArray[np.int64]]]:
-    """Return the indices of the corners that stay, ascending, of every ring of every polygon.
+    """Return the indices of the corners to keep, ascending, of every ring of every polygon.
 
     Args:
         polygons: rings of each object, ``(corners, 2)``; the last corner joins the first.
@@ -45,7 +46,7 @@ def kept_corners(
             found[number] = kept
             unsound = _unsound(polygons[number], kept)
             for place in unsound:
-                # Without a tolerance only corners on a straight line are left out.
+                # With tolerance 0, only corners on a straight line are left out.
                 tolerances[number][place] *= 0.5 if attempt < _ATTEMPTS - 1 else 0.0
             again += [number] if unsound else []
         left = again
@@ -55,7 +56,7 @@ def kept_corners(
 def _thinned(
     polygons: Sequence[Sequence[NDArray[np.int64]]], tolerances: Sequence[Sequence[float]]
 ) -> list[list[NDArray[np.int64]]]:
-    """Return the corners that stay of each ring: at least three, and as many as it takes to cross nothing."""
+    """Return the corners to keep of each ring: at least three, and enough that nothing crosses."""
     rings = [ring for polygon in polygons for ring in polygon]
     closed = np.concatenate([np.concatenate([ring, ring[:1]]) for ring in rings])
     lengths = np.array([len(ring) + 1 for ring in rings])
@@ -76,7 +77,7 @@ def _thinned(
         distance[keep] = 0
         most = np.maximum.reduceat(distance, ends)
         split = most > tolerance[of_ring[ends]]
-        if fewest:  # a third corner for each ring: that which is farthest from the line of the first two
+        if fewest:  # add a third corner to each ring: the farthest from the line between the first two
             best = np.maximum.reduceat(most, np.flatnonzero(np.diff(of_ring[ends], prepend=-1)))
             split |= most == best[of_ring[ends]]
             fewest = False
@@ -99,7 +100,7 @@ def _thinned(
 def _largest(
     values: NDArray[np.float64], firsts: NDArray[np.int64], wanted: NDArray[np.bool_]
 ) -> NDArray[np.int64]:
-    """Return where each wanted run of values, which begin at ``firsts``, is largest for the first time."""
+    """Return, for each requested run of values that begins at ``firsts``, where its maximum first occurs."""
     run = np.zeros(len(values), np.int64)
     run[firsts[1:]] = 1
     run = np.cumsum(run)
@@ -111,7 +112,7 @@ def _largest(
 def _distances(
     points: NDArray[np.int64], start: NDArray[np.int64], end: NDArray[np.int64]
 ) -> NDArray[np.float64]:
-    """Return how far points are from the lines between two others."""
+    """Return the distances of points from the lines between two other points."""
     along = end - start
     length = np.maximum((along**2).sum(axis=1), 1e-12)
     share = (((points - start) * along).sum(axis=1) / length).clip(0, 1)
@@ -124,14 +125,14 @@ def _area(ring: NDArray[np.int64]) -> float:
 
 
 def _unsound(rings: Sequence[NDArray[np.int64]], kept: Sequence[NDArray[np.int64]]) -> list[int]:
-    """Return the rings that turn the other way or have another area; all of them where no pixel is left."""
+    """Return the rings whose direction or area changes too much; all of them if no pixel is left."""
     thin = [ring[some] for ring, some in zip(rings, kept, strict=True)]
     shares = [_area(new) / _area(old) for new, old in zip(thin, rings, strict=True)]
     if wrong := [place for place, share in enumerate(shares) if not 0.5 <= share <= 2]:
         return wrong
     low, high = rings[0].min(axis=0), rings[0].max(axis=0)
     width, height = (high - low).tolist()
-    # Only what is small or thin can slip between the centres of pixels.
+    # Only small or thin shapes can fall between pixel centres.
     if sum(map(_area, thin)) > 4 * (width + height):
         return []
     inside = Polygon([(ring - low).astype(np.float64) for ring in thin]).draw((height, width))
