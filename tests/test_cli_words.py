@@ -112,7 +112,7 @@ BENCHMARK = ["benchmark", "w", "--device", "cpu"]
         ([*PREDICT, "--threshold", "1"], "--threshold"),
         ([*PREDICT, "--only", "clas 1"], "--only: there is no class 'clas 1'; did you mean 'class 1'?"),
         ([*PREDICT, "--memory", "9" * 400], "memory must lie in 1 byte to 1 EB"),
-        ([*PREDICT, "--shard", "0/3"], "--shard: shard must be such as 3/8"),
+        ([*PREDICT, "--shard", "0/3"], "--shard: shard must look like 3/8"),
         ([*PREDICT, "--from", "-1"], "--from"),
         ([*PREDICT, "--from", "5", "--until", "4"], "--until 4 lies before --from 5"),
         ([*PREDICT, "--model", "w"], "'--model' / '-m': 'w' stands twice"),
@@ -128,7 +128,7 @@ BENCHMARK = ["benchmark", "w", "--device", "cpu"]
         ([*BENCHMARK, "--seconds", "nan"], "--seconds"),
         ([*BENCHMARK, "--seconds", "-1"], "--seconds"),
         ([*BENCHMARK, "--threads", HUGE], "--threads"),
-        ([*BENCHMARK, "--run", "torhc:fast"], "--run: a run is eager, or such as torch:fast"),
+        ([*BENCHMARK, "--run", "torhc:fast"], "--run: a run is 'eager' or BACKEND:PRECISION"),
         ([*BENCHMARK, "--classes", "0"], "--classes"),
         (["evaluate", "w", "--data", ".", "--classes", "a,a"], "'--classes': 'a' stands twice"),
         (["evaluate", "w", "--data", ".", "--classes", "a,,b"], "'--classes': 'a,,b' holds an empty word"),
@@ -206,10 +206,10 @@ def test_what_pillow_and_numpy_hold_is_read_or_refused_by_name(place):
 def test_python_callers_are_held_to_the_same_ranges(place):
     mask, labels = np.zeros((2, 2), np.uint8), numbered_labels(2)
     for size in (10**30, -1, 1.5, True):
-        with pytest.raises(OptionError, match="the smallest size of class 1 must be an integer from 0"):
+        with pytest.raises(OptionError, match="the minimum size for class 1 must be an integer from 0"):
             clean(mask, labels, smallest_hole={1: size})
     for size in ("a", 1.5):
-        with pytest.raises(OptionError, match="the smallest size is a number of pixels"):
+        with pytest.raises(OptionError, match="a minimum size is a number of pixels"):
             clean(mask, labels, smallest_hole=size)
     for source in (None, 5, b"w", [], ""):
         with pytest.raises(UsageError):

@@ -151,7 +151,7 @@ def test_what_cannot_be_combined_is_refused():
         Augmented(Engine(pointwise(1)), scales=(0.0,))
     with pytest.raises(OptionError, match="at least one engine"):
         Ensemble([])
-    with pytest.raises(OptionError, match="logits of one shape"):
+    with pytest.raises(OptionError, match="logits of different shapes"):
         Ensemble([Engine(pointwise(2)), Engine(pointwise(3))])(torch.zeros(1, 3, 2, 2))
 
 

@@ -76,7 +76,7 @@ def test_8_bit_integers_are_calibrated_and_their_disagreement_is_told(
     share, pixels = disagreement(engine, [taken])
     assert f"{share:.3%} of {pixels} calibration pixels" in told[-1]
     assert pixels == 384
-    assert "made for images of 1x3x32x32, measured on 1" in told[0]
+    assert "preparing int8 for images of 1x3x32x32 with 1 calibration" in told[0]
     assert capfd.readouterr().out == ""
     assert f"{share:.3%}" in engine.description
     assert os.environ.get("CI") == watched
@@ -104,7 +104,7 @@ def test_a_missing_library_is_named_and_torch_goes_on(
 @pytest.mark.parametrize(
     ("calibration", "missing", "reason"),
     [
-        ([], (), "need images to be calibrated on"),
+        ([], (), "needs images for calibration"),
         ([images(16, 16)], ("openvino", "nncf"), "pip install 'segmentation-zoo[int8]'"),
     ],
 )
@@ -118,7 +118,7 @@ def test_without_images_or_libraries_8_bits_give_way_to_16(
         monkeypatch.setitem(sys.modules, module, None)
     told: list[str] = []
     engine = make_engine(network(), precision="fastest", calibration=calibration, on_message=told.append)
-    assert any(reason in line and 'computes as precision="fast"' in line for line in told)
+    assert any(reason in line and 'runs as precision="fast"' in line for line in told)
     assert engine.description.startswith("torch on cpu")
 
 
@@ -144,7 +144,9 @@ def test_a_size_that_comes_seldom_is_not_worth_a_program_that_takes_long_to_make
         taken = images(16, width)
         assert away(plain, engine(taken), taken) < 0.1
     assert made == [16]
-    assert told == [f"images of 1x3x16x{width}: torch in bfloat16 until 3 have come" for width in (24, 32)]
+    assert told == [
+        f"images of 1x3x16x{width}: using torch in bfloat16 until 3 have come" for width in (24, 32)
+    ]
     engine(images(16, 24))
     assert made == [16, 24]
     assert not engine.failed
@@ -173,7 +175,7 @@ def test_a_program_for_all_sizes_is_tried_first_and_each_small_size_is_compared(
         taken = images(16, width)
         assert away(plain, engine(taken), taken) < 1e-4
     assert [line.split(" (")[0] for line in told] == [
-        "images of 1x3x16x20: torch in float32 instead of another"
+        "images of 1x3x16x20: using torch in float32 instead of another"
     ]
     assert runs == [16, 16, 20, 24, 24]
 
@@ -191,7 +193,7 @@ def test_a_program_for_all_sizes_is_tried_first_and_each_small_size_is_compared(
     )
     assert away(plain, each(taken), taken) < 1e-4
     assert told == [
-        "another: a program for each size, as none fits all (NotImplementedError: sizes are fixed)"
+        "another: one program per size, because none fits all (NotImplementedError: sizes are fixed)"
     ]
 
 
@@ -251,7 +253,7 @@ def test_a_plug_in_brings_an_engine_and_only_the_precisions_that_it_declares() -
         assert told == ["doubled"]
         engine = make_engine(plain, backend="double", precision="fast", on_message=told.append)
         assert engine.description.startswith("torch on cpu")
-        assert any("pip install doubles; torch instead" in line for line in told)
+        assert any("pip install doubles; using torch instead" in line for line in told)
         with pytest.raises(PluginError, match="engine 'double' of isolated: ValueError: no integers here"):
             make_engine(plain, backend="double", precision="fastest")
     with pytest.raises(OptionError, match="precision exact alone"):

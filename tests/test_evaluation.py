@@ -195,7 +195,7 @@ def test_a_model_is_scored_within_the_field_of_view_and_its_masks_are_saved(mode
     assert [panel.caption for panel in found.worst[0].panels] == ["image", "truth", "prediction", "errors"]
     assert found.about == {
         "network": "segzoo:unet",
-        "engine": "PyTorch as it is, float32",
+        "engine": "plain PyTorch, float32",
         "threshold": "0.5",
     }
     saved = np.asarray(Image.open(tmp_path / "001.png"))

@@ -110,7 +110,7 @@ def test_an_exported_file_is_a_network_that_says_how_it_predicts(
     image = np.random.default_rng(1).integers(0, 256, (20, 30, 3), np.uint8)
     tensor = torch.from_numpy(image.astype(np.float32) / 255).permute(2, 0, 1)[None]
     assert np.array_equal(predictor(image).mask, expected(tensor)[0].argmax(0).numpy())
-    assert "runs as it was exported" in told[0]
+    assert "runs as exported" in told[0]
     assert "backend='compile', precision='fast'" in told[0]
     assert len(told) == 2
 

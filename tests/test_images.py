@@ -151,7 +151,7 @@ def test_normalisation_is_value_over_255_minus_mean_over_std():
 
 
 def test_a_mean_for_other_channels_is_refused():
-    with pytest.raises(ImageError, match="1 channels, the network's mean has 3"):
+    with pytest.raises(ImageError, match="1 channels, but the network's mean has 3"):
         normalised(RAMP[..., None], Preprocessing(mean=(0.0,) * 3, std=(1.0,) * 3))
 
 

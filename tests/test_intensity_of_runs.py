@@ -169,7 +169,7 @@ def statistics(low: float, high: float) -> tuple[BandStatistics, ...]:
 
 @pytest.mark.parametrize(
     ("values", "told"),
-    [((0.0, 0.1), "uses 18 % of it"), ((0.62, 0.98), "lies beside it"), ((0.05, 0.6), "")],
+    [((0.0, 0.1), "uses 18 % of it"), ((0.62, 0.98), "is outside of it"), ((0.05, 0.6), "")],
 )
 def test_images_unlike_the_training_data_are_told_of(values, told):
     image, _ = scene(np.uint8, *(round(255 * value) for value in values))

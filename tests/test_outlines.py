@@ -117,7 +117,7 @@ def test_a_region_in_pieces_is_one_object_and_regions_may_overlap():
 
 @pytest.mark.parametrize("wrong", [-1.0, 1e9, float("nan")])
 def test_a_tolerance_that_means_nothing_is_refused(wrong):
-    with pytest.raises(OptionError, match="simplify must lie in 0 to 1000 pixels"):
+    with pytest.raises(OptionError, match="simplify must be between 0 and 1000 pixels"):
         OutputOptions(simplify=wrong)
 
 

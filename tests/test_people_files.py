@@ -60,7 +60,7 @@ def test_resuming_replaces_only_what_the_manifest_lists_unchanged_since(data, we
     before = contents(out)
     assert predict(photos, "--out", out, "--resume", weights=weights) == 1
     told = capsys.readouterr().err
-    assert "1_mask.png exists: no earlier run wrote that, or it has changed since" in told
+    assert "1_mask.png exists: no earlier run wrote it, or it has changed since" in told
     assert contents(out) == before
     (out / "1_mask.png").rename(out / "mine.png")
     assert predict(photos, "--out", out, "--resume", weights=weights) == 0
@@ -124,7 +124,7 @@ def test_a_manifest_of_somebody_elses_is_neither_continued_nor_replaced(
     (out / "manifest.jsonl").write_text(text)
     for words in ([], ["--resume"], ["--overwrite"]):
         assert predict(data / "test/images", "--out", out, *words, weights=weights) == 1
-        assert "manifest.jsonl is not the record of a run" in capsys.readouterr().err
+        assert "manifest.jsonl is not the record of a segzoo run" in capsys.readouterr().err
     assert (out / "manifest.jsonl").read_text() == text
 
 
@@ -154,7 +154,7 @@ def test_what_is_predicted_is_never_put_among_masks_that_were_drawn(
     before = contents(data)
     for words in ([], ["--resume"], ["--overwrite"]):
         assert predict(named, *words, weights=weights) == 1  # --out is masks where it is not told
-        assert "masks holds masks that no run of segzoo wrote, such as " in capsys.readouterr().err
+        assert "masks holds masks that segzoo did not write, such as " in capsys.readouterr().err
     assert contents(data) == before
     shutil.rmtree(data / "test/masks")
     for words in ([], ["--resume"], ["--overwrite"]):

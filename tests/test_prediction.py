@@ -199,7 +199,7 @@ def test_good_files_are_done_and_bad_ones_listed_at_the_end(tmp_path, folder, ca
     captured = capsys.readouterr()
     assert "good_mask.png" in captured.out
     assert "5 could not be segmented" in captured.err
-    for name in ("cut.png", "empty.png", "text.png", "none holds no image", "absent.png"):
+    for name in ("cut.png", "empty.png", "text.png", "none contains no image", "absent.png"):
         assert name in captured.err
     assert "Traceback" not in captured.err
 

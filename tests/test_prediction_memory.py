@@ -107,7 +107,7 @@ def test_images_that_do_not_fit_together_are_run_one_by_one(network):
 
 def test_a_budget_that_was_named_is_not_mended_by_smaller_tiles(network):
     predictor = Predictor(greedy(network, 0), backend="eager", memory="4GB")
-    with pytest.raises(MemoryShortageError, match="an image of 300x400 pixels does not fit the memory"):
+    with pytest.raises(MemoryShortageError, match="an image of 300x400 pixels does not fit in memory"):
         predictor(picture(300, 400))
 
 

@@ -63,7 +63,7 @@ def test_a_predictor_gives_the_mask_of_predict(model, image, tmp_path):
 def test_a_network_whose_logits_are_no_numbers_is_refused(model, name):
     broken = copy.deepcopy(model)
     broken.state_dict()[name].view(-1)[0] = float("nan")
-    with pytest.raises(FailureError, match="Segmenter: the network's logits of a random image are NaN"):
+    with pytest.raises(FailureError, match="Segmenter: the network's logits for a random image are NaN"):
         segzoo.Predictor(broken)
 
 

@@ -205,7 +205,7 @@ def test_a_suffix_names_the_file_and_the_format(tmp_path):
         (["mask"], {"mask": "_mask.jpg"}, r"mask is written as \.png"),
         (["coco"], {"coco": ""}, r"coco is written as \.json"),
         (["mask", "binary"], {"binary": "_MASK.png"}, "mask and binary would both"),
-        (["mask"], {"mask": "/../x.png"}, "must not lead into a folder"),
+        (["mask"], {"mask": "/../x.png"}, "must not contain a folder"),
     ],
 )
 def test_outputs_that_cannot_be_are_refused_before_any_work(names, suffixes, told):

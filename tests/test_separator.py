@@ -109,7 +109,7 @@ def test_nothing_is_kept_unless_it_is_asked_for_or_objects_are_split_by_it():
 @pytest.mark.parametrize("probabilities", [False, True])
 def test_a_network_without_a_separator_says_so_when_it_is_asked(resize, probabilities):
     predictor = Predictor(without(separating(resize=resize)), backend="eager")
-    with pytest.raises(OptionError, match="no logit that tells touching objects apart: train one with"):
+    with pytest.raises(OptionError, match="no output that separates touching objects: train one with"):
         predictor(image(), probabilities=probabilities, separation=True)
 
 

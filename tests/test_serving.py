@@ -425,7 +425,7 @@ def test_a_taken_port_an_unknown_model_and_names_are_told(capsys, weights):
         (str(weights / "plain"), "--max-pixels", "999999999999"): "--max-pixels may be at most",
         (str(weights / "plain"), "--host", "no.such.host.invalid"): "there is no such host",
         (str(weights / "plain"), "--precision", "fastest"): "--calibrate",
-        (str(weights / "plain"), "--intensity", "percentiles:1,99:run"): "leave the last word out",
+        (str(weights / "plain"), "--intensity", "percentiles:1,99:run"): "leave out the last word",
     }.items():
         assert run(["serve", *words, "--port", "0"]) == 2, words
         assert told in capsys.readouterr().err

@@ -115,7 +115,7 @@ def test_an_address_is_fetched(photos):
 
 
 def test_all_words_that_name_nothing_are_told_at_once(photos):
-    with pytest.raises(ImageError, match=r"(?s)no-list.*no file .*gone\.png.*no file is like .*x\*\.png"):
+    with pytest.raises(ImageError, match=r"(?s)no-list.*no file .*gone\.png.*no file matches .*x\*\.png"):
         find_sources([photos / "gone.png", f"{photos}/x*.png"], lists=["no-list"])
 
 
@@ -161,7 +161,7 @@ def test_a_folder_laid_out_as_a_data_set_gives_its_images_and_says_what_it_left_
         assert {str(source.path.relative_to(root).with_suffix("")) for source in found.images} == left
         (note,) = found.notes
         assert "left out" in note
-        assert "name their folder or files" in note
+        assert "name their folder or the files" in note
 
 
 @pytest.mark.parametrize(

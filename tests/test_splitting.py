@@ -294,7 +294,7 @@ def test_more_than_a_band_of_rows_and_odd_sizes_are_split_the_same_when_they_are
     [
         ({"connectivity": 6}, "connectivity must be 4 or 8"),
         ({"separation": np.zeros((9, 9), np.float32)}, "separation and separator go together"),
-        ({"separation": np.zeros((3, 4), np.float32), "separator": BOUNDARY}, r"separation is \(3, 4\)"),
+        ({"separation": np.zeros((3, 4), np.float32), "separator": BOUNDARY}, r"has size \(3, 4\)"),
     ],
 )
 def test_what_does_not_fit_is_an_error(wrong, told):

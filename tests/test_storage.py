@@ -225,11 +225,11 @@ def test_a_store_is_searched_as_a_folder_is(photos, s3, tmp_path):
     images, troubles = names("s3://lab/odd")
     assert images == []
     assert sorted(troubles) == [
-        f"s3://lab/odd/{name}: copy it there"
+        f"s3://lab/odd/{name}: copy it to this machine"
         for name in (
-            "/a.png has a name that no file can have, with a part that is empty or only dots",
-            "v.mp4 is a video, which is read from this machine alone",
-            "x.zarr is a folder that is one image, which is read from this machine alone",
+            "/a.png has a name that no file can have: a part of it is empty or only dots",
+            "v.mp4 is a video, which must be a local file",
+            "x.zarr is a folder that is one image, which must be a local file",
         )
     ]
     source = pickle.loads(pickle.dumps(find(["s3://lab/in/a.png"]).images[0]))
@@ -241,8 +241,8 @@ def test_a_store_is_searched_as_a_folder_is(photos, s3, tmp_path):
     [
         ("s3://nowhere/in", "s3://nowhere/in: there is no bucket s3://nowhere"),
         ("s3://lab/gone.mp4", "is a video"),
-        ("s3://lab/gone", "s3://lab/gone is no object, and holds no image"),
-        ("s3://lab/*.jpg", "no object is like s3://lab/*.jpg"),
+        ("s3://lab/gone", "s3://lab/gone is no object, and contains no image"),
+        ("s3://lab/*.jpg", "no object matches s3://lab/*.jpg"),
         ("s3://key:secret@lab/a.png", "it holds a password"),
         ("s3://lab/../a.png", "consists of dots"),
         ("s3:///a.png", "it names no bucket"),

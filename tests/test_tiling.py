@@ -173,7 +173,7 @@ def test_a_plan_says_what_it_does_and_stays_below_the_budget() -> None:
     assert plan.exact
     assert f"tiles of {plan.tile[0]}x{plan.tile[1]}, overlap 192" in str(plan)
     assert f"{plan.tile[0]} rows in memory" in str(plan)
-    assert "GB more" in str(plan)
+    assert "GB of additional memory" in str(plan)
 
 
 def test_memory_grows_with_the_width_and_never_with_the_height() -> None:
@@ -194,7 +194,7 @@ def test_a_budget_too_small_for_a_file_that_is_decoded_whole_says_so() -> None:
 
 
 def test_a_tile_no_larger_than_what_the_network_sees_is_told_of() -> None:
-    with pytest.raises(OptionError, match="an exact result takes an overlap of 192"):
+    with pytest.raises(OptionError, match="an exact result needs an overlap of 192"):
         plan_tiles(UNET, 1000, 1000, memory="4GB", tile=128, overlap="exact")
     plan = plan_tiles(UNET, 1000, 1000, memory="4GB", tile=128, overlap=64)
     assert "less than the 192" in str(plan)

@@ -93,7 +93,7 @@ def test_every_output_by_rows_is_that_of_the_whole_image(options: OutputOptions,
 def test_what_takes_the_whole_mask_is_refused_and_the_text_names_what_does_not(
     name: str, tmp_path: Path
 ) -> None:
-    with pytest.raises(OptionError, match=rf"too large for {name}.*Written by rows are mask \(\.png \.tif"):
+    with pytest.raises(OptionError, match=rf"too large for {name}.*are written by rows: mask \(\.png \.tif"):
         check_by_rows(paths(tmp_path, ("mask", name)))
 
 

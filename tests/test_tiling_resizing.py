@@ -156,7 +156,7 @@ def test_tiles_of_a_resized_image_are_cut_from_what_the_network_sees() -> None:
     plan = plan_tiles(UNET, 8001, 8000, memory="300MB", resize=HALF)
     assert plan.seen == (4000, 4000)
     assert plan.rows[-1].stop == plan.columns[-1].stop == 4000
-    assert "8001x8000, seen as 4000x4000, in" in str(plan)
+    assert "8001x8000, resized to 4000x4000, in" in str(plan)
     assert plan.peak <= 300_000_000
     plan = plan_tiles(UNET, 80000, 8000, memory="300MB", resize=BOXED)
     assert plan.seen == (48, 64)
@@ -166,7 +166,7 @@ def test_tiles_of_a_resized_image_are_cut_from_what_the_network_sees() -> None:
 def test_a_plan_for_another_resizing_is_refused() -> None:
     model = lively(2)
     plan = plan_tiles(measure(model), 9, 9, memory="1GB")
-    with pytest.raises(OptionError, match="resized in another way"):
+    with pytest.raises(OptionError, match="resized differently"):
         segment_large(
             Eager(model),
             ArrayRows(picture(9, 9)),

@@ -1,10 +1,10 @@
-"""Three things at once: one image is read, another is segmented, a third is written.
+"""A pipeline of three stages: while one image is read, another is segmented and a third is written.
 
-Small images may be segmented several at once, each by a thread that also writes it (`Concurrency`); the
-others wait for that, and are segmented one after the other.
+Several small images may be segmented at once, each by a thread that also writes it (`Concurrency`); other
+images wait for these to finish, and are segmented one after the other.
 
-A few images wait between the stages and no more, so that a folder of any length takes little memory.
-What goes wrong with one item becomes its outcome, and the others go on.
+Only a few images wait between the stages, so memory does not grow with the folder. An error of one item
+becomes its outcome, and the other items continue.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Made = TypeVar("Made")
 
 @dataclass(frozen=True)
 class Outcome(Generic[Item, Kept]):
-    """What became of one item: a result, or the error that says why there is none."""
+    """Outcome of one item: a result, or the error that explains why there is none."""
 
     item: Item
     result: Kept | None = None
@@ -39,14 +39,14 @@ class Outcome(Generic[Item, Kept]):
 
 @dataclass(frozen=True)
 class Stages(Generic[Item, Ready, Found, Kept]):
-    """What is done with each item.
+    """The functions that process an item.
 
     Attributes:
-        prepare: reads it; runs beside the others.
-        kind: of what was prepared; items of one kind may be one batch.
-        infer: segments a batch of one kind: in the thread that asks for outcomes, unless several items are
+        prepare: reads an item; runs in parallel with the other stages.
+        kind: returns the kind of a prepared item; items of one kind can share a batch.
+        infer: segments a batch of one kind, in the thread that asks for outcomes, unless several items are
             segmented at once.
-        finish: writes what was found; runs beside the others.
+        finish: writes the result; runs in parallel with the other stages.
     """
 
     prepare: Callable[[Item], Ready]
@@ -57,13 +57,12 @@ class Stages(Generic[Item, Ready, Found, Kept]):
 
 @dataclass(frozen=True)
 class Concurrency(Generic[Ready]):
-    """How items are segmented at once, each by a thread of its own.
+    """How several items are segmented at once, each by its own thread.
 
     Attributes:
-        together: how many items like the prepared one may be segmented at once; 1: it is segmented when no
-            other is.
-        begin: called first in each of those threads with their number.
-        end: called when they have ended.
+        together: returns how many items like the prepared one may be segmented at once; 1 means alone.
+        begin: called first in each of those threads, with the number of threads.
+        end: called after the threads have ended.
     """
 
     together: Callable[[Ready], int]
@@ -84,13 +83,13 @@ def run_stages(
     """Yield the outcome of every item, in order.
 
     Args:
-        items: what to do; asked for one after the other, a few ahead of the outcomes.
-        stages: how to do it.
-        batch: at most so many items of one kind, that follow each other, are segmented together.
-        ahead: how many prepared items wait beyond a batch, and how many found ones.
-        readers: threads that prepare.
-        writers: threads that finish.
-        concurrency: how items are segmented at once; without, one batch is after the other.
+        items: items to process; they are requested one by one, a few ahead of the outcomes.
+        stages: functions that process an item.
+        batch: maximum number of consecutive items of one kind that are segmented together.
+        ahead: how many prepared items wait beyond a batch, and how many results wait.
+        readers: number of threads for ``prepare``.
+        writers: number of threads for ``finish``.
+        concurrency: how items are segmented at once; by default, one batch after the other.
     """
     with (
         ThreadPoolExecutor(readers) as reading,
@@ -115,7 +114,7 @@ def run_stages(
                     item, ready = prepared.popleft()
                     if writers == 1:
                         finished.append((item, crew.submit(_through, stages, item, ready)))
-                    else:  # whoever segments does not wait for what is slow to be written
+                    else:  # segmentation does not wait for slow writing
                         found = crew.submit(_inferred, stages, ready)
                         finished.append((item, writing.submit(_finished, stages, item, found)))
                 else:
@@ -126,13 +125,13 @@ def run_stages(
             while finished:
                 yield _outcome(*finished.popleft())
         finally:
-            # Whoever stops listening, or presses Ctrl-C, waits for no item that has not begun.
+            # If the caller stops or presses Ctrl-C, do not run items that have not started.
             for _, future in (*prepared, *finished):
                 future.cancel()
 
 
 class _Crew(Generic[Ready]):
-    """The threads that segment items at once; one stands for the thread that asks for outcomes."""
+    """The threads that segment items at once; size 1 means the thread that asks for outcomes."""
 
     def __init__(self, concurrency: Concurrency[Ready] | None) -> None:
         self.size = 1
@@ -147,10 +146,10 @@ class _Crew(Generic[Ready]):
         self.become(1)
 
     def wanted(self, ready: Future[Ready]) -> int:
-        """Return how many threads there should be for the next item, once that is prepared.
+        """Return the number of threads for the next item, once it is prepared.
 
-        Once there are some, an item that allows more gets no more: to end them and begin others for each
-        item takes longer than it gains.
+        The number never grows again once it is above 1: ending threads and starting others for each item
+        would take longer than it saves.
         """
         if self._concurrency is None or ready.exception() is not None:
             return self.size
@@ -158,7 +157,7 @@ class _Crew(Generic[Ready]):
         return together if self.size == 1 else min(together, self.size)
 
     def become(self, size: int) -> None:
-        """End the threads that there are, and begin others."""
+        """End the current threads and start others."""
         if self._concurrency is None or size == self.size:
             return
         if self._threads is not None:
@@ -169,7 +168,7 @@ class _Crew(Generic[Ready]):
             self._threads = ThreadPoolExecutor(size, initializer=self._concurrency.begin, initargs=(size,))
 
     def submit(self, work: Callable[..., Made], *given: Any) -> Future[Made]:
-        """Let a thread do something, as soon as one is idle."""
+        """Run a function in a thread, as soon as one is idle."""
         assert self._threads is not None
         self._idle.acquire()
         future = self._threads.submit(work, *given)
@@ -196,7 +195,7 @@ def _segmented(
     batch: int,
     writing: ThreadPoolExecutor,
 ) -> Iterator[tuple[Item, Future[Kept]]]:
-    """Take the items of one kind at the head of the queue, segment them and pass them on."""
+    """Take items of one kind from the head of the queue, segment them and pass them on."""
     taken: list[tuple[Item, Ready]] = []
     while prepared and len(taken) < batch:
         item, future = prepared[0]
@@ -208,7 +207,7 @@ def _segmented(
             prepared.popleft()
         except SegzooError as error:
             if taken:
-                break  # it keeps its place behind those before it
+                break  # it must stay in order behind the items before it
             prepared.popleft()
             yield item, _failed(error)
             return

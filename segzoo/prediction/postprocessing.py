@@ -1,7 +1,7 @@
-"""After the decision: pixels without a measurement, small objects and holes removed, objects counted.
+"""After the decision: mask out pixels without measurement, remove small objects and holes, count objects.
 
-The order is fixed: what was not measured becomes background (`measured_alone`), small objects go, then small
-holes (`clean`), and what remains is told apart (`find_instances`).
+The order is fixed: pixels without measurement become background (`measured_alone`), small objects are
+removed, then small holes (`clean`), and the remaining objects are numbered (`find_instances`).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from segzoo.specs import Labels
 
 
-#: Pixels of the smallest object or hole that may be asked for; no image has as many.
+#: Largest minimum size that may be requested; no image has as many pixels.
 MOST_PIXELS = 1 << 48
 
 
@@ -35,11 +35,11 @@ class Instances:
     """The objects of a segmentation, numbered from 1 in the order of their first pixels, row by row.
 
     Attributes:
-        numbers: ``(H, W)`` int32: the object of each pixel, 0 where there is none; ``(K, H, W)`` where
-            classes overlap, numbered from one class to the next.
+        numbers: ``(H, W)`` int32: object number of each pixel, 0 for background; ``(K, H, W)`` if classes
+            overlap, with numbers that continue from class to class.
         classes: class index of object 1, 2, ...
-        areas: int64, pixels of object 1, 2, ...
-        connectivity: 4 or 8, by which pixels were joined.
+        areas: int64, number of pixels of object 1, 2, ...
+        connectivity: 4 or 8: which neighbouring pixels belong to one object.
     """
 
     numbers: NDArray[np.int32]
@@ -49,7 +49,7 @@ class Instances:
 
     @property
     def layers(self) -> list[NDArray[np.int32]]:
-        """Numbers ``(H, W)`` from 1: of all objects, or where classes overlap of those of each class."""
+        """Numbers ``(H, W)`` from 1: one layer for all objects, or one per class if classes overlap."""
         if self.numbers.ndim == 2:
             return [self.numbers]
         before = np.searchsorted(self.classes, np.arange(len(self.numbers))).astype(np.int32)
@@ -78,7 +78,7 @@ class Instances:
 
 
 def may_lack_measurements(info: ImageInfo | None, labels: Labels) -> bool:
-    """Whether `measured_alone` may change masks of an image: it has floats, or a value for no data."""
+    """Whether `measured_alone` may change the image's mask: it has floats, or a no-data value."""
     nameless = labels.background is None and not labels.overlapping
     return info is not None and not nameless and (info.nodata is not None or info.dtype.startswith("float"))
 
@@ -86,15 +86,15 @@ def may_lack_measurements(info: ImageInfo | None, labels: Labels) -> bool:
 def measured_alone(
     mask: NDArray[Any], pixels: NDArray[Any], nodata: float | None, labels: Labels
 ) -> NDArray[Any]:
-    """Return a mask in which pixels without a measurement are background, or of no class.
+    """Return a mask in which pixels without a measurement are background, or belong to no class.
 
-    A network sees some number there and says something of it, which is no finding.
+    The network predicts a class for such pixels too, but it is meaningless.
 
     Args:
-        mask: ``(H, W)``, or ``(K, H, W)`` where classes overlap.
-        pixels: ``(H, W, C)`` as the file has them.
-        nodata: value that the file declares for no data, besides NaN.
-        labels: of the mask; those without a background are left as they are.
+        mask: ``(H, W)``, or ``(K, H, W)`` if classes overlap.
+        pixels: ``(H, W, C)`` as in the file.
+        nodata: value that the file declares for no data, in addition to NaN.
+        labels: labels of the mask; a mask without a background class does not change.
     """
     gone = missing(pixels, nodata)
     if gone is None or (labels.background is None and not labels.overlapping):
@@ -112,22 +112,22 @@ def clean(
 ) -> NDArray[np.uint8]:
     """Return a mask without small objects, and then without small holes.
 
-    An object is a connected component of a class other than background. One that is too small becomes
-    the class that most of its outline touches, counting only what stays; if nothing does, it becomes
-    background, or stays where the labels have none. A hole is a component of background, joined the
-    other way (by edges where objects join by corners), that touches one class only and not the border of
-    the image; it becomes that class.
+    An object is a connected component of a class other than background. If it is too small, it becomes the
+    class that most of its outline touches, where only remaining components count. If none remains around it,
+    it becomes background, or stays if there is no background class. A hole is a component of background, with
+    the opposite connectivity of objects (4 for 8, 8 for 4), that touches exactly one class and not the image
+    border; it becomes that class.
 
     Args:
-        mask: ``(H, W)`` class indices; ``(K, H, W)`` where classes overlap, and each is cleaned by itself.
-        labels: names the classes.
-        smallest_object: pixels of the smallest object that stays, for all or by class.
-        smallest_hole: pixels of the smallest hole that stays, for all or by the class around it.
-        connectivity: 4 or 8, of objects.
+        mask: ``(H, W)`` class indices; ``(K, H, W)`` if classes overlap, which are then cleaned separately.
+        labels: labels of the classes.
+        smallest_object: minimum size in pixels of objects, for all classes or by class.
+        smallest_hole: minimum size in pixels of holes, for all classes or by the class around them.
+        connectivity: 4 or 8, for objects.
 
     Raises:
         OptionError: there is no such class, a size is negative, connectivity is neither 4 nor 8, or holes
-            are to be filled where the labels have no background.
+            cannot be filled because there is no background class.
     """
     check_connectivity(connectivity)
     objects, holes = (sizes_by_class(labels, sizes) for sizes in (smallest_object, smallest_hole))
@@ -148,19 +148,19 @@ def clean(
     if holes.any():
         if labels.background is None:
             raise OptionError(
-                "a hole is a piece of background, and these classes have none: leave smallest_hole out"
+                "holes are parts of the background, but these classes have none: leave smallest_hole out"
             )
         mask = _without_holes(mask, labels.background, holes, 12 - connectivity)
     return mask
 
 
 def find_instances(mask: NDArray[np.uint8], labels: Labels, connectivity: int = 8) -> Instances:
-    """Return the connected components of every class but background as objects.
+    """Return the connected components of every class except background as objects.
 
     Args:
-        mask: ``(H, W)`` class indices, or ``(K, H, W)`` where classes overlap.
-        labels: its classes.
-        connectivity: 4 or 8: whether pixels that share a corner only are joined.
+        mask: ``(H, W)`` class indices, or ``(K, H, W)`` if classes overlap.
+        labels: labels of its classes.
+        connectivity: 4, or 8 to connect pixels that share only a corner too.
 
     Raises:
         OptionError: connectivity is neither 4 nor 8.
@@ -176,7 +176,7 @@ def find_instances(mask: NDArray[np.uint8], labels: Labels, connectivity: int = 
 
 
 def joined_classes(apart: Sequence[Instances]) -> Instances:
-    """Return the objects of classes that overlap, numbered from one class to the next."""
+    """Return the objects of overlapping classes, with numbers that continue from class to class."""
     counts = [len(one.areas) for one in apart]
     firsts = np.cumsum([0, *counts[:-1]])
     numbers = [
@@ -192,20 +192,20 @@ def joined_classes(apart: Sequence[Instances]) -> Instances:
 
 
 def sizes_by_class(labels: Labels, wanted: int | Mapping[str | int, int]) -> NDArray[np.int64]:
-    """Return the pixels of the smallest object or hole of each class, by class index.
+    """Return the minimum size in pixels of objects or holes, by class index.
 
     Raises:
-        OptionError: there is no such class, or a size is no number of pixels.
+        OptionError: there is no such class, or a size is not a number of pixels.
     """
     sizes = np.zeros(max(len(labels.classes), 256), np.int64)
     given = dict.fromkeys(labels.foreground, wanted) if isinstance(wanted, int) else wanted
     if not isinstance(given, Mapping):
-        raise OptionError(f"the smallest size is a number of pixels, or one a class, got {shown(given)}")
+        raise OptionError(f"a minimum size is a number of pixels, or one per class; got {shown(given)}")
     for name, size in given.items():
         index = class_index(labels, name)
         if index == labels.background:
-            raise OptionError(f"{name!r} is background: name the class that has the objects or the holes")
-        check_integer(f"the smallest size of class {name!r}", size, 0, MOST_PIXELS)
+            raise OptionError(f"{name!r} is background: name the class of the objects or holes instead")
+        check_integer(f"the minimum size for class {name!r}", size, 0, MOST_PIXELS)
         sizes[index] = size
     return sizes
 
@@ -221,7 +221,7 @@ def _without_objects(
     if labels.background is not None:
         classes[small] = labels.background
     component, touched, edges = _touched(found, small)
-    # Of classes with as many edges the background is taken before the others, and those in their order.
+    # If several classes share as many edges, background comes first, then the others in class order.
     order = np.lexsort((touched, touched != labels.background, -edges, component))
     component, first = np.unique(component[order], return_index=True)
     classes[component] = touched[order][first]
@@ -249,10 +249,10 @@ def _without_holes(
 def _touched(
     found: Components, small: NDArray[np.bool_]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Return which small components touch which classes, counting only what stays.
+    """Return which small components touch which classes, counting only components that remain.
 
     Returns:
-        A component, a class, and the pixel edges that they share, of each pair that meets.
+        Component, class and number of shared pixel edges, for each pair that touches.
     """
     span = int(found.classes.max()) + 1
     cells: list[NDArray[np.int64]] = []
@@ -267,10 +267,10 @@ def _touched(
     return pairs // span, pairs % span, edges
 
 
-# Connected components of masks, of every class in one pass, in numpy alone.
+# Connected components of all classes of a mask in one pass, in numpy only.
 #
-# Rows are cut into runs of one class; runs of neighbouring rows that touch are joined by union-find, in
-# which all roots hook onto smaller ones at once and paths are halved until they are flat (Shiloach and
+# Rows are cut into runs of one class. Touching runs of neighbouring rows are joined by union-find, in which
+# all roots are attached to smaller ones at once and paths are halved until they are flat (Shiloach and
 # Vishkin, 1982, doi 10.1016/0196-6774(82)90008-6).
 
 
@@ -279,9 +279,9 @@ class Components:
     """The connected components of a mask, numbered from 0 in the order of their first pixels.
 
     Attributes:
-        numbers: ``(H, W)`` int32, the component of each pixel.
-        classes: the class of each component.
-        areas: int64, the pixels of each component.
+        numbers: ``(H, W)`` int32, component of each pixel.
+        classes: class of each component.
+        areas: int64, number of pixels of each component.
     """
 
     numbers: NDArray[np.int32]
@@ -294,7 +294,7 @@ def find_components(mask: NDArray[Any], connectivity: int = 8) -> Components:
 
     Args:
         mask: class indices.
-        connectivity: 4 or 8: whether pixels that share a corner only are joined.
+        connectivity: 4, or 8 to connect pixels that share only a corner too.
 
     Raises:
         OptionError: connectivity is neither 4 nor 8.
@@ -315,10 +315,10 @@ def find_components(mask: NDArray[Any], connectivity: int = 8) -> Components:
 
 
 class ComponentCount:
-    """Counts the connected components of each class of a mask that comes some rows at a time.
+    """Counts the connected components of each class of a mask that arrives a few rows at a time.
 
     Args:
-        connectivity: 4 or 8: whether pixels that share a corner only are joined.
+        connectivity: 4, or 8 to connect pixels that share only a corner too.
     """
 
     def __init__(self, connectivity: int = 8) -> None:
@@ -328,7 +328,7 @@ class ComponentCount:
         self._classes, self._numbers = np.zeros(0, np.int64), np.zeros(0, np.int64)
 
     def add(self, mask: NDArray[Any]) -> None:
-        """Take the next rows, ``(n, W)``."""
+        """Add the next rows, ``(n, W)``."""
         found = find_components(mask, self._connectivity)
         self._count(found.classes, 1)
         before, width = int(self._numbers.max(initial=-1)) + 1, mask.shape[1]
@@ -336,7 +336,7 @@ class ComponentCount:
         if before:
             one, other = self._meeting(mask[0].astype(np.int64), found.numbers[0] + before, width)
             roots = _joined(len(roots), one, other)
-            # Each pair that was apart leaves one component less.
+            # Each pair that is joined now means one component less.
             classes = np.zeros(len(roots), np.int64)
             classes[self._numbers] = self._classes
             classes[before:] = found.classes
@@ -345,7 +345,7 @@ class ComponentCount:
         self._numbers = np.unique(roots[found.numbers[-1] + before], return_inverse=True)[1]
 
     def of(self, index: int) -> int:
-        """Return the components of a class in all rows so far."""
+        """Return the number of components of a class in all rows so far."""
         return int(self._counts[index]) if index < len(self._counts) else 0
 
     def _count(self, classes: NDArray[np.int64], sign: int) -> None:
@@ -356,7 +356,7 @@ class ComponentCount:
     def _meeting(
         self, classes: NDArray[np.int64], numbers: NDArray[np.int64], width: int
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Return pairs of components of the last row and the next that touch."""
+        """Return pairs of touching components of the last row and the next rows."""
         pairs: list[tuple[NDArray[np.int64], NDArray[np.int64]]] = []
         for shift in (-1, 0, 1) if self._connectivity == 8 else (0,):
             above = slice(max(shift, 0), width + min(shift, 0))
@@ -374,13 +374,13 @@ def _touching(
     width: int,
     connectivity: int,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return pairs of runs of one class of which the second lies below the first."""
+    """Return pairs of touching runs of one class, the second below the first."""
     above = np.flatnonzero(starts < starts[-1] - starts[-1] % width)
     reach = 1 if connectivity == 8 else 0
     row = starts[above] - starts[above] % width
     left = np.maximum(starts[above] - reach, row) + width
     right = np.minimum(ends[above] - 1 + reach, row + width - 1) + width
-    # Runs cover their rows without gaps: the run of a pixel is the last that starts at it or before.
+    # Runs cover their rows without gaps, so a pixel's run is the last one that starts at or before it.
     first = np.searchsorted(starts, left, "right") - 1
     count = np.searchsorted(starts, right, "right") - first
     upper = np.repeat(above, count)
@@ -391,7 +391,7 @@ def _touching(
 
 
 def _joined(size: int, one: NDArray[np.int64], other: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return for each of ``size`` items the smallest item that pairs connect it to."""
+    """Return, for each of ``size`` items, the smallest item that it is connected to by pairs."""
     parent = np.arange(size)
     while True:
         a, b = parent[one], parent[other]
@@ -399,7 +399,7 @@ def _joined(size: int, one: NDArray[np.int64], other: NDArray[np.int64]) -> NDAr
         if not apart.any():
             return parent
         one, other, a, b = one[apart], other[apart], a[apart], b[apart]
-        # Of several that a root could hook onto any will do: the next round joins the rest.
+        # If a root could be attached to several, any of them works: the next round joins the rest.
         parent[np.maximum(a, b)] = np.minimum(a, b)
         while (higher := parent[parent]).tobytes() != parent.tobytes():
             parent = higher

@@ -1,4 +1,4 @@
-"""Weights made ready for many images: loaded once, made fast, with all that follows the network."""
+"""Weights prepared for many images: loaded once, optimised, with preprocessing and postprocessing."""
 
 from __future__ import annotations
 
@@ -65,26 +65,27 @@ if TYPE_CHECKING:
 Item = TypeVar("Item")
 
 _log = logging.getLogger(__name__)
-#: Weights by name, their folder, or a model that segzoo made.
+#: Name of weights, folder of weights, or a model that segzoo made.
 Model = str | os.PathLike[str] | nn.Module
-#: Images of a run that an intensity for all of it is measured over: all, or so many spread evenly over it.
+#: Number of images over which a run's intensity is measured: all, or this many spread evenly.
 MEASURED = 64
-#: Values of each tensor that tell one training from another.
+#: Number of values per tensor that go into the fingerprint of weights.
 _SOME = 256
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """An image on its way into the network: as a whole, or with the plan of its tiles.
+    """An image prepared for the network: as a whole, or with a plan for its tiles.
 
     Attributes:
-        image: ``(H, W, C)`` as its file has it, upright; or what reads it, where only a smaller one was read.
-        size: ``(H, W)`` of it.
-        tensor: ``(1, C, h, w)`` float32, preprocessed; nothing where there is a plan.
-        placement: where the image lies in the tensor.
-        plan: how to run it in tiles.
-        info: the metadata of its file, if it is one.
-        name: what it is called, for people.
+        image: ``(H, W, C)`` upright, in the file's own type; or a function that reads it, if only a smaller
+            version was read.
+        size: ``(H, W)`` of the image.
+        tensor: ``(1, C, h, w)`` float32, preprocessed; ``None`` if there is a plan.
+        placement: position of the image within the tensor.
+        plan: how to run the image in tiles.
+        info: metadata of the image's file, if there is one.
+        name: name of the image, for messages.
     """
 
     image: NDArray[Any] | Callable[[], NDArray[Any]]
@@ -97,51 +98,57 @@ class Prepared:
 
     @property
     def kind(self) -> Hashable:
-        """Equal for images that can be one batch."""
+        """Kind of the image; images of equal kind can share a batch."""
         return id(self) if self.tensor is None else tuple(self.tensor.shape)
 
 
 class Predictor:
-    """Weights ready for many images.
+    """Weights prepared for predictions on many images.
 
     Args:
-        model: weights by name, their folder, or a model that segzoo made; several are an
-            ensemble, whose probabilities are averaged.
-        device: where to compute; a GPU if there is one, unless told.
-        precision: ``exact`` (logits within 1e-4 of float32, relative to the largest), ``fast`` (half the
-            bits, where the machine is faster with them) or ``fastest`` (8-bit integers). Both of these
-            also decode JPEGs no larger than the network needs, and resize to within 1 of 255.
-        backend: ``torch``, ``compile``, ``openvino``, ``onnxruntime``, or ``eager``: the network as it is,
-            which may change between two images, and which ``device`` moves. Scores are made with it.
-        memory: a promise: an image that would take more than ``"4GB"`` besides what the process holds is run
-            in tiles. Without, images of more than 4 million pixels are run in tiles where they would take
-            more than most of the free memory (``eager``: in tiles of one size, whatever memory is free), and
-            any image in smaller and smaller tiles once memory ran out.
-        flips: directions in which each image is mirrored too, and the probabilities averaged.
-        turns: whether it is turned by right angles too.
-        scales: sizes that it is seen at.
-        threshold: of a network with one logit, or of all classes that overlap, instead of the weights' own.
-        thresholds: by class, name or index: a class is taken where its probability exceeds it.
-        smallest_object: in pixels, for all classes or by class; smaller regions of the mask go. Smaller
-            parts of regions that are split join the neighbour that they meet most deeply. ``None`` takes the
-            weights' own, which keep all unless they say another.
-        smallest_hole: likewise; smaller ones are filled.
-        split_touching: whether objects that touch are told apart where objects are found (counts, polygons,
-            COCO, label images), by what the network says of them, or by their shape where it says nothing;
-            masks stay as they are. ``None`` does so where the network has a `segzoo.specs.Separator`.
-        bands: which bands of an image the network gets, instead of the weights' own: numbers from 1 or names,
-            such as ``(4, 3, 2)`` or ``"nir,red,green"``. A network of colours gets them as red, green, blue.
-        intensity: how values become numbers, instead of the weights' own rule: an `segzoo.specs.Intensity` or
-            its text form, such as ``"percentiles:1,99.8"`` (`segzoo.specs.parse_intensity`). One that holds
-            for a whole run takes `measure` before the first image.
-        calibration: images like those to come, which ``fastest`` measures.
-        on_message: called with one message per decision, and for what could not be had.
+        model: name of weights, their folder, or a model that segzoo made; several are an ensemble, whose
+            probabilities are averaged.
+        device: device to compute on; a GPU if there is one, by default.
+        precision: ``exact`` (logits within 1e-4 of float32, relative to the largest), ``fast`` (bf16 or fp16,
+            if that is faster on this machine) or ``fastest`` (int8). The last two also decode JPEGs at a
+            smaller size if that is enough for the network, and resize with values that may differ by 1 of
+            255.
+        backend: inference engine: ``torch``, ``compile``, ``openvino``, ``onnxruntime``, or ``eager``: plain
+            PyTorch, whose network is moved to ``device`` and may change between two images. Scores are
+            computed with ``eager``.
+        memory: memory limit, such as ``"4GB"``: images that would need more, in addition to what the process
+            already holds, are run in tiles. Without a limit, images above 4 million pixels are run in tiles
+            if they would need most of the free memory (``eager``: in tiles of a fixed size, regardless of
+            free memory), and any image is run in smaller and smaller tiles after memory ran out.
+        flips: test-time augmentation: directions in which each image is also mirrored.
+        turns: test-time augmentation: whether each image is also rotated by right angles.
+        scales: test-time augmentation: factors by which each image is resized.
+        threshold: threshold for binary models, or for all overlapping classes, instead of the weights' own.
+        thresholds: thresholds by class name or index: a class is chosen where its probability exceeds its
+            threshold.
+        smallest_object: minimum size of objects in pixels, for all classes or by class; smaller regions are
+            removed from the mask. If touching objects are split, smaller parts are merged into the neighbour
+            with the deepest contact. ``None`` uses the weights' own minimum, which by default removes
+            nothing.
+        smallest_hole: minimum size of holes in pixels, for all classes or by class; smaller holes are filled.
+            ``None`` uses the weights' own minimum.
+        split_touching: whether touching objects are separated in counts, polygons, COCO and label images: by
+            the network's separator, or by shape if it has none. Masks do not change. ``None`` separates them
+            if the network has a `segzoo.specs.Separator`.
+        bands: bands of an image that the network gets, instead of the weights' own: numbers from 1 or names,
+            such as ``(4, 3, 2)`` or ``"nir,red,green"``. A network for colour images gets them as red, green,
+            blue.
+        intensity: how pixel values are scaled, instead of the weights' own rule: a `segzoo.specs.Intensity`
+            or its text form, such as ``"percentiles:1,99.8"`` (`segzoo.specs.parse_intensity`). For a rule
+            that is measured over a whole run, call `measure` before the first image.
+        calibration: images like those to predict, for the calibration of ``fastest``.
+        on_message: called with one message per decision, and for each option that cannot be used.
 
     Attributes:
-        config: of the weights.
-        engine: what runs; its ``description`` says how.
-        splits: whether objects that touch are told apart.
-        watch: counts the images that are far from the training data.
+        config: config of the weights.
+        engine: inference engine; see its ``description``.
+        splits: whether touching objects are separated.
+        watch: counts the images that are very different from the training data.
 
     Raises:
         UnknownNameError: there are no such weights.
@@ -177,7 +184,7 @@ class Predictor:
     ) -> None:
         named = [model] if isinstance(model, str | os.PathLike | nn.Module) else list(model)
         scales = tuple(scales)
-        # What another process or a copy makes this predictor of again: engines cannot travel.
+        # Copies, also in other processes, are made from these: engines cannot be pickled.
         self._models = named
         self._options: dict[str, Any] = {
             "device": device,
@@ -219,7 +226,7 @@ class Predictor:
         smallest = self.config.smallest_object if smallest_object is None else smallest_object
         self._smallest: dict[str, Any] = {"smallest_object": smallest, "smallest_hole": smallest_hole}
         self.splits = self.config.separator is not None if split_touching is None else split_touching
-        # Wrong sizes are reported now, not after the first image.
+        # Report wrong sizes now, not after the first image.
         planes = (len(self.config.labels.classes),) if self.config.labels.overlapping else ()
         clean(np.zeros((*planes, 1, 1), np.uint8), self.config.labels, **self._smallest)
         samples = []
@@ -245,7 +252,7 @@ class Predictor:
         views = bool(flips or turns or scales != (1.0,))
         self._temperatures = [config_of(network).temperature for network in networks]
         if (views or len(engines) > 1) and set(self._temperatures) != {1.0}:
-            # Probabilities are averaged, so each network's are made at its own temperature before that.
+            # Apply each network's temperature before probabilities are averaged.
             engines = [Tempered(one, config_of(net)) for one, net in zip(engines, networks, strict=True)]
             self.config = replace(self.config, temperature=1.0)
         self.engine: Engine = Ensemble(engines, **rules_of(self.config)) if len(engines) > 1 else engines[0]
@@ -260,7 +267,7 @@ class Predictor:
                 scales=scales,
                 **rules_of(self.config),
             )
-        if backend != "eager":  # else nothing was chosen
+        if backend != "eager":  # with eager there was no choice
             on_message(self.engine.description)
         self._networks, self._views = networks, (tuple(flips), turns, tuple(scales))
         self.tiler = Tiler(
@@ -284,15 +291,17 @@ class Predictor:
         """Segment one image.
 
         Args:
-            image: a file, a Pillow image, or an array or a tensor ``(H, W)`` or as ``layout`` says, channels
-                in RGB order; of any type, whose values the intensity of the config, or of this, takes.
-            layout: of arrays and tensors: ``HWC``, or ``CHW`` for channels first.
-            probabilities: whether to keep them too, 4 bytes a pixel and class.
-            separation: whether to keep what the network says about objects that touch, 4 bytes a pixel.
+            image: a file, a Pillow image, or an array or tensor ``(H, W)`` or in ``layout``, with channels in
+                RGB order; of any type whose values suit the config's or this predictor's intensity rule.
+            layout: axes of arrays and tensors: ``HWC``, or ``CHW`` for channels first.
+            probabilities: whether to keep probabilities too, 4 bytes per pixel and class.
+            separation: whether to keep the separator's output, which separates touching objects, 4 bytes per
+                pixel.
 
         Raises:
-            ImageError: it cannot be read, its bands are not the network's, or its values have no scale.
-            OptionError: the separation is wanted of a network that has no separator.
+            ImageError: the image cannot be read, its bands do not fit the network, or its values cannot be
+                scaled.
+            OptionError: the separation is requested, but the network has no separator.
         """
         with naming_file(image):
             if isinstance(image, str | os.PathLike):
@@ -307,16 +316,17 @@ class Predictor:
         return found
 
     def measure(self, images: Iterable[Picture | Read]) -> None:
-        """Measure an intensity that holds for a whole run, such as ``percentiles:1,99.8:run``, once.
+        """Measure an intensity rule that holds for a whole run, such as ``percentiles:1,99.8:run``, once.
 
         Args:
-            images: those of the run, or some, as calling the predictor takes them; or arrays ``(H, W, C)``
-                with what their files say, of which some rows will do. They are gone through once, and not at
-                all if there is nothing to measure. Those whose bands do not fit are left out.
+            images: the images of the run, or some of them, in any form that a call accepts; or arrays
+                ``(H, W, C)`` with the metadata of their files, for which some rows are enough. They are
+                iterated once, and only if there is something to measure. Images whose bands do not fit are
+                skipped.
 
         Raises:
             OptionError: there is no image.
-            ImageError: the bands of none fit, or the images have no scale in common.
+            ImageError: no image has fitting bands, or the images have no common scale.
         """
         rule, unfit = self.config.preprocessing.intensity, list[ImageError]()
         if not self.needs_measuring:
@@ -325,7 +335,9 @@ class Predictor:
         if not rule.measured:
             if unfit:
                 raise unfit[0]
-            raise OptionError(f"intensity {intensity_text(rule)} is measured over images, and there is none")
+            raise OptionError(
+                f"intensity {intensity_text(rule)} must be measured over images, but there is no image"
+            )
         preprocessing = self.config.preprocessing
         self._options["intensity"] = rule
         self.config = replace(self.config, preprocessing=replace(preprocessing, intensity=rule))
@@ -334,9 +346,9 @@ class Predictor:
     def _fitting(
         self, images: Iterable[Picture | Read], unfit: list[ImageError]
     ) -> Iterator[tuple[NDArray[Any], float | None]]:
-        """Yield the bands of images, each with its value for no data.
+        """Yield the bands of images, each with its no-data value.
 
-        The trouble of those that have none to take goes into ``unfit``.
+        Errors of images without fitting bands are added to ``unfit``.
         """
         for image in images:
             try:
@@ -349,7 +361,7 @@ class Predictor:
 
     @property
     def needs_measuring(self) -> bool:
-        """Whether `measure` must be called before the first image."""
+        """Whether `measure` must be called before the first image is segmented."""
         rule = self.config.preprocessing.intensity
         return rule.over == "data" and not rule.measured
 
@@ -365,28 +377,29 @@ class Predictor:
                 self._on_message(line)
 
     def __reduce__(self) -> tuple[Callable[..., Predictor], tuple[Any, ...]]:
-        """Pickle and copy as models and options, of which the predictor is made again.
+        """Pickle and copy the predictor as its models and options, from which it is made again.
 
-        Models that were given by name are loaded by name again. ``on_message`` stays behind: what another
-        process has to say goes to its log.
+        Models given by name are loaded by name again. ``on_message`` is dropped: messages in another process
+        are logged there.
         """
         return _made_again, (self._models, self._options, self.settings)
 
     @property
     def settings(self) -> str:
-        """A text that is equal for predictors which give equal masks and objects."""
-        # Also where the engine is the same: what is not exact reads its files smaller.
+        """Settings as text; predictors with equal settings give equal masks and objects."""
+        # Precision matters even if the engine is the same: other than exact, files are read at a smaller
+        # size.
         cut = (self._exact, self.config.threshold, self._thresholds, self._smallest)
         known: list[Any] = [fingerprint(network) for network in self._networks]
         if set(self._temperatures) != {1.0}:
             known += self._temperatures
-        # Without splitting the text is that of older versions, so that their runs can go on.
+        # Without splitting, the text equals that of older versions, so that their runs can be resumed.
         cut += ("split", self.config.separator) if self.splits else ()
         return repr((known, self.config.preprocessing, self.engine.description, self._views, cut))
 
     @property
     def about(self) -> dict[str, str]:
-        """What a score says of how its masks were made, by name."""
+        """Facts about how masks are made, by name, for the report of a score."""
         found = {"network": self.config.architecture.name, "engine": self.engine.description}
         if self.config.class_logits == 1 or self.config.labels.overlapping:
             found["threshold"] = f"{self.config.threshold:g}"
@@ -408,19 +421,20 @@ class Predictor:
 
     @property
     def cleans(self) -> bool:
-        """Whether small objects or holes go, which needs the whole mask."""
+        """Whether small objects or holes are removed, which needs the whole mask."""
         return any(self._smallest.values())
 
     def prepare(
         self, image: Picture, *, probabilities: bool = False, name: str = "", page: int | None = None
     ) -> Prepared:
-        """Read and preprocess an image, whose probabilities may be wanted; errors as those of a call.
+        """Read and preprocess an image; raises the errors of a call.
 
         Args:
-            image: as calling the predictor takes it.
-            probabilities: whether `segment_prepared` will be asked for them, which takes memory.
-            name: what the image is called, for people; its path where it is one.
-            page: of a file with several, from 0; ``None`` takes the first, with a warning if there are more.
+            image: the image, in any form that a call accepts.
+            probabilities: whether `segment_prepared` will be asked for probabilities, which take memory.
+            name: name of the image, for messages; by default, its path.
+            page: page of a file with several, from 0; ``None`` uses the first, with a warning if there are
+                more.
         """
         if not isinstance(image, str | os.PathLike):
             pixels, info = read_picture(image)
@@ -446,13 +460,13 @@ class Predictor:
         info: ImageInfo | None = None,
         name: str = "",
     ) -> Prepared:
-        """Preprocess an array, as data sets give it.
+        """Preprocess an array from a dataset.
 
         Args:
-            pixels: ``(H, W, C)`` with all its bands, of the file's own type.
-            probabilities: whether `segment_prepared` will be asked for them, which takes memory.
-            info: the metadata of the image's file.
-            name: what the image is called, for people.
+            pixels: ``(H, W, C)`` with all bands, in the file's own type.
+            probabilities: whether `segment_prepared` will be asked for probabilities, which take memory.
+            info: metadata of the image's file.
+            name: name of the image, for messages.
         """
         size = pixels.shape[0], pixels.shape[1]
         plan = self._plan(size, pixels, probabilities=probabilities)
@@ -468,7 +482,7 @@ class Predictor:
         info: ImageInfo | None,
         name: str,
     ) -> Prepared:
-        """Return an image that is run as a whole; ``pixels`` may be fewer than it has."""
+        """Return an image that is run as a whole; ``pixels`` may be a smaller version of it."""
         self._check_measured()
         exact = self._exact and pixels.shape[:2] == size
         with self.watch.look(name, size, info) as look:
@@ -482,7 +496,7 @@ class Predictor:
             rule = intensity_text(self.config.preprocessing.intensity)
             raise OptionError(
                 f"intensity {rule} is measured over the images of a run: call Predictor.measure(images) "
-                "before the first, or leave the last word out, which measures each image by itself"
+                "before the first image, or leave out the last word to measure each image separately"
             )
 
     def _plan(self, size: tuple[int, int], pixels: NDArray[Any], *, probabilities: bool) -> Plan | None:
@@ -498,13 +512,13 @@ class Predictor:
         """Segment prepared images that are all of one kind.
 
         Args:
-            prepared: what `prepare` returned, of equal size, or one that is run in tiles.
+            prepared: results of `prepare` of equal size, or a single one that is run in tiles.
             probabilities: whether the results hold the probabilities of every class.
-            separation: whether they hold what the network says about objects that touch.
+            separation: whether the results hold the separator's output.
 
         Raises:
-            MemoryShortageError: memory ran out, and no smaller tiles make the image fit.
-            OptionError: the separation is wanted of a network that has no separator.
+            MemoryShortageError: memory ran out, even with the smallest tiles.
+            OptionError: the separation is requested, but the network has no separator.
         """
         learnt = self.splits and self.config.separator is not None
         kept = {"probabilities": probabilities, "separation": separation or learnt}
@@ -514,7 +528,7 @@ class Predictor:
             if not is_short_of_memory(error):
                 raise
             told = told_shortage(error)
-        # Outside the handler, whose traceback would keep every feature map alive.
+        # Outside the except block, whose traceback would keep every feature map alive.
         release_memory()
         if len(prepared) > 1:
             return [self.segment_prepared([one], **kept)[0] for one in prepared]
@@ -524,7 +538,7 @@ class Predictor:
         plan = self.tiler.smaller(one.plan, *one.size, probabilities=probabilities, **given)
         if plan is None:
             size = f"{one.size[0]}x{one.size[1]}"
-            raise MemoryShortageError(f"an image of {size} pixels does not fit the memory ({told})")
+            raise MemoryShortageError(f"an image of {size} pixels does not fit in memory ({told})")
         smaller = Prepared(image, one.size, plan=plan, info=one.info, name=one.name)
         return self.segment_prepared([smaller], **kept)
 
@@ -568,7 +582,7 @@ class Predictor:
         probabilities: NDArray[np.float32] | None,
         separation: NDArray[np.float32] | None,
     ) -> Segmentation:
-        """Return what was found in an image, cleaned, with what tells its touching objects apart."""
+        """Return the segmentation of an image, cleaned, with what separates its touching objects."""
         labels, info = self.config.labels, prepared.info
         found = Segmentation(
             mask=mask,
@@ -603,20 +617,20 @@ def predict(
     bands: str | int | Sequence[str | int] = (),
     intensity: str | Intensity | None = None,
 ) -> Segmentation:
-    """Segment one image by the network as it is; `segzoo.Predictor` is made for many.
+    """Segment one image with the unmodified network; use `segzoo.Predictor` for many images.
 
     Args:
-        image: a file, a Pillow image, or an array or a tensor ``(H, W)`` or as ``layout`` says, channels in
-            RGB order; of any type, whose values the weights' intensity, or ``intensity``, takes.
-        model: weights by name, their folder, or a model that segzoo made.
-        device: where to compute; the model's own device unless told.
-        layout: of arrays and tensors: ``HWC``, or ``CHW`` for channels first.
-        probabilities: whether to keep them too, 4 bytes a pixel and class.
-        bands: which bands of the image the network gets, as `segzoo.Predictor` takes them.
-        intensity: how values become numbers, as `segzoo.Predictor` takes it.
+        image: a file, a Pillow image, or an array or tensor ``(H, W)`` or in ``layout``, with channels in RGB
+            order; of any type whose values suit the weights' intensity rule or ``intensity``.
+        model: name of weights, their folder, or a model that segzoo made.
+        device: device to compute on; the model's own device by default.
+        layout: axes of arrays and tensors: ``HWC``, or ``CHW`` for channels first.
+        probabilities: whether to keep probabilities too, 4 bytes per pixel and class.
+        bands: bands of the image that the network gets; see `segzoo.Predictor`.
+        intensity: how pixel values are scaled; see `segzoo.Predictor`.
 
     Raises:
-        ImageError: the image cannot be read, or its bands are not those that the network takes.
+        ImageError: the image cannot be read, or its bands do not fit the network.
         UnknownNameError: there are no such weights.
 
     Example:
@@ -624,18 +638,18 @@ def predict(
         >>> result.overlay().save("cells_overlay.png")
     """
     predictor = Predictor(model, device=device, backend="eager", bands=bands, intensity=intensity)
-    if predictor.needs_measuring:  # the run is this image
+    if predictor.needs_measuring:  # this image is the whole run
         predictor.measure([read_picture(image, layout)])
     return predictor(image, layout=layout, probabilities=probabilities)
 
 
 def evenly(items: Sequence[Item], most: int) -> list[Item]:
-    """Return all items, or ``most`` of them that are spread evenly, the first among them."""
+    """Return all items, or ``most`` of them spread evenly, including the first."""
     return [items[index * len(items) // most] for index in range(most)] if len(items) > most else [*items]
 
 
 def fingerprint(network: nn.Module) -> str:
-    """Return eight hexadecimal digits that tell trained networks apart, from some values of each tensor."""
+    """Return eight hexadecimal digits that identify trained weights, from some values of each tensor."""
     found = 0
     for name, tensor in network.state_dict().items():
         some = tensor.detach().flatten()[:: max(1, tensor.numel() // _SOME)].float().cpu()
@@ -646,7 +660,7 @@ def fingerprint(network: nn.Module) -> str:
 
 
 def read_picture(image: Picture | Read, layout: Layout = "HWC") -> Read:
-    """Return ``(H, W, C)`` with all bands, and the metadata of a file."""
+    """Return ``(H, W, C)`` with all bands, and the metadata if it is a file."""
     if isinstance(image, tuple):
         return image
     if isinstance(image, str | os.PathLike):

@@ -1,4 +1,4 @@
-"""From an image to what a network takes, as the weights' config says."""
+"""From an image to the network's input, as the weights' config defines."""
 
 from __future__ import annotations
 
@@ -32,19 +32,20 @@ def network_input(
     info: ImageInfo | None = None,
     look: Look | None = None,
 ) -> tuple[Tensor, Placement]:
-    """Return ``(1, C, H, W)`` float32, laid out with channels last, and where the image lies in it.
+    """Return ``(1, C, H, W)`` float32 in channels-last layout, and the position of the image within it.
 
     Args:
         image: ``(H, W, C)`` of any type, with all its bands.
-        config: of the network.
-        size: height and width of the image, where it was read smaller (`segzoo.images.read_reduced`).
-        exact: whether it is resized by Pillow to the last bit, rather than several times as fast with few
-            values that differ, by 1 of 255.
-        info: the metadata of the image's file.
+        config: config of the network.
+        size: height and width of the full image, if a smaller version was read
+            (`segzoo.images.read_reduced`).
+        exact: whether Pillow resizes it, exact to the last bit; otherwise torch does it several times as
+            fast, and a few values differ by 1 of 255.
+        info: metadata of the image's file.
         look: called with the scaling, and with pixels before and after it.
 
     Raises:
-        ImageError: the image's bands are not those that the network takes, or its values have no scale.
+        ImageError: the image's bands do not fit the network, or its values cannot be scaled.
     """
     preprocessing = config.preprocessing
     bands = select_bands(image, info, preprocessing, config.architecture.in_channels)
@@ -59,7 +60,7 @@ def network_input(
 
 
 def _resample(image: NDArray[Any], height: int, width: int, resize: Resize) -> NDArray[Any]:
-    """Resize ``(H, W, C)`` with torch, whose filters are Pillow's with weights of fewer bits."""
+    """Resize ``(H, W, C)`` with torch, whose filters are those of Pillow with less precise weights."""
     if image.shape[:2] == (height, width):
         return image
     planes = torch.from_numpy(_owned(image)).permute(2, 0, 1)[None]
@@ -70,23 +71,25 @@ def _resample(image: NDArray[Any], height: int, width: int, resize: Resize) -> N
 
 
 def _owned(image: NDArray[Any]) -> NDArray[Any]:
-    """Return an array that torch can share: Pillow's may not be written, and BGR goes backwards."""
+    """Return an array that torch can share: Pillow's are read-only, and BGR has negative strides."""
     backwards = any(stride < 0 for stride in image.strides)
     return image.copy() if backwards or not image.flags.writeable else image
 
 
 def normalised_tensor(image: NDArray[np.uint8] | NDArray[np.float32], preprocessing: Preprocessing) -> Tensor:
-    """Return what `segzoo.images.normalised` does, as a tensor ``(1, C, H, W)`` with channels last.
+    """Return the result of `segzoo.images.normalised` as a tensor ``(1, C, H, W)`` with channels last.
 
     Raises:
         ImageError: mean and std are for another number of channels.
     """
     count = image.shape[2]
     if len(preprocessing.mean) not in (1, count):
-        raise ImageError(f"the image has {count} channels, the network's mean has {len(preprocessing.mean)}")
-    # Only the order of the axes changes, so that no byte is moved; each step then works in place.
+        raise ImageError(
+            f"the image has {count} channels, but the network's mean has {len(preprocessing.mean)}"
+        )
+    # Only the order of the axes changes, without moving bytes; each further step works in place.
     values = torch.from_numpy(_owned(image)).permute(2, 0, 1)[None]
-    # Floats are copied as well: they may be somebody's own.
+    # Floats are copied too, because the caller may still use them.
     values = values.to(torch.float32).div_(255) if image.dtype == np.uint8 else values.clone()
     if any(preprocessing.mean):
         values.sub_(torch.tensor(preprocessing.mean).view(1, -1, 1, 1))

@@ -1,4 +1,4 @@
-"""The result of a prediction, and the pictures that it draws of itself."""
+"""The result of a prediction, which can draw itself as pictures."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ if TYPE_CHECKING:
     from segzoo.prediction.postprocessing import Instances
     from segzoo.specs import Labels, Separator
 
-#: Classes that are counted one after the other.
+#: Number of classes up to which pixels are counted class by class.
 _FEW = 16
 
 
 class LateImage:
-    """An array ``(H, W, C)``, perhaps given as a function, which is asked when it is first wanted."""
+    """An array ``(H, W, C)``, or a function that returns it, which is called on first use."""
 
     def __get__(self, owner: Any, _: type | None = None) -> NDArray[Any]:
         if owner is None:
-            raise AttributeError("a field without default")
+            raise AttributeError("the field has no default")
         if callable(owner.__dict__["_image"]):
             owner.__dict__["_image"] = owner.__dict__["_image"]()
         return owner.__dict__["_image"]
@@ -52,28 +52,28 @@ class LateImage:
 
 @dataclass(frozen=True)
 class Segmentation:
-    """A class for every pixel of an image, or any number of them where classes overlap.
+    """A class for every pixel of an image, or any number of classes if they overlap.
 
     Pictures are drawn at the image's own size, on the image as ``picture`` shows it.
 
     Attributes:
-        mask: ``(H, W)`` class indices: uint8, or uint16 where there are more than 256 classes. Where classes
-            overlap, ``(K, H, W)`` uint8: 1 where a class is, else 0.
+        mask: ``(H, W)`` class indices: uint8, or uint16 for more than 256 classes. If classes overlap,
+            ``(K, H, W)`` uint8: 1 where a class is present, else 0.
         labels: names and colours of the classes.
-        image: ``(H, W, C)``, what was segmented, of its own type and with all its bands, upright; read when
-            it is first asked for, where the network saw a smaller one.
-        probabilities: ``(num_classes, H, W)`` float32, in [0, 1], where they were asked for; a
-            network with one logit gives those of class 1.
-        info: the metadata of the image's file, if it is one: where it lies on the ground or in the body,
-            and how large its pixels are.
-        bands: which bands of the image pictures show, by number from 1 or by name, where some were chosen.
-        separation: ``(H, W)`` float32 in [0, 1], where it was asked for: what the network says about objects
-            that touch.
+        image: ``(H, W, C)``, the segmented image, upright, in its own type and with all its bands; if the
+            network got a smaller version, it is read on first use.
+        probabilities: ``(num_classes, H, W)`` float32 in [0, 1], if requested; a network with one logit gives
+            those of class 1.
+        info: metadata of the image's file, if there is one: its position on the ground or in the body, and
+            the size of its pixels.
+        bands: bands of the image that pictures show, by number from 1 or by name, if some were chosen.
+        separation: ``(H, W)`` float32 in [0, 1], if requested: the network's output that separates touching
+            objects.
         separator: what ``separation`` means.
-        split_touching: whether objects that touch are told apart where objects are found: by the separation,
-            or without one by their shape.
-        smallest_object: pixels of the smallest object of each class, by index, where some are wanted: smaller
-            pieces are no objects of their own. The mask itself is as it is.
+        split_touching: whether touching objects are separated: by ``separation``, or by their shape without
+            it.
+        smallest_object: minimum size in pixels of objects by class index, if set: smaller pieces do not count
+            as objects. The mask does not change.
     """
 
     mask: NDArray[np.uint8]
@@ -93,14 +93,14 @@ class Segmentation:
     def with_mask(
         self, mask: NDArray[np.uint8], *, probabilities: bool = True, labels: Labels | None = None
     ) -> Segmentation:
-        """Return the same with another mask, and perhaps without probabilities.
+        """Return a copy with another mask, optionally without probabilities.
 
-        An image that was not read yet stays unread, which `dataclasses.replace` alone would read.
+        If the image was not read yet, it stays unread; `dataclasses.replace` would read it.
 
         Args:
-            mask: like that which there is.
-            probabilities: whether to keep those that there are.
-            labels: of the mask; the same if ``None``.
+            mask: mask of the same shape and kind.
+            probabilities: whether to keep the probabilities, if there are any.
+            labels: labels of the mask; ``None`` keeps the same.
         """
         return replace(
             self,
@@ -116,17 +116,17 @@ class Segmentation:
         smallest_object: int | Mapping[str | int, int] = 0,
         smallest_hole: int | Mapping[str | int, int] = 0,
     ) -> Segmentation:
-        """Return the same without small objects, and then without small holes.
+        """Return a copy without small objects, and then without small holes.
 
-        Where touching objects are split, pieces that are too small become part of a neighbour.
+        If touching objects are split, pieces that are too small are merged into a neighbour.
 
         Args:
-            smallest_object: pixels of the smallest object that stays, for all classes or by class.
-            smallest_hole: pixels of the smallest hole that stays, for all classes or by the class around it.
+            smallest_object: minimum size in pixels of objects, for all classes or by class.
+            smallest_hole: minimum size in pixels of holes, for all classes or by the class around them.
 
         Raises:
-            OptionError: there is no such class, a size is negative, or holes are to be filled where the
-                labels have no background.
+            OptionError: there is no such class, a size is negative, or holes cannot be filled because there
+                is no background class.
         """
         sizes = sizes_by_class(self.labels, smallest_object)[: len(self.labels.classes)]
         return replace(
@@ -137,17 +137,17 @@ class Segmentation:
         )
 
     def of_class(self, name: str | int) -> Segmentation:
-        """Return one of several overlapping classes as class indices: 1 where it is, 0 for background.
+        """Return one of several overlapping classes as class indices: 1 for the class, 0 for background.
 
         Args:
-            name: of the class, or its index.
+            name: name or index of the class.
 
         Raises:
             OptionError: there is no such class, or classes do not overlap.
         """
         index = class_index(self.labels, name)
         if not self.labels.overlapping:
-            raise OptionError(f"classes do not overlap: where {name!r} is, mask == {index} says")
+            raise OptionError(f"classes do not overlap: to find {name!r}, use mask == {index}")
         return replace(
             self,
             mask=self.mask[index],
@@ -159,7 +159,7 @@ class Segmentation:
 
     @property
     def picture(self) -> NDArray[np.uint8]:
-        """The image as people can see it, ``(H, W, 3)``; see `segzoo.images.displayed`."""
+        """The image as shown to people, ``(H, W, 3)``; see `segzoo.images.displayed`."""
         return displayed(self.image, self.info, bands=self.bands)
 
     @property
@@ -173,7 +173,7 @@ class Segmentation:
         return f"<Segmentation of {width} x {height} pixels: {told}>"
 
     def _repr_html_(self) -> str:
-        """Return what notebooks show: overlay, mask, and what covers how much."""
+        """Return the HTML that notebooks show: overlay, mask, and the share of each class."""
         image, mask = thumbnails(self.picture, self.mask)
         small = Segmentation(mask, self.labels, image)
         return segmentation_html(
@@ -190,33 +190,33 @@ class Segmentation:
 
     @property
     def areas(self) -> dict[str, int]:
-        """The pixels of each class, by name."""
+        """Number of pixels of each class, by name."""
         classes = self.labels.classes
         if self.labels.overlapping:
             return {name: int(np.count_nonzero(one)) for name, one in zip(classes, self.mask, strict=True)}
         if len(classes) <= _FEW:
-            # Comparing takes eight bytes at a time and more; a histogram takes one.
+            # A comparison processes at least eight bytes at a time, a histogram one.
             return {name: int(np.count_nonzero(self.mask == index)) for index, name in enumerate(classes)}
         counts = np.bincount(self.mask.ravel(), minlength=len(classes))
         return {name: int(count) for name, count in zip(classes, counts, strict=False)}
 
     @property
     def shares(self) -> dict[str, float]:
-        """The share of the image that each class covers, by name; they add up to 1 unless classes overlap."""
+        """Share of the image that each class covers, by name; shares add up to 1 unless classes overlap."""
         pixels = self.size[0] * self.size[1]
         return {name: count / pixels for name, count in self.areas.items()}
 
     def index_image(self) -> Image.Image:
         """Return the mask as a palette image: values are class indices, colours those of the labels.
 
-        More than 256 classes have no palette: their indices are an image of 16-bit grey.
+        For more than 256 classes, which a palette does not allow, it is an image of 16-bit grey.
 
         Raises:
             OptionError: classes overlap.
         """
         if self.labels.overlapping:
             raise OptionError(
-                "where classes overlap, a pixel has no one index: take of_class(NAME).index_image(), or "
+                "classes overlap, so a pixel has no single index: use of_class(NAME).index_image(), or "
                 "colour_image()"
             )
         colours = self.labels.colours
@@ -227,17 +227,17 @@ class Segmentation:
         return image
 
     def colour_image(self) -> Image.Image:
-        """Return the colour of each pixel's class, as an RGB image; where they overlap, their mean."""
+        """Return the colour of each pixel's class as an RGB image; the mean if classes overlap."""
         return Image.fromarray(paint_classes(self.mask, self.labels))
 
     def overlay(self, opacity: float = 0.35, *, line_width: int = 1) -> Image.Image:
-        """Return the image with every class but background tinted and outlined in its colour.
+        """Return the image with every class except background tinted and outlined in its colour.
 
-        Where touching objects are split, each of them is outlined.
+        If touching objects are split, each of them is outlined.
 
         Args:
-            opacity: of the tint, 0 to 1.
-            line_width: pixels of the outlines, inside the objects; 0 draws none.
+            opacity: overlay opacity, 0 to 1.
+            line_width: width in pixels of the outlines, inside the objects; 0 draws none.
         """
         return Image.fromarray(
             paint_overlay(
@@ -251,38 +251,38 @@ class Segmentation:
         )
 
     def contours(self, line_width: int | None = None) -> Image.Image:
-        """Return the image with every class but background outlined in its colour.
+        """Return the image with every class except background outlined in its colour.
 
-        Where touching objects are split, each of them is outlined.
+        If touching objects are split, each of them is outlined.
 
         Args:
-            line_width: in pixels; one more for every 640 pixels of the longer side unless told.
+            line_width: width in pixels; by default 1, plus 1 for every 640 pixels of the longer side.
         """
         return self.overlay(0, line_width=1 + max(self.size) // 640 if line_width is None else line_width)
 
     def cutout(self, background: tuple[int, int, int] | None = None) -> Image.Image:
-        """Return the image where any class but background is, on a colour, or transparent elsewhere."""
+        """Return the foreground of the image, on a colour, or transparent elsewhere."""
         return Image.fromarray(cut_out(self.picture, foreground(self.mask, self.labels), background))
 
     def sheet(self, opacity: float = 0.35, *, line_width: int = 1) -> Image.Image:
-        """Return the image, the colours of its classes and the overlay side by side.
+        """Return the image, the colours of its classes and the overlay next to each other.
 
         Args:
-            opacity: of the overlay's tint, 0 to 1.
-            line_width: of its outlines, in pixels; 0 for none.
+            opacity: overlay opacity, 0 to 1.
+            line_width: width in pixels of the overlay's outlines; 0 draws none.
         """
         overlay = self.overlay(opacity, line_width=line_width)
         colours = paint_classes(self.mask, self.labels)
         return Image.fromarray(side_by_side(self.picture, colours, np.asarray(overlay)))
 
     def uncertainty(self) -> NDArray[np.float32]:
-        """Return the entropy of each pixel's probabilities, from 0 (sure) to 1 (all classes alike).
+        """Return the entropy of each pixel's probabilities, from 0 (certain) to 1 (all classes equal).
 
         Returns:
-            ``(H, W)``, or ``(K, H, W)`` where classes overlap, for each class by itself.
+            ``(H, W)``; if classes overlap, ``(K, H, W)`` for each class separately.
 
         Raises:
-            OptionError: probabilities were not kept.
+            OptionError: the probabilities were not kept.
 
         Example:
             >>> found = predictor("cells.png", probabilities=True)
@@ -293,12 +293,12 @@ class Segmentation:
         return entropy(self.probabilities, overlapping=self.labels.overlapping)
 
     def instances(self, connectivity: int = 8, *, split_touching: bool | None = None) -> Instances:
-        """Return the objects of every class but background: connected components, or single objects.
+        """Return the objects of every class except background: connected components, or split objects.
 
         Args:
-            connectivity: 4 or 8: whether pixels that share a corner only are one object.
-            split_touching: whether objects that touch are told apart, by the separation or by their shape;
-                ``None`` as the segmentation itself says.
+            connectivity: 4, or 8 to connect pixels that share only a corner too.
+            split_touching: whether touching objects are separated, by the separation or by their shape;
+                ``None`` uses the segmentation's own setting.
 
         Raises:
             OptionError: connectivity is neither 4 nor 8.
@@ -322,8 +322,8 @@ class Segmentation:
     def polygons(self, connectivity: int = 8) -> list[tuple[int, list[NDArray[np.int64]]]]:
         """Return class index and rings of each object: the outer ring, then those of its holes.
 
-        A ring is ``(corners, 2)`` of x and y in pixels, along the edges of pixels, from the top left
-        corner of the image; its last corner joins the first.
+        A ring is ``(corners, 2)`` of x and y in pixels, along the edges of pixels, from the top left corner
+        of the image; its last corner joins the first.
         """
         objects = self.instances(connectivity)
         rings = [ring for layer in objects.layers for ring in trace_polygons(layer, connectivity)]

@@ -1,10 +1,10 @@
-"""A run whose images are segmented by the workers of a cluster.
+"""Run a job whose images are segmented by the workers of a cluster.
 
-Workers read the images and write the files; both lie where all machines find them. The record of the run is
-written here: one manifest, as if all had been done on this machine. Until the answer of a task is in it, the
-worker keeps a manifest of that task beside it, ``manifest-RUN-TASK.jsonl``. A worker that computes the task
-anew, since the first one died, knows from it which files are there already, and so does a later run with
-``--resume``, should this process die.
+Workers read the images and write the files; all machines must find both under the same paths. This process
+writes the record of the run: one manifest, as if this machine had done all the work. Until the result of a
+task is in it, the worker keeps a separate manifest of the task, ``manifest-RUN-TASK.jsonl``, next to it. If a
+worker dies, the worker that repeats the task learns from it which files exist already; and if this process
+dies, so does a later run with ``--resume``.
 """
 
 from __future__ import annotations
@@ -38,21 +38,21 @@ if TYPE_CHECKING:
 
 
 def run_on(cluster: Cluster, job: Job, sources: Sequence[Source | VideoSource]) -> Iterator[Done]:
-    """Run a job on a cluster; see `Job.run`. Outcomes come in any order, and hold no segmentation.
+    """Run a job on a cluster; see `Job.run`. Outcomes come in any order and hold no segmentation.
 
     Args:
-        cluster: entered.
-        job: what to do.
-        sources: files that the workers find under the same paths, or addresses.
+        cluster: cluster whose context is entered.
+        job: job to run.
+        sources: files that workers find under the same paths, or addresses.
 
     Raises:
-        OptionError: a source is one that only this machine has.
-        FailureError: a file that would be written exists and may not be replaced; nothing was done.
+        OptionError: a source is available only on this machine.
+        FailureError: an output file exists and may not be replaced; nothing was done.
     """
     for source in sources:
         if isinstance(source, StreamSource) or (isinstance(source, VideoSource) and source.is_camera):
             raise OptionError(
-                f"{source.origin} is read on this machine, and not on a cluster: leave out --on"
+                f"{source.origin} can be read only on this machine, not on a cluster: leave out --on"
             )
     share = _Share(job, uuid.uuid4().hex[:12])
     token = None
@@ -62,7 +62,7 @@ def run_on(cluster: Cluster, job: Job, sources: Sequence[Source | VideoSource]) 
     try:
         begin = beginning(share)
         if job.resume and job.manifest is not None and not job.manifest.knows_settings:
-            # What this machine would compute on is not what did: only a worker can say what that is.
+            # Settings name the device, which only a worker knows; so ask one.
             for _, answer in cluster.run(begin, [Task(-1, ())]):
                 job.manifest.settings = answer.settings
         yield from job.run(sources, elsewhere=partial(_segmented, cluster, begin, share.run))
@@ -74,11 +74,11 @@ def run_on(cluster: Cluster, job: Job, sources: Sequence[Source | VideoSource]) 
 
 @dataclass(frozen=True)
 class _Item:
-    """Sources that one task takes: an image, or all pages of a file that a volume gathers.
+    """Sources of one task: an image, or all pages of a file whose masks form a volume.
 
     Attributes:
-        sources: in order.
-        files: those in their way that may be replaced, since a run wrote them.
+        sources: the sources, in order.
+        files: existing output files that may be replaced because a run wrote them.
     """
 
     sources: tuple[Source | VideoSource, ...]
@@ -87,14 +87,14 @@ class _Item:
 
 @dataclass(frozen=True)
 class _Answer:
-    """What became of a task.
+    """Result of a task.
 
     Attributes:
-        done: of each source.
-        settings: of the worker's job.
-        lines: of the manifest of the task.
-        watched: images that are far from the training data.
-        messages: of the worker.
+        done: outcome of each source.
+        settings: settings of the worker's job.
+        lines: lines of the task's manifest.
+        watched: images that are very different from the training data.
+        messages: messages of the worker.
     """
 
     done: tuple[Done, ...]
@@ -105,12 +105,12 @@ class _Answer:
 
 
 class _Share:
-    """What a worker needs to segment its share of a job's sources; called in the worker."""
+    """Everything a worker needs to segment its share of a job's sources; called in the worker."""
 
     def __init__(self, job: Job, run: str) -> None:
         self.run, self.out, self.predictor = run, job.out, job.predictor
         marks = job.manifest.marks if job.manifest is not None else ()
-        # What an earlier run wrote may be replaced where that was asked for; what this run wrote, always.
+        # Files of earlier runs may be replaced only if requested; files of this run, always.
         self.marks = marks if job.resume else marks[:1]
         self.given: dict[str, Any] = {
             "outputs": job.outputs,
@@ -126,7 +126,7 @@ class _Share:
 
 
 class _Worker:
-    """Segments tasks, each recorded in a manifest of its own."""
+    """Segments tasks, and records each in a separate manifest."""
 
     def __init__(self, share: _Share) -> None:
         if share.given["any_size"]:
@@ -135,7 +135,7 @@ class _Worker:
         token = share.out / MANIFEST.format(part=part)
         if share.given["save"] and not isinstance(share.out, RemotePath) and not token.exists():
             raise FailureError(
-                f"a worker does not find {token}, which this run has made: --out must lie on a file system "
+                f"a worker does not find {token}, which this run has written: --out must be on a file system "
                 "that all machines share, under the same path"
             )
         self._run, self._messages = share.run, list[str]()
@@ -148,7 +148,7 @@ class _Worker:
         sources = [source for item in task.items for source in item.sources]
         if job.save and sources:
             begun = job.record_in(_part(self._run, task.number))
-            if begun:  # and not ended: the worker may have left parts of files
+            if begun:  # but not ended: the worker may have left partial files
                 for folder in {path.parent for source in sources for path in job.paths(source)}:
                     sweep(folder)
             assert job.manifest is not None
@@ -170,7 +170,7 @@ def _part(run: str, number: int) -> str:
 def _segmented(
     cluster: Cluster, begin: Begin, run: str, job: Job, sources: Sequence[Source | VideoSource]
 ) -> Iterator[Done]:
-    """Segment sources on a cluster, and record them in the manifest of the job."""
+    """Segment sources on a cluster, and record them in the job's manifest."""
     told = False
     items = [_Item(whole, _owned(job, whole)) for whole in _whole(job, sources)]
     for task, answer in spread(cluster, begin, items, again=partial(_again, job, run)):
@@ -189,7 +189,7 @@ def _segmented(
 
 
 def _whole(job: Job, sources: Sequence[Source | VideoSource]) -> list[tuple[Source | VideoSource, ...]]:
-    """Return the sources that are segmented together: the pages of a file that a volume gathers."""
+    """Return the sources that must be segmented together: the pages of a file whose masks form a volume."""
     found: dict[Path | str, list[Source | VideoSource]] = {}
     for source in sources:
         whole = source.path if isinstance(source, FileSource) and job.gathers(source) else source.origin
@@ -198,7 +198,7 @@ def _whole(job: Job, sources: Sequence[Source | VideoSource]) -> list[tuple[Sour
 
 
 def _owned(job: Job, sources: Sequence[Source | VideoSource]) -> dict[Path, tuple[int, int]]:
-    """Return the files in the way of sources that may be replaced, since a run wrote them."""
+    """Return existing output files that may be replaced because a run wrote them."""
     if not job.resume or job.manifest is None or isinstance(job.out, RemotePath):
         return {}
     return _facts(job, job.manifest, sources)
@@ -212,7 +212,7 @@ def _facts(
 
 
 def _again(job: Job, run: str, task: Task[_Item]) -> list[_Item]:
-    """Return the items of a task that ended its workers, which may replace what these wrote."""
+    """Return the items of a task whose workers died; files that these wrote may be replaced."""
     if job.manifest is None or isinstance(job.out, RemotePath):
         return list(task.items)
     manifest, _ = job.manifest.apart(MANIFEST.format(part=_part(run, task.number)))

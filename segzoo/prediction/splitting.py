@@ -1,10 +1,10 @@
-"""Objects that touch, told apart: by the shape of the mask alone, or by what a network says of it.
+"""Split touching objects: by the shape of the mask alone, or by the output of a network's separator.
 
-Every pixel of the mask has a height: how deep inside the mask it lies (Euclidean distance), or what the
-network's separator says. Pixels climb to their highest neighbour until they reach a peak, and all that reach
-one peak are a basin: a watershed of the map (Vincent and Soille, 1991, doi 10.1109/34.87344), in numpy alone.
-Basins are joined across their highest saddles until each is one object: by shape, unless the saddle is a
-neck, clearly thinner than the thinner part; by a separator, unless both parts have a seed.
+Every pixel of the mask has a height: its depth inside the mask (Euclidean distance to the edge), or the
+separator's output. Pixels climb to their highest neighbour until they reach a peak, and all that reach the
+same peak form a basin: a watershed of the map (Vincent and Soille, 1991, doi 10.1109/34.87344), in numpy
+only. Basins are merged across their highest saddles until each is one object: by shape, unless the saddle is
+a neck, clearly thinner than the thinner part; with a separator, unless both parts contain a seed.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ if TYPE_CHECKING:
 
     from segzoo.specs import Labels, Separator
 
-#: Two parts are objects of their own where the neck between them is at most this share of the thinner part's
-#: half width, and narrower by so many pixels at least. Chosen on the nuclei of DSB2018's training part.
+#: Two parts are separate objects if the neck between them is at most this share of the thinner part's half
+#: width, and narrower by at least this many pixels. Chosen on the nuclei of DSB2018's training set.
 NECK, NARROWER = 0.85, 0.75
-#: Distances up to so many pixels are exact: the sum of two such squares still fits 16 bits.
+#: Distances up to this many pixels are exact: the sum of two such squares still fits in 16 bits.
 _FAR = 181
-#: Farther ones are measured on every fourth pixel.
+#: Larger distances are measured on every fourth pixel.
 _COARSE = 4
-#: Rows that are looked at together, which then stay in the processor's cache.
+#: Number of rows processed together, so that they stay in the processor's cache.
 _ROWS = 64
-#: The bits of the float32 1.0. Those of smaller numbers, down to 0, are smaller integers.
+#: The bits of float32 1.0, read as an integer; smaller numbers, down to 0, are smaller integers.
 _ONE = 0x3F800000
 
 
@@ -47,30 +47,35 @@ def split_instances(
     separator: Separator | None = None,
     smallest_object: Sequence[int] = (),
 ) -> Instances:
-    """Return the objects of every class but background, of which touching ones are told apart.
+    """Return the objects of every class except background, with touching objects split.
 
-    Each object lies within one connected component of its class, and every pixel of the component belongs to
-    one of its objects. Each class is split by itself.
+    Each object is within one connected component of its class, and every pixel of the component belongs to
+    one of its objects. Each class is split separately.
 
     Args:
-        mask: ``(H, W)`` class indices, or ``(K, H, W)`` where classes overlap.
-        labels: its classes.
-        connectivity: 4 or 8: whether pixels that share a corner only are joined.
-        separation: ``(H, W)`` in [0, 1], what the network's last logit says of every pixel; without it,
+        mask: ``(H, W)`` class indices, or ``(K, H, W)`` if classes overlap.
+        labels: labels of its classes.
+        connectivity: 4, or 8 to connect pixels that share only a corner too.
+        separation: ``(H, W)`` in [0, 1], output of the network's separator for every pixel; without it,
             objects are split where their shape has a neck.
         separator: what ``separation`` means.
-        smallest_object: pixels of the smallest object of each class, by index; smaller pieces of a component
-            become part of the neighbour that they meet most deeply. Classes beyond keep all.
+        smallest_object: minimum size in pixels of each class's objects, by index; smaller pieces of a
+            component are merged into the neighbour with the deepest contact. Classes beyond the array keep
+            all pieces.
 
     Raises:
         OptionError: connectivity is neither 4 nor 8, the separation has another size or no meaning, or the
-            mask holds an index that is no class's.
+            mask holds an index that belongs to no class.
     """
     check_connectivity(connectivity)
     if (separation is None) != (separator is None):
-        raise OptionError("separation and separator go together: give both, or none to split by shape alone")
+        raise OptionError(
+            "separation and separator go together: give both, or neither to split by shape only"
+        )
     if separation is not None and separation.shape != mask.shape[-2:]:
-        raise OptionError(f"the separation is {separation.shape}, the mask {mask.shape[-2:]} (height, width)")
+        raise OptionError(
+            f"the separation has size {separation.shape}, but the mask {mask.shape[-2:]} (height, width)"
+        )
     if labels.overlapping:
         given: Any = {"separation": separation, "separator": separator}
         return joined_classes(
@@ -88,8 +93,8 @@ def split_instances(
     count = len(labels.classes)
     if mask.size and int(mask.max()) >= count:
         raise OptionError(
-            f"the mask holds {int(mask.max())}, but {count} classes have the indices 0 to {count - 1}: make "
-            "pixels that are ignored background first"
+            f"the mask holds {int(mask.max())}, but {count} classes have the indices 0 to {count - 1}: set "
+            "ignored pixels to background first"
         )
     pieces, classes = np.zeros(mask.shape, np.int32), [np.zeros(0, np.int64)]
     there = np.zeros(count, np.bool_)
@@ -110,17 +115,17 @@ def split_instances(
 
 
 def _box(where: NDArray[np.bool_]) -> tuple[slice, slice]:
-    """Return the rows and columns that hold anything; something must be there."""
+    """Return the rows and columns of the bounding box; at least one pixel must be set."""
     rows, columns = (np.flatnonzero(where.any(axis=axis)) for axis in (1, 0))
     return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
 
 
 def _numbered(pieces: NDArray[np.int32], classes: NDArray[np.int64], connectivity: int) -> Instances:
-    """Return objects in the order of their first pixels."""
+    """Return objects, numbered in the order of their first pixels."""
     flat = pieces.ravel()
     starts = np.flatnonzero(np.append(True, flat[1:] != flat[:-1])) if flat.size else np.zeros(0, np.intp)
     first = np.zeros(len(classes) + 1, np.int64)
-    first[flat[starts[::-1]]] = starts[::-1]  # of several that go to one place the last one stays
+    first[flat[starts[::-1]]] = starts[::-1]  # when several are assigned to one place, the last one stays
     order = np.argsort(first[1:])
     table = np.zeros(len(first), np.int32)
     table[order + 1] = np.arange(1, len(first))
@@ -136,11 +141,11 @@ def _split(
     separator: Separator | None,
     smallest: int,
 ) -> tuple[NDArray[np.int32], int]:
-    """Return the object, from 0, of every pixel of one class in their order, and how many there are."""
+    """Return the object number, from 0, of every pixel of one class in order, and the number of objects."""
     if separation is None or separator is None:
         heights = squared_distances(where)
     else:
-        # Integers in the order of the separation, all of them above 0.
+        # Integers in the order of the separation, all above 0.
         bits = np.clip(np.nan_to_num(separation), 0, 1).astype(np.float32).view(np.int32)
         heights = (bits if separator.kind == "distance" else _ONE - bits) + 1
     places = np.flatnonzero(where)
@@ -168,15 +173,15 @@ def _without_small(
     saddles: NDArray[np.int32],
     smallest: int,
 ) -> NDArray[np.int64]:
-    """Join objects of fewer pixels with neighbours, across the highest saddles first.
+    """Merge objects that are too small into neighbours, across the highest saddles first.
 
     Args:
-        parent: what stands for the object of each basin.
-        pixels: how many each basin has.
-        one: a basin for each pair of pixels where two basins meet.
-        other: the other basin of each pair.
-        saddles: the height between the two.
-        smallest: pixels of the smallest object that stays.
+        parent: representative basin of each basin's object.
+        pixels: number of pixels of each basin.
+        one: first basin of each pair of pixels where two basins meet.
+        other: second basin of each pair.
+        saddles: height at which each pair meets.
+        smallest: minimum size in pixels of an object.
     """
     areas = np.bincount(parent, pixels, minlength=len(parent)).astype(np.int64)
     ours, theirs = parent[one], parent[other]
@@ -203,7 +208,7 @@ def _without_small(
 def _seeds(
     where: NDArray[np.bool_], separation: NDArray[np.float32], separator: Separator, connectivity: int
 ) -> NDArray[np.int32]:
-    """Return the seed of each pixel, from 1; 0 where there is none."""
+    """Return the seed number of each pixel, from 1; 0 for none."""
     inside = separation > separator.seed if separator.kind == "distance" else separation < separator.seed
     found = find_components(inside & where, connectivity)
     large = (found.classes == 1) & (found.areas >= separator.smallest)
@@ -211,9 +216,9 @@ def _seeds(
 
 
 def squared_distances(where: NDArray[np.bool_]) -> NDArray[np.int32]:
-    """Return the squared distance of each pixel to the nearest one that is False, in pixels; 0 for these.
+    """Return the squared distance of each pixel to the nearest one that is False, in pixels; 0 for those.
 
-    What lies outside the image counts for nothing. Distances above 181 are measured on every fourth pixel.
+    Pixels outside the image are ignored. Distances above 181 are measured on every fourth pixel.
 
     Source: Saito and Toriwaki, 1994, doi 10.1016/0031-3203(94)90133-3: columns first, then rows.
     """
@@ -249,9 +254,9 @@ def squared_distances(where: NDArray[np.bool_]) -> NDArray[np.int32]:
 def _climbed(
     where: NDArray[np.bool_], heights: NDArray[np.int32], places: NDArray[np.int64], connectivity: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-    """Return the place of each peak, and which of them each pixel of the mask climbs to.
+    """Return the place of each peak, and which peak each pixel of the mask climbs to.
 
-    Where heights are equal, the later pixel counts as higher: a plateau has few peaks, and no pixel climbs in
+    If heights are equal, the later pixel counts as higher: so a plateau has few peaks, and no pixel climbs in
     a circle.
     """
     height, width = where.shape
@@ -286,8 +291,8 @@ def _climbed(
 def _meeting(
     where: NDArray[np.bool_], heights: NDArray[np.int32], basins: NDArray[np.int32], connectivity: int
 ) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]]:
-    """Return two basins and the height between them for every pair of neighbouring pixels of two basins."""
-    # A column of none at the end keeps the rows apart, so that neighbours lie at fixed distances.
+    """Return two basins and the height between them, for every pair of neighbouring pixels of two basins."""
+    # An empty column at the end separates the rows, so that neighbours are at fixed offsets.
     height, width = where.shape
     spread = np.full((height, width + 1), -1, np.int32)
     spread[:, :-1][where] = basins
@@ -305,18 +310,18 @@ def _meeting(
 
 class _Rule(Protocol):
     def parents(self) -> NDArray[np.int64]:
-        """Return which basin each is a part of to begin with."""
+        """Return the basin that each basin is a part of initially."""
         ...
 
     def gone(
         self, basins: NDArray[np.int64], others: NDArray[np.int64], saddles: NDArray[np.int32]
     ) -> NDArray[np.bool_]:
-        """Return which basins become part of others, to which their highest saddles lead."""
+        """Return which basins are merged into others, across their highest saddles."""
         ...
 
 
 class _Shapes:
-    """Parts are apart where there is a neck between them."""
+    """Parts are separate if there is a neck between them."""
 
     def __init__(self, tops: NDArray[np.int32]) -> None:
         self._depth = np.sqrt(tops)
@@ -335,7 +340,7 @@ class _Shapes:
 
 
 class _Seeds:
-    """Parts are apart where each has a seed of its own."""
+    """Parts are separate if each contains its own seed."""
 
     def __init__(self, seeds: NDArray[np.int32]) -> None:
         self._seeds = seeds
@@ -355,14 +360,14 @@ class _Seeds:
 def _joined(
     count: int, one: NDArray[Any], other: NDArray[Any], saddles: NDArray[np.int32], rule: _Rule
 ) -> NDArray[np.int64]:
-    """Return for each basin the one that stands for its object.
+    """Return, for each basin, the basin that represents its object.
 
     Args:
-        count: how many basins there are.
-        one: a basin for each pair of pixels where two basins meet.
-        other: the other basin of each pair.
-        saddles: the height between the two.
-        rule: decides which basins are no objects of their own.
+        count: number of basins.
+        one: first basin of each pair of pixels where two basins meet.
+        other: second basin of each pair.
+        saddles: height at which each pair meets.
+        rule: decides which basins are not separate objects.
     """
     order = np.argsort(-saddles, kind="stable")
     one, other, saddles = one[order], other[order], saddles[order]
@@ -371,8 +376,8 @@ def _joined(
         one, other = parent[one], parent[other]
         apart = one != other
         one, other, saddles = one[apart], other[apart], saddles[apart]
-        # The first pair of each basin is that of its highest saddle. No two pairs are equal in this order, so
-        # that joining every basin at once joins none in a circle.
+        # The first pair of each basin is that of its highest saddle. The order has no ties, so merging all
+        # basins at once makes no circle.
         best = np.full(count, len(one))
         places = np.arange(len(one))[::-1]
         best[other[::-1]] = places

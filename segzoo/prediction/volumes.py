@@ -1,7 +1,7 @@
-"""Masks of the pages of a file as one file: volumes that lie where the slices of their images lie.
+"""Masks of all pages of a file as one file: volumes with the same position as the slices of their images.
 
-A volume is written when the mask of its last page is there; until then its masks are in memory, a byte a
-voxel (two or four of numbers of objects, four of uncertainty). What writes one is the reader of its format
+A volume is written when the mask of its last page is ready; until then its masks are in memory, one byte per
+voxel (two or four for object numbers, four for uncertainty). The reader of the format writes it
 (`segzoo.specs.ReaderSpec`, ``writes``).
 """
 
@@ -45,12 +45,12 @@ def stem_of(out: Path, source: Source) -> Path:
 
 
 def look_of(source: Source, outputs: Sequence[str], options: OutputOptions) -> OutputOptions:
-    """Return how outputs of a source look: masks of what lies somewhere have a format that says where."""
+    """Return the options of a source's outputs: a georeferenced mask gets a format with a position."""
     return options_for(source.info if isinstance(source, FileSource) else None, outputs, options)
 
 
 def divided(outputs: Sequence[str], look: OutputOptions) -> tuple[list[str], list[str]]:
-    """Return the outputs that have a file for each page, and those that gather all pages in one."""
+    """Return the outputs with one file per page, and those with one file for all pages."""
     gathered = [name for name in outputs if volume_suffix(look.suffixes.get(name, ""))]
     return [name for name in outputs if name not in gathered], gathered
 
@@ -58,14 +58,14 @@ def divided(outputs: Sequence[str], look: OutputOptions) -> tuple[list[str], lis
 def volume_paths(
     out: Path, source: Source, outputs: Sequence[str], look: OutputOptions, labels: Labels | None
 ) -> list[Path]:
-    """Return the volumes that a source's masks go into.
+    """Return the volumes that a source's masks are written into.
 
     Args:
-        out: the folder.
-        source: a page, or all of an image.
-        outputs: all that are written.
-        look: how outputs of this source look.
-        labels: which may overlap, so that each class has a file; ``None`` if not known yet.
+        out: output folder.
+        source: a page, or a whole image.
+        outputs: all outputs that are written.
+        look: options of this source's outputs.
+        labels: labels, which decide whether each class has its own file; ``None`` if not known yet.
     """
     stem = stem_of(out, source)
     paths = {name: output_path(stem, name, look) for name in divided(outputs, look)[1]}
@@ -77,12 +77,12 @@ class Page:
     """The record of a page, which is written together with its volume.
 
     Attributes:
-        source: the page.
-        state: of its file, before it was read.
-        outputs: files that were written of this page alone.
-        seconds: that it took.
+        source: source of the page.
+        state: state of its file before it was read.
+        outputs: files that were written for this page only.
+        seconds: processing time.
         size: (height, width).
-        areas: the share of it that each class covers.
+        areas: share of the page that each class covers.
     """
 
     source: Source
@@ -95,25 +95,25 @@ class Page:
 
 @dataclass
 class _Volume:
-    """Volumes of one file on their way: one, or one a class, for each output."""
+    """The unfinished volumes of one file: for each output one, or one per class."""
 
     waiting: set[str]
     arrays: dict[Path, NDArray[Any]] = field(default_factory=dict)
-    #: Those of arrays that hold numbers of objects.
+    #: Volumes of arrays that hold object numbers.
     numbered: set[Path] = field(default_factory=set)
     pages: list[Page] = field(default_factory=list)
     broken: bool = False
 
 
 class Volumes:
-    """Gathers the masks of pages, and writes the volumes that are complete.
+    """Gathers the masks of pages, and writes volumes that are complete.
 
     Args:
-        out: the folder.
-        outputs: all that are written.
-        options: how they look.
-        labels: of the masks.
-        keeping: what may be replaced, and what records a volume with all its pages before it gets its name.
+        out: output folder.
+        outputs: all outputs that are written.
+        options: options of the outputs.
+        labels: labels of the masks.
+        keeping: which existing files may be replaced, and what records a volume before it is named.
     """
 
     def __init__(
@@ -129,32 +129,32 @@ class Volumes:
         self._volumes: dict[Path, _Volume] = {}
 
     def paths(self, source: Source | VideoSource) -> list[Path]:
-        """Return the volumes that the masks of a source go into."""
+        """Return the volumes that the masks of a source are written into."""
         if isinstance(source, VideoSource):
             return []
         look = look_of(source, self._outputs, self._options)
         return volume_paths(self._out, source, self._outputs, look, self._labels)
 
     def expect(self, sources: Sequence[Source]) -> None:
-        """Register the pages to come; a volume needs all of its own."""
+        """Register the pages to come; a volume needs all of its pages."""
         for source in sources:
             if self.paths(source):
                 stem = stem_of(self._out, source)
                 self._volumes.setdefault(stem, _Volume(set())).waiting.add(source.origin)
 
     def add(self, page: Page, segmentation: Segmentation) -> tuple[Path, ...]:
-        """Take the mask of a page; return the volumes that were written since it was the last one.
+        """Add the mask of a page; return the volumes that it completed.
 
         Raises:
             FailureError: a volume cannot be written.
-            MissingExtraError: what writes it is not installed.
+            MissingExtraError: the package that writes it is not installed.
         """
         source = page.source
         look = look_of(source, self._outputs, self._options)
         names = divided(self._outputs, look)[1]
         if not names:
             return ()
-        # The segmentation of a page need not know how many pages there are.
+        # The segmentation of a page may not know the number of pages.
         file = source if isinstance(source, FileSource) else None
         info = (file and file.info) or segmentation.info or _plain(segmentation)
         number = (file and file.page) or 0
@@ -179,7 +179,7 @@ class Volumes:
         return tuple(volume.arrays)
 
     def fail(self, source: Source | VideoSource) -> list[Path]:
-        """Take note that a page has no mask; return the volumes that are not written because of it."""
+        """Record that a page has no mask; return the volumes that are not written because of it."""
         if isinstance(source, VideoSource):
             return []
         stem = stem_of(self._out, source)
@@ -208,7 +208,7 @@ class Volumes:
 
 
 def _numbered_on(pages: NDArray[Any]) -> NDArray[Any]:
-    """Return numbers of objects ``(pages, H, W)`` that go on from one page to the next."""
+    """Return object numbers ``(pages, H, W)`` that continue from one page to the next."""
     most = pages.max(axis=(1, 2), initial=0).astype(np.int64)
     found = pages.astype(np.uint16 if most.sum() <= np.iinfo(np.uint16).max else np.int32)
     for page, before in zip(found, (np.cumsum(most) - most).tolist(), strict=True):
@@ -217,6 +217,6 @@ def _numbered_on(pages: NDArray[Any]) -> NDArray[Any]:
 
 
 def _plain(segmentation: Segmentation) -> ImageInfo:
-    """Return metadata for an image that is not a file: one page of its size."""
+    """Return metadata for an image without a file: one page of its size."""
     height, width = segmentation.size
     return ImageInfo(height=height, width=width, dtype="uint8", bands=())

@@ -1,8 +1,8 @@
-"""Warnings about images whose values are far from the training data, given once at the end of a run.
+"""Warnings about images whose values are very different from the training data, given at the end of a run.
 
-Networks are sure of masks of images that are unlike all that they were trained on; the most frequent cause is
-the intensity. Nothing is changed here: images that use little of the range, or lie beside it, are counted and
-named, with the option that helps.
+Networks are confident even about images that are unlike their training data; the most frequent cause is
+intensity. Nothing is changed here: images that use little of the expected range, or are outside of it, are
+counted and named, with the option that helps.
 """
 
 from __future__ import annotations
@@ -30,27 +30,27 @@ if TYPE_CHECKING:
 
 #: Images that use a smaller share of the range than this are reported.
 _LITTLE = 0.25
-#: Percentiles that bound the range of an image, so that single pixels do not count.
+#: Percentiles that bound the range of an image, so that single pixels have no effect.
 _LOW, _HIGH = 0.1, 99.9
-#: About so many pixels of an image are looked at.
+#: Approximate number of pixels of an image that are sampled.
 _LOOKED_AT = 1 << 14
-#: The advice of a warning, as an option of the command line and as an argument of Python.
+#: The advice of a warning, as a command-line option and as a Python argument.
 _OPTION, _ARGUMENT = "--intensity percentiles:1,99.8", "intensity='percentiles:1,99.8'"
-#: Names that a message lists.
+#: Number of names that a message lists.
 _NAMED = 3
-#: The expected range, where weights carry no statistics of their training data.
+#: The expected range if weights have no statistics of their training data.
 _WHOLE = BandStatistics(minimum=0, low=0, high=1, maximum=1, mean=0.5, std=0.3)
 
 
 @dataclass(frozen=True)
 class Watched:
-    """What one process saw of a run, for another that reports it.
+    """What one process observed, for the process that reports it.
 
     Attributes:
-        far: by image how far it is, less being farther, and that in words.
+        far: by image, how far it is from the training data (less is farther), and a description.
         holed: images with pixels that have no measurement.
-        alpha: how many lose their alpha.
-        seen: how many there are.
+        alpha: number of images whose alpha channel is dropped.
+        seen: number of images.
     """
 
     far: dict[str, tuple[float, str]]
@@ -61,10 +61,10 @@ class Watched:
 
 @dataclass
 class IntensityWatch:
-    """Counts the images of a run that are far from the training data.
+    """Counts the images of a run that are very different from the training data.
 
     Attributes:
-        config: of the network.
+        config: config of the network.
         on_message: called once with how the first deep image is scaled, if no intensity was chosen.
         chosen: whether the intensity was chosen for this run.
     """
@@ -83,21 +83,21 @@ class IntensityWatch:
         """Return a ``Look`` for an image, which is counted when its ``with`` block succeeds.
 
         Args:
-            name: of the image, for people.
-            size: height and width of it.
-            info: the metadata of its file.
+            name: name of the image, for messages.
+            size: height and width of the image.
+            info: metadata of its file.
         """
         return Look(self, name, size, info)
 
     def drained(self) -> Watched:
-        """Return what was seen of the images so far, and reset."""
+        """Return what was observed so far, and reset."""
         with self._lock:
             seen = Watched(self._far, self._holed, self._alpha, self._seen)
             self._far, self._holed, self._alpha, self._seen = {}, set(), 0, 0
         return seen
 
     def add(self, watched: Watched) -> None:
-        """Count what another process saw."""
+        """Add the observations of another process."""
         with self._lock:
             self._far |= watched.far
             self._holed |= watched.holed
@@ -108,20 +108,20 @@ class IntensityWatch:
         """Return the warnings about the images so far, and reset.
 
         Args:
-            in_python: whether they name arguments of Python, rather than options of the command line.
+            in_python: whether warnings name Python arguments instead of command-line options.
         """
         with self._lock:
             lines = [self._far_line(_ARGUMENT if in_python else _OPTION)] if self._far else []
             if self._holed:
                 lines.append(
-                    "pixels without a measurement (NaN, infinite, or the file's value for no data) count as "
+                    "pixels without a measurement (NaN, infinite, or the file's no-data value) count as "
                     f"0 in {many(len(self._holed), 'image')}: {_first(sorted(self._holed))}"
                 )
             self._far, self._holed, self._seen = {}, set(), 0
         return lines
 
     def notes(self) -> list[str]:
-        """Return notes about the images so far that are no warnings, and reset."""
+        """Return notes about the images so far that are not warnings, and reset."""
         with self._lock:
             count, self._alpha = self._alpha, 0
         return [told_alpha(count, self.config.architecture.in_channels)] if count else []
@@ -137,7 +137,7 @@ class IntensityWatch:
         )
 
     def count(self, look: Look) -> None:
-        """Count an image that was looked at."""
+        """Count an image that was observed."""
         share = None if look.scaling is None else look.verdict(self.expected(look.scaling))
         with self._lock:
             self._seen += 1
@@ -148,10 +148,10 @@ class IntensityWatch:
                 self._far[look.name or f"image {self._seen}"] = share
 
     def expected(self, scaling: Scaling) -> Sequence[BandStatistics]:
-        """Return the range that values should have, once or per band; empty if any will do."""
+        """Return the range that values should have, once or per band; empty if any range is fine."""
         intensity = self.config.preprocessing.intensity
         if intensity.mode in ("percentiles", "standard") and intensity.over == "image":
-            return ()  # which spreads each image over the range
+            return ()  # such a rule spreads each image over the whole range
         return self.config.statistics or (() if scaling.is_identity else (_WHOLE,))
 
     def tell_scale(self, look: Look, scaling: Scaling) -> None:
@@ -163,8 +163,8 @@ class IntensityWatch:
         if first:
             where = f"{look.name}: " if look.name else ""
             self.on_message(
-                f"{where}{scaling.told}; other images deeper than 8 bits likewise, each by its own bits "
-                "(--intensity names another rule)"
+                f"{where}{scaling.told}; other images with more than 8 bits are scaled by the same rule, "
+                "each by its own bit depth (--intensity sets another rule)"
             )
 
 
@@ -181,7 +181,7 @@ class Look:
         self._parts: list[NDArray[Any]] = []
 
     def __call__(self, scaling: Scaling, stored: NDArray[Any], scaled: NDArray[Any]) -> None:
-        """Take the image, or some of its rows, as they are stored and as they are scaled."""
+        """Observe the image, or some of its rows, before and after scaling."""
         if self.scaling is None:
             self.scaling = scaling
             self._watch.tell_scale(self, scaling)
@@ -193,7 +193,7 @@ class Look:
 
     @property
     def leaves_alpha(self) -> bool:
-        """Whether the network gets all of the image but its alpha."""
+        """Whether the network gets the image without its alpha channel."""
         config, info = self._watch.config, self._info
         if info is None or info.alpha is None:
             return False
@@ -208,7 +208,7 @@ class Look:
             self._watch.count(self)
 
     def verdict(self, known: Sequence[BandStatistics]) -> tuple[float, str] | None:
-        """Return how far an image is, less being farther, and that in words; ``None`` where it is not."""
+        """Return how far an image is (less is farther), and a description; ``None`` if it is not far."""
         if not known or not self._parts:
             return None
         values = np.concatenate(self._parts)
@@ -223,7 +223,7 @@ class Look:
             np.maximum([band.low for band in known] - middle, middle - [band.high for band in known]) / wide
         )
         away = float(beside.max())
-        return (1 / (1 + away), "lies beside it") if away > 0 else None
+        return (1 / (1 + away), "is outside of it") if away > 0 else None
 
 
 def _percent(share: float) -> str:

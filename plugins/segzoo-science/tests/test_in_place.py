@@ -139,7 +139,7 @@ def test_a_volume_is_not_written_where_one_of_its_pages_fails(predict, tmp_path,
     path.write_bytes(path.read_bytes()[:-10])
     assert predict(tmp_path / "series", "--outputs", "mask:nii.gz") == 1
     told = capsys.readouterr().err
-    assert "series_mask.nii.gz is not written, which needs the masks of all pages" in told
+    assert "series_mask.nii.gz is not written: it needs the masks of all pages" in told
     assert not list((tmp_path / "out").glob("*.nii.gz"))
 
 

@@ -74,7 +74,7 @@ def make_openvino(
     # OpenVINO falls back to float32 and takes twice the time.
     low = fast_dtype(torch.device("cpu"))[0]
     apart = {"meanwhile": low, "patience": PATIENCE, "multiple": MULTIPLE} if calibration else {}
-    kind = "8-bit integers" if calibration else str(dtype).removeprefix("torch.")
+    kind = "int8" if calibration else str(dtype).removeprefix("torch.")
 
     def make_for_all(plain: nn.Module) -> Program:
         with unheard():

@@ -142,13 +142,13 @@ def _unsound(rings: Sequence[NDArray[np.int64]], kept: Sequence[NDArray[np.int64
 def _crossed(
     starts: NDArray[np.int64], ends: NDArray[np.int64], owner: NDArray[np.int64]
 ) -> NDArray[np.int64]:
-    """Return the edges that cross another of the same owner; those that touch do not."""
+    """Return the edges that cross another edge of the same owner; touching does not count."""
     low, high = np.minimum(starts, ends), np.maximum(starts, ends)
     span = int(high.max()) + 2
     begin, last = owner * span + low[:, 0], owner * span + high[:, 0]
     order = np.argsort(begin, kind="stable")
     begin, last = begin[order], last[order]
-    # Each edge meets those that begin, by x, before it ends.
+    # Sorted by x, each edge is compared with those that begin before it ends.
     count = np.searchsorted(begin, last, "right") - np.arange(len(begin)) - 1
     sums = np.cumsum(count)
     found: list[NDArray[np.int64]] = []
@@ -170,6 +170,6 @@ def _crossed(
 
 
 def _side(a: NDArray[np.int64], b: NDArray[np.int64], c: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return on which side of the line from a to b the point c lies: -1, 0 or 1."""
+    """Return on which side of the line from a to b the point c is: -1, 0 or 1."""
     cross = (b[:, 0] - a[:, 0]) * (c[:, 1] - a[:, 1]) - (b[:, 1] - a[:, 1]) * (c[:, 0] - a[:, 0])
     return np.sign(cross)

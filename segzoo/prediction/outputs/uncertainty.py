@@ -1,4 +1,4 @@
-"""How uncertain each pixel is: the entropy of its probabilities, as a share of the largest possible."""
+"""Uncertainty of each pixel: the entropy of its probabilities, relative to the largest possible entropy."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ if TYPE_CHECKING:
 
 
 class Uncertainty(Output):
-    """Grey in a PNG, 0 (sure) to 255; 0 to 1 as float32 in other formats."""
+    """Grey in a PNG, 0 (certain) to 255; 0 to 1 as float32 in other formats."""
 
     def draw(self, band: Band) -> Drawn:
-        """Return ``(H, W)``, or ``(K, H, W)`` where classes overlap.
+        """Return ``(H, W)``, or ``(K, H, W)`` if classes overlap.
 
         Raises:
-            OptionError: probabilities were not kept.
+            OptionError: the probabilities were not kept.
         """
-        # Rounded as they are written, so that an image gives the same values in rows and as a whole.
+        # Rounded as when written, so that an image gives the same values by rows and as a whole.
         kept = np.asarray(Probabilities().draw(band))
         found = entropy(kept, overlapping=band.segmentation.labels.overlapping)
         return np.rint(found * 255).astype(np.uint8) if band.suffix == ".png" else found
 
 
 def entropy(probabilities: NDArray[Any], *, overlapping: bool = False) -> NDArray[np.float32]:
-    """Return the entropy of probabilities, divided by that of equal ones: 0 (sure) to 1.
+    """Return the entropy of probabilities, divided by that of equal probabilities: 0 (certain) to 1.
 
     Args:
-        probabilities: ``(K, H, W)`` that add up to 1, or ``(1, H, W)`` of the second of two classes.
-        overlapping: whether each of ``K`` classes is there or not by itself.
+        probabilities: ``(K, H, W)`` that add up to 1, or ``(1, H, W)`` for the second of two classes.
+        overlapping: whether classes overlap, so that each probability stands for itself.
 
     Returns:
-        ``(H, W)``, or ``(K, H, W)`` where classes overlap.
+        ``(H, W)``, or ``(K, H, W)`` if classes overlap.
     """
     count = len(probabilities)
     if overlapping or count == 1:

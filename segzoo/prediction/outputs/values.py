@@ -1,4 +1,4 @@
-"""The values that stood for the classes in the masks that the network learnt from."""
+"""The pixel values that stood for the classes in the training masks."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from segzoo.prediction.outputs.painting import look_up
 
 
 class Values(Output):
-    """Grey values, 8 bits while all are below 256, else 16."""
+    """Grey values: 8 bits if all are below 256, else 16 bits."""
 
     def draw(self, band: Band) -> Drawn:
         """Return the value of each pixel's class."""

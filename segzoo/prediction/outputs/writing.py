@@ -1,7 +1,7 @@
-"""Segmentations written as files, by the names of what is wanted: whole, or band by band as rows come.
+"""Write a segmentation as files, by the names of the outputs: all at once, or band by band.
 
-Everything is written for the upright image at its own size: EXIF rotation is applied when an
-image is read, and files written here carry none.
+Everything is written for the upright image at its own size: EXIF rotation is applied when an image is read,
+and files written here do not contain it.
 """
 
 from __future__ import annotations
@@ -40,19 +40,19 @@ if TYPE_CHECKING:
     from segzoo.prediction.tiling.rows import RowSource
     from segzoo.specs import Labels, OutputSpec
 
-#: Rows that are written at a time, and of those that take memory to draw.
+#: Number of rows that are written at a time, and of those whose drawing takes more memory.
 _ROWS, _DRAWN_ROWS = 64, 32
-#: Bytes a pixel that it takes to tell combinations of classes apart.
+#: Bytes per pixel to distinguish combinations of classes.
 _BLENDING = 16
 
 
 def find_output(name: str) -> OutputSpec:
-    """Return what is known of an output; errors as those of `segzoo.registry.Registry.get`."""
+    """Return the spec of an output; raises the errors of `segzoo.registry.Registry.get`."""
     return zoo.registry("outputs").get(name)
 
 
 def read_format(word: str) -> tuple[str, str]:
-    """Return the output that ``mask:tif`` asks for, and its suffix; "" where no format is named."""
+    """Return the output that ``mask:tif`` names, and its suffix; "" if it names no format."""
     name, _, ending = word.rpartition(":")
     if word in zoo.registry("outputs") or name not in zoo.registry("outputs"):
         return word, ""
@@ -63,7 +63,7 @@ def make_output(spec: OutputSpec) -> Output:
     """Return what draws one file.
 
     Raises:
-        PluginError: it cannot be made.
+        PluginError: the output cannot be made.
     """
     with blamed(spec, "cannot be made"):
         return resolve(spec.factory)(**spec.options)
@@ -71,25 +71,25 @@ def make_output(spec: OutputSpec) -> Output:
 
 @contextmanager
 def blamed(spec: OutputSpec, what: str) -> Iterator[None]:
-    """Turn what an output raises, and nobody expects, into a `PluginError` that names it."""
+    """Turn an unexpected error of an output into a `PluginError` that names the output."""
     try:
         yield
     except (SegzooError, OSError, MemoryError, RuntimeError):
-        raise  # a bad image, option or disk, or too little memory
+        raise  # a bad image, option or disk, or a shortage of memory
     except Exception as error:
         raise PluginError(f"output {spec.name!r} {what}: {type(error).__name__}: {error}") from error
 
 
 def options_for(info: ImageInfo | None, names: Iterable[str], options: OutputOptions) -> OutputOptions:
-    """Return how outputs of an image look: where it lies somewhere, in formats that can say where.
+    """Return the options of an image's outputs, with georeferenced formats if the image has a position.
 
-    Masks of what lies on the ground are TIFF (GeoTIFF), and of a volume whose reader writes masks a volume,
-    unless a suffix was chosen. Outputs that are no masks stay as they are.
+    Masks of georeferenced images are TIFF (GeoTIFF), and masks of volumes are volumes if their reader can
+    write them, unless a suffix was chosen. Outputs that are not masks do not change.
 
     Args:
-        info: the metadata of the image's file.
-        names: of outputs.
-        options: how they look otherwise.
+        info: metadata of the image's file.
+        names: names of outputs.
+        options: options to start from.
     """
     suffix = "" if info is None else info.mask_suffix or (".tif" if _placing(info) else "")
     if not suffix:
@@ -103,7 +103,7 @@ def options_for(info: ImageInfo | None, names: Iterable[str], options: OutputOpt
 
 
 def output_path(stem: Path, name: str, options: OutputOptions) -> Path:
-    """Return the file of an output: folder and name of the image, and what follows it."""
+    """Return the path of an output: folder and name of the image, and the output's ending."""
     return stem.with_name(stem.name + options.suffixes.get(name, find_output(name).suffix))
 
 
@@ -113,19 +113,19 @@ def written_as(
     options: OutputOptions,
     specs: Mapping[str, OutputSpec] | None = None,
 ) -> list[tuple[str, int | None, Path]]:
-    """Return every file that outputs become: one each, or one a class where classes overlap.
+    """Return every file that outputs become: one each, or one per class if classes overlap.
 
-    ``cat_mask.png`` of the class ``ear`` is ``cat_ear_mask.png``; ``cat.png``, a name of somebody's own,
-    is ``cat_ear.png``.
+    For the class ``ear``, ``cat_mask.png`` becomes ``cat_ear_mask.png``; a name that a user chose, such as
+    ``cat.png``, becomes ``cat_ear.png``.
 
     Args:
-        paths: the file of each output.
-        labels: of the classes.
-        options: which classes are wanted, and suffixes.
-        specs: what is known of the outputs, where no plug-in registers them.
+        paths: path of each output.
+        labels: labels of the classes.
+        options: classes to show, and suffixes.
+        specs: specs of the outputs, if no plug-in registers them.
 
     Returns:
-        The output, the class that the file holds (``None``: all), and the file.
+        The output, the class in the file (``None``: all classes), and the file.
     """
     found: list[tuple[str, int | None, Path]] = []
     wanted = [class_index(labels, name) for name in options.classes] or range(len(labels.classes))
@@ -145,12 +145,12 @@ def check_outputs(names: Sequence[str], options: OutputOptions | None = None) ->
     """Raise unless outputs can be written together; call it before the first image.
 
     Args:
-        names: of the outputs.
-        options: those of all outputs, and their suffixes.
+        names: names of the outputs.
+        options: options of all outputs, with their suffixes.
 
     Raises:
         UnknownNameError: there is no such output.
-        OptionError: a suffix names no format of its output, or two outputs would be one file.
+        OptionError: a suffix is not a format of its output, or two outputs would be one file.
     """
     options = options or OutputOptions()
     taken: dict[str, str] = {}
@@ -160,7 +160,7 @@ def check_outputs(names: Sequence[str], options: OutputOptions | None = None) ->
         suffix = options.suffixes.get(name, find_output(name).suffix)
         _format(find_output(name), PurePath(f"NAME{suffix}"))
         if "/" in suffix or "\\" in suffix:
-            raise OptionError(f"the suffix of {name} must not lead into a folder, got {suffix!r}")
+            raise OptionError(f"the suffix of {name} must not contain a folder, got {suffix!r}")
         if (other := taken.setdefault(suffix.lower(), name)) != name:
             raise OptionError(f"{other} and {name} would both be written as NAME{suffix}")
 
@@ -169,11 +169,11 @@ def check_by_rows(paths: Mapping[str, Path], specs: Mapping[str, OutputSpec] | N
     """Raise unless all outputs can be written by rows.
 
     Args:
-        paths: the file of each output.
-        specs: what is known of them, where no plug-in registers them.
+        paths: path of each output.
+        specs: specs of the outputs, if no plug-in registers them.
 
     Raises:
-        OptionError: one cannot be; the text names those that can.
+        OptionError: an output cannot be written by rows; the message names those that can.
     """
     for name, path in paths.items():
         formats = _row_formats(specs[name] if specs else find_output(name))
@@ -182,27 +182,27 @@ def check_by_rows(paths: Mapping[str, Path], specs: Mapping[str, OutputSpec] | N
             rows = {one: _row_formats(spec) for one, (spec, _) in zoo.registry("outputs").items()}
             known = ", ".join(f"{one} ({' '.join(suffixes)})" for one, suffixes in rows.items() if suffixes)
             raise OptionError(
-                f"the image is too large for {what}, which is made of all of it at once: leave it out, or "
-                f"give more memory. Written by rows are {known}"
+                f"the image is too large for {what}, which needs the whole image in memory: leave it out, or "
+                f"allow more memory. Outputs that are written by rows: {known}"
             )
 
 
 def needs(names: Iterable[str], what: str) -> int:
-    """Return how many outputs need probabilities, objects, or the image, which is read again for each."""
+    """Return how many outputs need ``what``: probabilities, objects, or the image, read again for each."""
     return sum(what in find_output(name).needs for name in names)
 
 
 def bytes_of_outputs(
     names: Iterable[str], height: int, width: int, options: OutputOptions, *, planes: int = 1
 ) -> int:
-    """Return the bytes that outputs take while they are written by rows, besides reading the image again.
+    """Return the bytes that outputs take while written by rows, in addition to reading the image again.
 
     Args:
-        names: of outputs.
-        height: of the image.
-        width: of the image.
-        options: how they look.
-        planes: of the mask: one a class where classes overlap.
+        names: names of outputs.
+        height: height of the image.
+        width: width of the image.
+        options: options of the outputs.
+        planes: planes of the mask: one per class if classes overlap.
     """
     bytes_a_column = 0
     for spec in map(find_output, names):
@@ -221,22 +221,23 @@ def write_outputs(
     source: str = "",
     keeping: Keeping | None = None,
 ) -> tuple[Path, ...]:
-    """Write a segmentation as files beside each other, all of them whole or none.
+    """Write a segmentation as files next to each other: either all of them, or none.
 
     Args:
-        segmentation: what was found.
+        segmentation: segmentation to write.
         stem: folder and name, to which each output adds its suffix: ``out/cat`` gives ``out/cat_mask.png``,
-            and ``out/cat_mask.tif`` of an image that lies on the ground.
-        names: of outputs.
-        options: how they look.
-        source: the name of the image, told to programs that read COCO; the stem's unless told.
-        keeping: what an earlier run wrote, and who is told before the files get their names.
+            or ``out/cat_mask.tif`` for georeferenced images.
+        names: names of outputs.
+        options: options of the outputs.
+        source: name of the image, for outputs that contain it, such as COCO; by default, the name in
+            ``stem``.
+        keeping: which existing files an earlier run wrote, and what is called before the files are named.
 
     Returns:
-        The files, in the order of the names; several of an output that gives each class one.
+        The files, in the order of the names; several for an output with one file per class.
 
     Raises:
-        OptionError: see `check_outputs`; also if probabilities are wanted and were not kept.
+        OptionError: see `check_outputs`; also if probabilities are needed and were not kept.
         FailureError: a file exists and may not be replaced (nothing is written then), or cannot be written.
     """
     options = options or OutputOptions()
@@ -256,20 +257,20 @@ def write_output(
     *,
     source: str = "",
 ) -> Path:
-    """Write one output under a name of its own; it takes the format that the name ends in.
+    """Write one output to a path of your choice; the suffix of the path sets the format.
 
     Args:
-        segmentation: what is written.
-        path: of the file.
-        name: of the output.
-        options: of the output.
-        source: the file or address of the image, for outputs that name it; by default the name of the file.
+        segmentation: segmentation to write.
+        path: path of the file.
+        name: name of the output.
+        options: options of the output.
+        source: file or address of the image, for outputs that contain it; by default, the name of the file.
 
     Returns:
-        The file; of an output that gives each class one where they overlap, the first.
+        The file; the first one, if an output has one file per class.
 
     Raises:
-        OptionError, FailureError: as `write_outputs`.
+        OptionError, FailureError: see `write_outputs`.
     """
     options = options or OutputOptions()
     _write(segmentation, {name: path}, options, source or path.name)
@@ -279,17 +280,17 @@ def write_output(
 def encode_output(
     segmentation: Segmentation, name: str = "mask", options: OutputOptions | None = None, *, source: str = ""
 ) -> tuple[bytes, str]:
-    """Return the file that `write_outputs` would write of one output, and its suffix, such as ``".png"``.
+    """Return the content of the file that `write_outputs` would write, and its suffix, such as ``".png"``.
 
     Args:
-        segmentation: what is written.
-        name: of the output.
-        options: of the output; ``suffixes`` choose its format.
-        source: the name of the image, for outputs that tell it.
+        segmentation: segmentation to encode.
+        name: name of the output.
+        options: options of the output; ``suffixes`` set its format.
+        source: name of the image, for outputs that contain it.
 
     Raises:
         UnknownNameError: there is no such output.
-        OptionError: it has no such format, needs probabilities that were not kept, or would be several files.
+        OptionError: it lacks that format, needs probabilities that were not kept, or would be several files.
     """
     options = options or OutputOptions()
     info, labels = segmentation.info, segmentation.labels
@@ -300,7 +301,7 @@ def encode_output(
     every = written_as({name: path}, labels, options)
     if len(every) > 1:
         together = "".join(f", or {name}{one}" for one in spec.together).replace(f"{name}.", f"{name}:")
-        raise OptionError(f"classes overlap, and {name} has a file for each: choose one class{together}")
+        raise OptionError(f"classes overlap, and {name} has one file per class: choose one class{together}")
     ((_, index, path),) = every
     files = OutputFiles(labels, segmentation.size, options, None, source or path.name, info, whole=True)
     file = _Kept()
@@ -311,12 +312,12 @@ def encode_output(
 
 
 class _Kept(BytesIO):
-    """A file in memory, whose bytes stay when it is closed."""
+    """A file in memory whose content stays when it is closed."""
 
     kept = b""
 
     def close(self) -> None:
-        """Keep the bytes."""
+        """Keep the content."""
         self.kept = self.kept or self.getvalue()
         super().close()
 
@@ -348,26 +349,25 @@ def output_files(
     whole: bool = False,
     specs: Mapping[str, OutputSpec] | None = None,
 ) -> Iterator[OutputFiles]:
-    """Open the files of one image, which get their names together when the block succeeds.
+    """Open the files of one image, which are named together when the block succeeds.
 
-    Whatever ends it early, Ctrl-C or a full disk, leaves nothing behind, and files that were there as they
-    were.
+    If the block fails, by Ctrl-C or a full disk for example, it leaves no new files, and existing files do
+    not change.
 
     Args:
-        paths: the file of each output; folders are made. Where classes overlap, `written_as` says which files
-            it becomes.
+        paths: path of each output; folders are made. If classes overlap, see `written_as` for the files.
         labels: names and colours of the classes.
         size: (height, width) of the image.
-        options: how outputs look, and whether files that exist may be replaced.
-        image: opens the image's rows once more, for outputs that draw on it.
-        source: the name of the image.
-        info: the metadata of its file: a TIFF lies on the ground where the image does.
-        keeping: what an earlier run wrote, and who is told before the files get their names.
+        options: options of the outputs, and whether existing files may be replaced.
+        image: opens the image's rows again, for outputs that draw on it.
+        source: name of the image.
+        info: metadata of its file; a TIFF gets the image's georeference.
+        keeping: which existing files an earlier run wrote, and what is called before the files are named.
         whole: whether the image is written as one band.
-        specs: what is known of the outputs, where no plug-in registers them.
+        specs: specs of the outputs, if no plug-in registers them.
 
     Raises:
-        OptionError: an output has no such format, or cannot be written by rows.
+        OptionError: an output lacks that format, or cannot be written by rows.
         FailureError: a file exists and may not be replaced, cannot be written, or got too few rows.
     """
     files = OutputFiles(labels, size, options or OutputOptions(), image, source, info, whole=whole)
@@ -377,10 +377,12 @@ def output_files(
     formats = {name: _format(specs[name], path) for name, path in paths.items()}
     for name, path in paths.items():
         if formats[name] not in specs[name].formats:
-            raise OptionError(f"{path.name} gathers the masks of all pages: `segzoo predict` writes it")
+            raise OptionError(
+                f"{path.name} holds the masks of all pages, which only `segzoo predict` can write"
+            )
     every = written_as(paths, labels, files.options, specs)
     places, overwrite = [path for *_, path in every], files.options.overwrite
-    if not any(map(is_remote, places)):  # a store is asked once, when the files get their names
+    if not any(map(is_remote, places)):  # a store is checked once, when the files are named
         refuse_taken(places, overwrite=overwrite, owns=keeping and keeping.owns)
     with whole_files(places, overwrite=overwrite, keeping=keeping) as parts, ExitStack() as stack:
         for (name, index, path), part in zip(every, parts, strict=True):
@@ -393,7 +395,7 @@ def output_files(
 
 
 class OutputFiles:
-    """The open files of one image; `output_files` gives them, and says what the arguments are."""
+    """The open files of one image; see `output_files` for the arguments."""
 
     def __init__(
         self,
@@ -407,7 +409,7 @@ class OutputFiles:
         whole: bool,
     ) -> None:
         self.labels, self.size, self.options = labels, size, options
-        #: Labels of the drawn mask; classes that are not wanted become background, so there must be one.
+        #: Labels of the drawn mask; classes that are not shown become background, so there must be one.
         self.drawn = with_background(labels) if options.classes and not labels.overlapping else labels
         self.image, self.source, self.info, self.whole = image, source, info, whole
         self.drawings: list[_Drawing] = []
@@ -415,7 +417,7 @@ class OutputFiles:
         self._table: NDArray[Any] | None = None
         if options.classes:
             keep = [class_index(labels, wanted) for wanted in options.classes]
-            if labels.overlapping:  # a plane is kept, or nothing of it
+            if labels.overlapping:  # a plane is kept whole, or dropped
                 self._table = np.zeros(len(labels.classes), np.uint8)
                 self._table[keep] = 1
             else:
@@ -427,15 +429,15 @@ class OutputFiles:
 
     @property
     def probabilities(self) -> _Probabilities | None:
-        """Takes the probabilities of the rows that were written last, where an output wants them."""
+        """Takes the probabilities of the latest rows, if an output needs them."""
         wanted = any("probabilities" in drawing.spec.needs for drawing in self.drawings)
         return _Probabilities(self) if wanted else None
 
     def write_whole(self, segmentation: Segmentation) -> None:
-        """Write an image as one band; its ``(H, W)`` are the size, and it has what the outputs need.
+        """Write an image as one band; it must have the size and the data that the outputs need.
 
         Raises:
-            OptionError: probabilities are wanted and were not kept.
+            OptionError: probabilities are needed and were not kept.
             FailureError: a file cannot be written.
         """
         self._done = self.size[0]
@@ -445,11 +447,11 @@ class OutputFiles:
             drawing.draw(one, slice(None))
 
     def write(self, rows: NDArray[np.uint8]) -> None:
-        """Take the next rows of the mask, ``(n, width)``, or ``(K, n, width)`` where classes overlap.
+        """Add the next rows of the mask, ``(n, width)``, or ``(K, n, width)`` if classes overlap.
 
         Raises:
-            FailureError: they cannot be written.
-            OptionError: they are not as wide as the image, or too many.
+            FailureError: the rows cannot be written.
+            OptionError: the rows do not have the image's width, or there are too many.
         """
         expected = (*self._planes, rows.shape[-2], self.size[1])
         if rows.shape != expected or self._done + rows.shape[-2] > self.size[0]:
@@ -467,7 +469,7 @@ class OutputFiles:
             self.take()
 
     def take(self, probabilities: NDArray[np.float16] | None = None) -> None:
-        """Draw the rows that came last, which have probabilities ``(K, n, width)`` where those are wanted."""
+        """Draw the latest rows, with their probabilities ``(K, n, width)`` if an output needs them."""
         for top in range(0, self._rows.shape[-2], _ROWS):
             rows = slice(top, top + _ROWS)
             mask = self._wanted(self._rows[..., rows, :])
@@ -488,37 +490,37 @@ class OutputFiles:
             drawing.finish()
 
     def wanted(self, segmentation: Segmentation) -> Segmentation:
-        """Return a segmentation in which all classes but the wanted ones are background."""
+        """Return a segmentation in which every class that is not shown is background."""
         if self._table is None:
             return segmentation
         return segmentation.with_mask(self._wanted(segmentation.mask), labels=self.drawn)
 
     def _wanted(self, mask: NDArray[Any]) -> NDArray[Any]:
-        """Return a mask in which all classes but the wanted ones are background."""
+        """Return a mask in which every class that is not shown is background."""
         if self._table is None:
             return mask
         return mask * self._table[:, None, None] if self._planes else look_up(mask, self._table)
 
     @property
     def shares(self) -> dict[str, float]:
-        """The share of the image that each class covers, by name, as far as it has come by rows."""
+        """Share of the image that each class covers, by name, in the rows so far."""
         counts = zip(self.labels.classes, self._found.tolist(), strict=False)
         return {name: count / max(1, self._seen * self.size[1]) for name, count in counts}
 
 
 class _Probabilities:
-    """Takes the probabilities of the rows of the mask that were written last."""
+    """Takes the probabilities of the mask's latest rows."""
 
     def __init__(self, files: OutputFiles) -> None:
         self._files = files
 
     def write(self, rows: NDArray[np.float16]) -> None:
-        """Take ``(K, n, width)``; errors as those of `OutputFiles.write`."""
+        """Take ``(K, n, width)``; raises the errors of `OutputFiles.write`."""
         self._files.take(rows)
 
 
 class _Drawing:
-    """One output on its way into its file."""
+    """One output that is being written to its file."""
 
     def __init__(
         self,
@@ -530,7 +532,7 @@ class _Drawing:
         index: int | None = None,
     ) -> None:
         self.files, self.spec, self.path, self._suffix, self._file = files, spec, path, suffix, file
-        #: The class that is drawn by itself, of several that overlap.
+        #: The class that is drawn, if classes overlap and each has its own file.
         self.index = index
         self._labels = files.drawn if index is None else alone(files.labels, index)
         self._output = make_output(spec)
@@ -542,7 +544,7 @@ class _Drawing:
         self._top = self._drawn = 0
 
     def add(self, band: Sequence[NDArray[Any]]) -> None:
-        """Take rows of the mask, ``(n, width)``, and perhaps of the probabilities, ``(K, n, width)``."""
+        """Add rows of the mask, ``(n, width)``, and of the probabilities, ``(K, n, width)``, if needed."""
         if self.index is not None:
             band = [band[0][self.index], *(one[self.index : self.index + 1] for one in band[1:])]
         for top in range(0, band[0].shape[-2], self._step):
@@ -565,10 +567,10 @@ class _Drawing:
         self._top = kept
 
     def _read(self, rows: slice, shape: tuple[int, int]) -> NDArray[np.uint8]:
-        """Return the image of a band; of the rows around it, which are not drawn, it is black."""
+        """Return the image of a band; it is black in the rows around, which are not drawn."""
         if self.files.image is None or "image" not in self.spec.needs:
             raise PluginError(
-                f"output {self.spec.name!r} draws on the image: its spec must say needs=('image',)"
+                f"output {self.spec.name!r} draws on the image, so its spec must have needs=('image',)"
             )
         self._image = self._image or self.files.image()
         image = np.zeros((*shape, self._image.channels), np.uint8)
@@ -576,7 +578,7 @@ class _Drawing:
         return image
 
     def draw(self, segmentation: Segmentation, rows: slice) -> None:
-        """Draw a part of the image, and write its rows without those around them."""
+        """Draw a part of the image, and write it without the rows around."""
         files = self.files
         band = Band(segmentation, files.options, self._suffix, files.source, files.size)
         with blamed(self.spec, f"cannot draw {files.source or self.path}"):
@@ -606,21 +608,21 @@ class _Drawing:
             self._file.close()
 
     def close(self) -> None:
-        """Close the file, whatever became of it."""
-        with suppress(OSError):  # what a full disk has refused, it refuses once more
+        """Close the file, even after an error."""
+        with suppress(OSError):  # a disk that was full before fails again
             self._file.close()
 
 
 def drawn_pages(
     segmentation: Segmentation, paths: Mapping[str, Path], options: OutputOptions, source: str
 ) -> dict[Path, NDArray[Any]]:
-    """Return what outputs draw of a page for the volumes that it is a part of, ``(H, W)`` by their files.
+    """Return what outputs draw of a page, ``(H, W)``, by the volume file that it becomes a part of.
 
     Args:
-        segmentation: what was found on the page.
-        paths: the file of each output, of a format of volumes.
-        options: how outputs look.
-        source: the name of the page.
+        segmentation: segmentation of the page.
+        paths: path of each output, in a volume format.
+        options: options of the outputs.
+        source: name of the page.
     """
     labels, size = segmentation.labels, segmentation.size
     files = OutputFiles(labels, size, options, None, source, segmentation.info, whole=True)
@@ -637,7 +639,7 @@ def drawn_pages(
 
 
 def _placing(info: ImageInfo | None) -> dict[int, Any]:
-    """Return the tags that place a TIFF where the image lies; none where that is said of it unturned."""
+    """Return a TIFF's georeference tags; empty if the image was rotated, because they would be wrong then."""
     if info is None or info.geo is None or info.orientation != 1:
         return {}
     return placing_tags(info.geo, info.extra.get(EXTRA))

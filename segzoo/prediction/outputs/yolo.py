@@ -1,8 +1,8 @@
-"""Label files of Ultralytics YOLO: a line of class number and corners for each object.
+"""Label files of Ultralytics YOLO: one line per object, with its class number and corners.
 
-Corners are the centres of the outermost pixels, as shares of width and height: Ultralytics cuts them to whole
-pixels and draws the line around them too, which gives back exactly the object. YOLO knows no holes: a line
-leads from the outline to each hole and back, as Ultralytics' own converters join rings.
+Corners are the centres of the outermost pixels, as shares of width and height: Ultralytics truncates them to
+whole pixels and draws the line around them too, which restores exactly the object. YOLO has no holes: a line
+connects the outline with each hole, in the way Ultralytics' own converters join rings.
 
 The format: https://docs.ultralytics.com/datasets/segment
 """
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def class_numbers(labels: Labels) -> dict[int, int]:
-    """Return the number of each class but background, counted from 0, as YOLO's are."""
+    """Return the number of each class except background, counted from 0, as YOLO requires."""
     return {index: number for number, index in enumerate(labels.foreground)}
 
 
@@ -32,8 +32,8 @@ def label_lines(outlines: Iterable[Outline], labels: Labels, size: tuple[int, in
     """Return the lines of a label file.
 
     Args:
-        outlines: the objects, whose outlines run through ``pixels``; each piece has a line of its own.
-        labels: of their classes.
+        outlines: the objects, with outlines through ``pixels``; each piece becomes one line.
+        labels: labels of their classes.
         size: (height, width) of the image.
     """
     numbers, lines = class_numbers(labels), []
@@ -46,13 +46,13 @@ def label_lines(outlines: Iterable[Outline], labels: Labels, size: tuple[int, in
 
 
 def data_yaml(labels: Labels, parts: Mapping[str, str]) -> bytes:
-    """Return the YAML file that describes a data set.
+    """Return the YAML file that describes a dataset.
 
     Args:
         labels: the classes; background has no number.
-        parts: the folder of images of ``train``, ``val`` and ``test``.
+        parts: image folder of ``train``, ``val`` and ``test``.
     """
-    # What JSON quotes, YAML reads; without a path, folders are those beside the file.
+    # YAML accepts JSON's quoting; without a path, folders are relative to the file.
     lines = [f"{part}: {as_json(folder)}" for part, folder in parts.items()]
     lines.append("names:")
     lines += [f"  {number}: {as_json(labels.classes[i])}" for i, number in class_numbers(labels).items()]

@@ -1,4 +1,4 @@
-"""What there is to segment: files, folders, patterns, lists, standard input, addresses, pages, arrays."""
+"""Sources to segment: files, folders, patterns, lists, standard input, addresses, pages, arrays."""
 
 from __future__ import annotations
 

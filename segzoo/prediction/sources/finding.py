@@ -1,4 +1,4 @@
-"""Words that name what to segment, to sources in order."""
+"""Turn words that name what to segment into sources, in order."""
 
 from __future__ import annotations
 
@@ -44,24 +44,24 @@ if TYPE_CHECKING:
 
 
 _log = logging.getLogger(__name__)
-#: Bytes of a name, in a file system that allows 255, that leave room for what is added to it.
+#: Maximum length of a name in bytes; file systems allow 255, and the rest is for what is added to the name.
 _LONGEST = 215
-#: Objects that are looked into at once, to see how many pages they have.
+#: Number of objects in a store whose pages are counted at once.
 _LOOKING = 8
-#: Files that are images where a folder has no others.
+#: Suffixes that count as images only if a folder has no others.
 _ARRAYS = frozenset({".npy"})
 
 
 @dataclass(frozen=True)
 class Found:
-    """What words and lists name, each thing once.
+    """What words and lists name, without duplicates.
 
     Attributes:
-        images: in order.
-        videos: files and cameras, in order.
-        troubles: what is wrong with the words that name nothing, a line each.
-        notes: what searches left out, and how to have it all the same, a line each.
-        searched: the files that searches came upon, but for those that runs of segzoo wrote.
+        images: image sources, in order.
+        videos: video files and cameras, in order.
+        troubles: one message for each word that names nothing.
+        notes: one message for each search that left files out, with how to include them.
+        searched: files that searches found, except those that segzoo wrote.
     """
 
     images: tuple[Source, ...]
@@ -73,21 +73,21 @@ class Found:
 
 @dataclass
 class _Search:
-    """What the words of one call come upon; see `Found`."""
+    """State of the searches of one call; see `Found`."""
 
     notes: list[str] = field(default_factory=list)
     searched: list[Path] = field(default_factory=list)
     troubles: list[str] = field(default_factory=list)
-    #: What stores said of the objects that they listed.
+    #: States of objects, as listed by their store.
     states: dict[Path, str] = field(default_factory=dict)
 
     def kept(self, files: list[Path], root: Path, records: Iterable[Path] | None = None) -> list[Path]:
-        """Return the files of a search that are images: no masks, and nothing that a run of segzoo wrote.
+        """Return the images among the files of a search: no masks, and nothing that segzoo wrote.
 
         Args:
-            files: in order.
-            root: the folder that was searched.
-            records: folders that hold records of runs; any may, without.
+            files: files found, in order.
+            root: folder that was searched.
+            records: folders that contain records of runs; by default, any folder may.
         """
         parents = {file.parent for file in files} if records is None else ()
         folders = {folder for parent in parents for folder in (parent, *parent.parents)} | {*(records or ())}
@@ -97,7 +97,7 @@ class _Search:
         masks = masks_among([file for file in files if file not in ours], root)
         theirs = {file for found in masks.values() for file in found}
         kept = [file for file in files if file not in ours and file not in theirs]
-        if not kept:  # there is nothing else that could be meant
+        if not kept:  # then these files must be what the user means
             self.searched += files
             return files
         self.searched += [file for file in files if file not in ours]
@@ -108,7 +108,7 @@ class _Search:
             told.append(f"{_left_out(written, shared, root, 'file')} that segzoo wrote")
         if told:
             self.notes.append(
-                f"{root}: left out {', '.join(told)}; to segment them too, name their folder or files"
+                f"{root}: left out {', '.join(told)}; to segment them too, name their folder or the files"
             )
         return kept
 
@@ -123,13 +123,13 @@ def find(words: Iterable[str | os.PathLike[str]], *, lists: Iterable[str] = (), 
     """Return what words and lists name.
 
     Args:
-        words: files, folders (searched with all below them), patterns such as ``scans/*.tif``, the same in a
-            store of objects (``s3://bucket/scans``), http and https addresses, cameras such as ``camera:0``,
-            or ``-`` for an image on standard input. A file named by itself is taken whatever its suffix.
-            Each page of a TIFF is a source of its own. Folders and patterns give no masks of a data set that
-            is laid out in them, and nothing that a manifest there lists as written.
-        lists: text files with one such word a line, or ``-`` for standard input.
-        pages: which pages of files with several are taken (`segzoo.images.parse_pages`); all, without any.
+        words: files, folders (searched recursively), patterns such as ``scans/*.tif``, the same in an object
+            store (``s3://bucket/scans``), http and https addresses, cameras such as ``camera:0``, or ``-``
+            for an image on standard input. A file that is named directly may have any suffix. Each page of a
+            TIFF is a separate source. In folders and patterns, the masks of a dataset and files that a
+            manifest lists as outputs are left out.
+        lists: text files with one such word per line, or ``-`` for standard input.
+        pages: pages to use of files with several (`segzoo.images.parse_pages`); all if empty.
     """
     troubles: list[str] = []
     things: list[tuple[Path | str, Path]] = []
@@ -145,11 +145,11 @@ def find(words: Iterable[str | os.PathLike[str]], *, lists: Iterable[str] = (), 
             things += _named(word, search)
         except ImageError as error:
             troubles.append(str(error))
-        except OSError as error:  # a folder that may not be looked into, a name that is too long
+        except OSError as error:  # a folder without permission, a name that is too long
             troubles.append(f"{word} cannot be looked up: {error.strerror or error}")
         except MissingExtraError:
             raise
-        except ValueError:  # a pattern that holds a zero byte
+        except ValueError:  # a pattern with a zero byte
             troubles.append(f"{word} cannot be looked up: no file can have this name")
     troubles += search.troubles
     sources = []
@@ -165,7 +165,7 @@ def find(words: Iterable[str | os.PathLike[str]], *, lists: Iterable[str] = (), 
                 if isinstance(source, FileSource) and (known := search.states.get(source.path)):
                     source = replace(source, listed=known)
                 sources.append(source)
-        except ImageError as error:  # it lacks a page that was asked for
+        except ImageError as error:  # it lacks a requested page
             troubles.append(str(error))
     return Found(
         images=tuple(one for one in sources if not isinstance(one, VideoSource)),
@@ -182,7 +182,7 @@ def find_sources(
     """Return the images that words and lists name; see `find`.
 
     Raises:
-        ImageError: a word names nothing, or an image without a page that was asked for; the text lists all.
+        ImageError: a word names nothing, or an image lacks a requested page; the message lists all errors.
     """
     found = find(words, lists=lists, pages=pages)
     if found.troubles:
@@ -202,17 +202,17 @@ def _listed(file: str) -> list[str]:
         ) from error
     words = [_word(line) for line in lines_of(text) if line.strip() and not line.startswith("#")]
     if not words:
-        raise ImageError(f"the list {file} names nothing: it holds a file, folder or address a line")
+        raise ImageError(f"the list {file} names nothing: it must have one file, folder or address per line")
     return words
 
 
 def _word(line: str) -> str:
-    """Return what a line names: blanks around it are a slip of the hand, unless a name has them."""
+    """Return what a line names: surrounding blanks are ignored, unless a file has them in its name."""
     return line if os.path.lexists(line) else line.strip()
 
 
 def _named(word: str, search: _Search) -> list[tuple[Path | str, Path]]:
-    """Return what a word names: each file or address, and the path below the output folder."""
+    """Return what a word names: each file or address, and its path below the output folder."""
     if word == "-":
         return [("-", Path("stdin"))]
     if word.startswith(CAMERA):
@@ -227,32 +227,32 @@ def _named(word: str, search: _Search) -> list[tuple[Path | str, Path]]:
     if is_image_folder(path):
         return [(path, Path(path.name))]
     if path.is_dir():
-        # Beside pictures, arrays are what segzoo wrote of them, such as probabilities.
+        # Arrays next to pictures are segzoo's own outputs, such as probabilities.
         inside = _inside(path, searched_suffixes() | VIDEO_SUFFIXES) or _inside(path, _ARRAYS)
         if not inside:
             hint = next(filter(None, map(reader_hint, sorted(path.rglob("*")))), "")
             known = " ".join(sorted(searched_suffixes() | _ARRAYS))
-            raise ImageError(f"{path} holds no image ({known}) and no video{hint}")
+            raise ImageError(f"{path} contains no image ({known}) and no video{hint}")
         return [(p, p.relative_to(path)) for p in search.kept(inside, path)]
     if os.path.lexists(path):
         return [(path, Path(path.name))]
     if any(sign in word for sign in "*?["):
-        # Path.glob takes no absolute pattern.
+        # Path.glob does not support absolute patterns.
         matched = [Path(one) for one in sorted(glob.glob(word, recursive=True))]  # noqa: PTH207
         files = [one for one in matched if not _is_folder(one) or is_image_folder(one)]
         if not files:
-            raise ImageError(f"no file is like {word}")
+            raise ImageError(f"no file matches {word}")
         top = _common(files)
         return [(one, one.relative_to(top)) for one in search.kept(files, top)]
     raise ImageError(f"there is no file {path}")
 
 
 def _objects(word: str, search: _Search) -> list[tuple[Path | str, Path]]:
-    """Return what a URL names in a store: an object, or those in a folder that are images, or like a pattern.
+    """Return what a URL names in a store: an object, the images in a folder, or objects that match a pattern.
 
     Raises:
         ImageError: it names nothing, or its store refuses.
-        MissingExtraError: what speaks to the store is not installed.
+        MissingExtraError: the package for the store is not installed.
     """
     try:
         path = place(word)
@@ -261,8 +261,10 @@ def _objects(word: str, search: _Search) -> list[tuple[Path | str, Path]]:
         first = next((number for number, step in enumerate(steps) if any(sign in step for sign in "*?[")), 0)
         if not first and len(steps) > 2 and not word.endswith("/"):
             if is_video(path):
-                raise ImageError(f"{path} is a video, which is read from this machine alone: copy it there")
-            # A list may name a million objects: those that are called like images are looked for when read.
+                raise ImageError(
+                    f"{path} is a video, and videos must be local files: copy it to this machine"
+                )
+            # A list may name a million objects: those named like images are looked up only when read.
             if has_suffix(path, searched_suffixes() | _ARRAYS) or look(path) is not None:
                 return [(path, Path(path.name))]
         folder = RemotePath(*steps[:first]) if first > 1 else path
@@ -278,7 +280,9 @@ def _objects(word: str, search: _Search) -> list[tuple[Path | str, Path]]:
             return []
         known = " ".join(sorted(searched_suffixes() | _ARRAYS))
         raise ImageError(
-            f"no object is like {path}" if first > 1 else f"{path} is no object, and holds no image ({known})"
+            f"no object matches {path}"
+            if first > 1
+            else f"{path} is no object, and contains no image ({known})"
         )
     root = _common(found) if first > 1 else path
     return [(one, Path(one.relative_to(root).as_posix())) for one in search.kept(found, root, records)]
@@ -287,7 +291,7 @@ def _objects(word: str, search: _Search) -> list[tuple[Path | str, Path]]:
 def _images_listed(
     entries: Iterable[Entry], pattern: RemotePath | None, search: _Search
 ) -> tuple[list[Path], set[Path]]:
-    """Return the objects that are images in order, or like a pattern, and folders of records of runs."""
+    """Return the images in order, or the objects that match a pattern; and folders with records of runs."""
     like = None if pattern is None else re.compile(glob_expression(str(pattern)))
     images: list[Path] = []
     arrays: list[Path] = []
@@ -302,39 +306,39 @@ def _images_listed(
             continue
         inside = next((str(one) for one in path.parents if has_suffix(one, folders)), "")
         if inside:
-            refused[inside] = "is a folder that is one image, which is read from this machine alone"
+            refused[inside] = "is a folder that is one image, which must be a local file"
         elif like is None and not has_suffix(path, known | _ARRAYS | VIDEO_SUFFIXES):
             continue
         elif entry.is_odd:
-            refused[entry.url] = "has a name that no file can have, with a part that is empty or only dots"
+            refused[entry.url] = "has a name that no file can have: a part of it is empty or only dots"
         elif is_video(path):
-            refused[str(path)] = "is a video, which is read from this machine alone"
+            refused[str(path)] = "is a video, which must be a local file"
         else:
             (arrays if like is None and has_suffix(path, _ARRAYS) else images).append(path)
             search.states[path] = entry.state
-    search.troubles += [f"{url} {why}: copy it there" for url, why in refused.items()]
+    search.troubles += [f"{url} {why}: copy it to this machine" for url, why in refused.items()]
     return sorted(images or arrays), records
 
 
 def glob_expression(pattern: str) -> str:
-    """Return the regular expression of a pattern, in which ``*`` stays in a folder and ``**`` does not."""
+    """Return the regular expression of a pattern: ``*`` stays within a folder, ``**`` does not."""
     text = ""
     for part in re.split(r"(\*\*/|\*\*|\*|\?|\[[^]]+\])", pattern):
         if part in ("**/", "**"):
             text += "(?:.*/)?" if part == "**/" else ".*"
         elif part.startswith("[") and part.endswith("]"):
-            text += fnmatch.translate(part)[4:-3]  # without what says that it begins and ends there
+            text += fnmatch.translate(part)[4:-3]  # without the anchors for beginning and end
         else:
             text += {"*": "[^/]*", "?": "[^/]"}.get(part, re.escape(part))
     return text
 
 
 def _inside(path: Path, known: frozenset[str]) -> list[Path]:
-    """Return the files and folders below a folder that are images or videos, and nothing inside of these.
+    """Return the files and folders below a folder that are images or videos, but nothing inside of these.
 
     Args:
-        path: the folder.
-        known: suffixes of files that are taken.
+        path: folder to search.
+        known: suffixes of files to include.
     """
     folders = folder_suffixes()
     found: list[Path] = []
@@ -346,8 +350,8 @@ def _inside(path: Path, known: frozenset[str]) -> list[Path]:
             if has_suffix(inner, folders) or is_image_folder(inner):
                 taken.add(inner)
                 found.append(inner)
-        # What is no file, such as a pipe, is taken too: reading it says so. Scanners give files no suffix, or
-        # the numbers that they call them by.
+        # Pipes and other special files are included: reading them reports the problem. Scanners write files
+        # without a suffix, or with numbers for one.
         elif has_suffix(inner, known) or (_is_nameless(inner) and begins_as_image(inner)):
             found.append(inner)
     return found
@@ -360,32 +364,33 @@ def _is_nameless(path: Path) -> bool:
 def _is_folder(path: Path) -> bool:
     try:
         return path.is_dir()
-    except OSError:  # it may not be looked at; reading it will say so
+    except OSError:  # it cannot be accessed, which reading it will report
         return False
 
 
 def _name_of_address(word: str) -> str:
-    """Return what the image at an address is called."""
+    """Return the name of the image at an address."""
     try:
         name = file_name(word) or "image"
     except UsageError as error:
         raise ImageError(str(error)) from error
     if is_video(name):
         raise ImageError(
-            f"{shown(word)} is a video, and of addresses only images are read: fetch it, and name the file"
+            f"{shown(word)} is a video, but only images are read from addresses: download it and "
+            "name the file"
         )
     return name
 
 
 def _common(files: list[Path]) -> Path:
-    """Return the folder that all files lie below."""
+    """Return the folder that contains all files."""
     shared = common_folder(file.parent for file in files)
     assert shared is not None  # one word names files of one drive
     return shared
 
 
 def _with_names(found: dict[Path | str, Path]) -> Iterator[tuple[Path | str, str]]:
-    """Give each thing a name of its own: files that would share one keep their suffixes in it."""
+    """Give each thing a unique name: files that would share a name keep their suffixes in it."""
     stems = Counter(str(without_suffix(inner)) for inner in found.values())
     taken: set[str] = set()
     for where, inner in found.items():
@@ -401,7 +406,7 @@ def _with_names(found: dict[Path | str, Path]) -> Iterator[tuple[Path | str, str
 
 
 def _short(name: str) -> str:
-    """Return a name that what is written for it can have: endings such as ``_mask.png`` are added to it."""
+    """Return a name that is short enough for its outputs, whose endings such as ``_mask.png`` are added."""
     folder, last = os.path.split(name)
     data = os.fsencode(last)
     if len(data) <= _LONGEST:
@@ -421,7 +426,7 @@ def _sources(
         return [VideoSource(str(where), name)]
     info = infos[where] if where in infos else info_of(where) if may_have_pages(where) else None
     whole = FileSource(where, name, info=info)
-    if info is None or info.pages == 1:  # a file that cannot be described is one image that cannot be read
+    if info is None or info.pages == 1:  # a file without metadata is one image, which cannot be read
         return [whole]
     digits = len(str(info.pages - 1))
     return [

@@ -1,4 +1,4 @@
-"""One thing to segment: where it comes from, how it is read, and what its mask is called."""
+"""A source to segment: where it comes from, how it is read, and the name of its mask."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from segzoo.interfaces import ImageInfo
 
 
-#: Bytes that an address may give; more is refused, unless images of any size are read.
+#: Maximum download from an address in bytes, unless images of any size are allowed.
 LARGEST_DOWNLOAD = 512 * 1024**2
 
 
@@ -34,38 +34,38 @@ class Source(Protocol):
 
     @property
     def origin(self) -> str:
-        """The file or address, for people and for the manifest."""
+        """File or address, for messages and the manifest."""
         ...
 
     @property
     def name(self) -> str:
-        """Of what is written for it, below the output folder and without suffix."""
+        """Name for its outputs, below the output folder and without suffix."""
         ...
 
     def read(self) -> tuple[NDArray[Any], ImageInfo]:
         """Return the image as `segzoo.images.read_with_info` does.
 
         Raises:
-            ImageError: it cannot be read.
+            ImageError: the image cannot be read.
         """
         ...
 
     def state(self) -> str:
-        """Return what changes when the source does; empty if unknown without reading it."""
+        """Return a text that changes when the source changes; empty if unknown without reading it."""
         ...
 
 
 @dataclass(frozen=True)
 class FileSource:
-    """An image file, or one page of it, on this machine or in a store of objects.
+    """An image file, or one page of it, on this machine or in an object store.
 
     Attributes:
         path: the file, or the `segzoo.storage.RemotePath` of an object.
-        name: of what is written for it.
-        page: from 0, of a file with several; ``None`` of one with one.
-        whole: of several pages, name of what is written for all of them.
-        info: the file's metadata, where that was looked up.
-        listed: of an object, what its store said of it when it was listed; see `state`.
+        name: name for its outputs.
+        page: page from 0, if the file has several; else ``None``.
+        whole: name for outputs of all pages together, if there are several.
+        info: metadata of the file, if it was read.
+        listed: state of an object, as its store listed it; see `state`.
     """
 
     path: Path
@@ -76,7 +76,7 @@ class FileSource:
     listed: str = field(default="", compare=False, repr=False)
 
     def here(self) -> Path:
-        """Return the file on this machine, which may be a copy that is there as long as what is returned.
+        """Return the local file, which may be a temporary copy that is deleted with the returned path.
 
         Raises:
             ImageError: there is no such object, or its store refuses.
@@ -88,35 +88,35 @@ class FileSource:
 
     @property
     def origin(self) -> str:
-        """The path, and the page where there are several."""
+        """Path, with the page if there are several."""
         return str(self.path) if self.page is None else f"{self.path}[{self.page}]"
 
     def read(self) -> tuple[NDArray[Any], ImageInfo]:
-        """Decode the file; errors as `segzoo.images.read`."""
+        """Decode the file; raises the errors of `segzoo.images.read`."""
         here = self.here()
         with named(here, self.path):
             return read_with_info(here, page=self.page)
 
     def state(self) -> str:
-        """Return the file's size and the time of its last change, or what a store says in their place."""
+        """Return the file's size and modification time, or the equivalent of a store."""
         if not isinstance(self.path, RemotePath):
             return _file_state(self.path)
         if self.listed:
             return self.listed
         try:
             there = look(self.path)
-        except FailureError:  # reading it will say why
+        except FailureError:  # reading it will report the problem
             return ""
         return there.state if there else ""
 
 
 @dataclass(frozen=True)
 class VideoSource:
-    """A video file or a camera, which is read by `segzoo.prediction.video.segment.segment_video`.
+    """A video file or a camera, for `segzoo.prediction.video.segment.segment_video`.
 
     Attributes:
-        origin: the file, or ``camera:0``.
-        name: of what is written for it.
+        origin: path of the file, or ``camera:0``.
+        name: name for its outputs.
     """
 
     origin: str
@@ -124,11 +124,11 @@ class VideoSource:
 
     @property
     def is_camera(self) -> bool:
-        """Whether it is no file: what it shows cannot be had again."""
+        """Whether it is a camera, whose frames cannot be read again."""
         return self.origin.startswith(CAMERA)
 
     def state(self) -> str:
-        """Return the file's size and the time of its last change; nothing of a camera."""
+        """Return the file's size and modification time; empty for a camera."""
         return "" if self.is_camera else _file_state(Path(self.origin))
 
 
@@ -137,8 +137,8 @@ class UrlSource:
     """An image at an http or https address.
 
     Attributes:
-        url: where it is.
-        name: of what is written for it.
+        url: address of the image.
+        name: name for its outputs.
     """
 
     url: str
@@ -146,18 +146,18 @@ class UrlSource:
 
     @property
     def origin(self) -> str:
-        """The address, without what is secret in it."""
+        """The address, without secrets such as passwords."""
         return shown(self.url, longest=None)
 
     def read(self) -> tuple[NDArray[Any], ImageInfo]:
-        """Fetch and decode the image.
+        """Download and decode the image.
 
         Raises:
-            ImageError: the address gives no image, or too large a one, or the network is switched off.
+            ImageError: the address returns no image or one that is too large, or network access is disabled.
         """
-        # Who lifts Pillow's limit, as --any-size does, trusts what comes.
+        # Raising Pillow's limit, as --any-size does, means that the input is trusted.
         most = None if Image.MAX_IMAGE_PIXELS is None else LARGEST_DOWNLOAD
-        lift = "say --any-size if you trust it, or fetch it by hand"
+        lift = "pass --any-size if you trust it, or download it yourself"
         try:
             content = downloaded(self.url, most=most, lift=lift, policy=FOR_EACH)
         except SegzooError as error:
@@ -165,17 +165,17 @@ class UrlSource:
         return read_bytes(content.getvalue(), self.origin)
 
     def state(self) -> str:
-        """Return nothing: the address may give another image any time."""
+        """Return an empty text: the address may return another image at any time."""
         return ""
 
 
 @dataclass(frozen=True)
 class StreamSource:
-    """An image whose bytes come through a stream, such as standard input.
+    """An image whose bytes come from a stream, such as standard input.
 
     Attributes:
-        stream: read once, to its end.
-        name: of what is written for it.
+        stream: stream that is read once, to its end.
+        name: name for its outputs.
     """
 
     stream: BinaryIO = field(repr=False)
@@ -187,23 +187,23 @@ class StreamSource:
         return self.name
 
     def read(self) -> tuple[NDArray[Any], ImageInfo]:
-        """Decode what the stream gives; errors as `segzoo.images.read`."""
+        """Decode the image in the stream; raises the errors of `segzoo.images.read`."""
         return read_bytes(self.stream.read(), self.name)
 
     def state(self) -> str:
-        """Return nothing: a stream is read once."""
+        """Return an empty text: a stream is read only once."""
         return ""
 
 
 def files_of(sources: Sequence[Source | VideoSource]) -> list[Path]:
-    """Return the files that sources are read from; what comes from elsewhere has none."""
+    """Return the files that sources are read from; other sources are left out."""
     files = [one.path for one in sources if isinstance(one, FileSource)]
     return files + [Path(one.origin) for one in sources if isinstance(one, VideoSource) and not one.is_camera]
 
 
 def _file_state(path: Path) -> str:
     try:
-        # Of a folder that is one image, all that is in it.
+        # For a folder that is one image, everything in it.
         files = path.rglob("*") if path.is_dir() else [path]
         found = [file.stat() for file in files]
     except OSError:
@@ -213,7 +213,7 @@ def _file_state(path: Path) -> str:
 
 
 def info_of(path: Path) -> ImageInfo | None:
-    """Return the metadata of a file; nothing where it cannot be read, since reading it will tell why."""
+    """Return the metadata of a file; ``None`` if it is unreadable, which reading the image will report."""
     try:
         here = fetched(path)
         with open_image(here) as image:

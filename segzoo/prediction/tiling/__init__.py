@@ -1,4 +1,4 @@
-"""Images larger than memory: tiles by a plan, rows in, rows of the mask out.
+"""Images larger than memory: planned tiles, rows of the image in, rows of the mask out.
 
 Example:
     >>> rows, resize = open_rows("slide.tif"), config.preprocessing.resize

@@ -1,4 +1,4 @@
-"""Images that are too large to be held: from the rows of their files to those of their outputs."""
+"""Images that are too large for memory: from the rows of their files to the rows of their outputs."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ if TYPE_CHECKING:
 
 @dataclass
 class RowJob:
-    """An image that goes by rows, from its file to those of its outputs.
+    """An image that runs by rows, from its file to its output files.
 
     Attributes:
-        tiler: runs it.
-        path: the image's file.
-        page: of the file, where it has several.
-        rows: of the file.
-        outputs: the file of each output.
-        options: how outputs look.
-        plan: how it is run.
-        shares: of the image that each class covers, by name, once it was run.
+        tiler: tiler that runs it.
+        path: file of the image.
+        page: page of the file, if it has several.
+        rows: rows of the file.
+        outputs: path of each output.
+        options: options of the outputs.
+        plan: how the image is run.
+        shares: share of the image that each class covers, by name; set after the run.
     """
 
     tiler: Tiler
@@ -68,21 +68,21 @@ class RowJob:
         splits: bool = False,
         any_size: bool = False,
     ) -> RowJob | None:
-        """Return the job of an image that is too large to be held with what is written of it, or ``None``.
+        """Return the job of an image that does not fit in memory with its outputs; else ``None``.
 
         Args:
-            tiler: runs it.
-            path: the image's file.
-            outputs: the file of each output.
-            options: how outputs look.
-            page: of a file with several, from 0.
-            cleans: whether small objects or holes go, which takes the whole mask.
-            splits: whether objects that touch are told apart, which takes it for outputs of objects.
-            any_size: whether images of more pixels than Pillow takes for harmless are read.
+            tiler: tiler that runs it.
+            path: file of the image.
+            outputs: path of each output.
+            options: options of the outputs.
+            page: page of a file with several, from 0.
+            cleans: whether small objects or holes are removed, which needs the whole mask.
+            splits: whether touching objects are split, for which outputs of objects need the whole mask.
+            any_size: whether to read images with more pixels than Pillow considers safe.
 
         Raises:
             ImageError: the file cannot be read.
-            OptionError: what is wanted cannot be made by rows, or the budget is too small.
+            OptionError: an output or option does not work by rows, or the memory limit is too small.
         """
         rows = open_rows(path, page=page, max_pixels=None if any_size else -1)
         height, width = rows.height, rows.width
@@ -102,7 +102,7 @@ class RowJob:
         pictures = 0 if isinstance(rows, WholeRows) else pictures
         planes = len(labels.classes) if labels.overlapping else 1
         drawn = bytes_of_outputs(outputs, height, width, options, planes=planes)
-        # What is deeper than 8 bits is gone through once more, to be shown.
+        # Images with more than 8 bits are read once more to be displayed.
         deep = 3 * READ_ROWS * width * stored if rows.dtype.itemsize > 1 else 0
         beside = (rows.resident + deep) * pictures + drawn
         plan = tiler.plan_rows(rows, beside, probabilities=keeps)
@@ -110,17 +110,17 @@ class RowJob:
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """Every file that the outputs become."""
+        """All files that are written."""
         labels = self.tiler.config.labels
         return tuple(path for *_, path in written_as(self.outputs, labels, self.options))
 
     @torch.inference_mode()
     def run(self, keeping: Keeping | None = None, look: Look | None = None) -> Mapping[str, float]:
-        """Segment the image, write its outputs, and return the share of each class, by name.
+        """Segment the image, write its outputs, and return the share of each class by name.
 
         Args:
-            keeping: what an earlier run wrote, and who is told before the files get their names; it then
-                finds the shares in `shares`.
+            keeping: which existing files an earlier run wrote, and what is called before the files are named;
+                `shares` is set by then.
             look: called with the scaling, and with rows before and after it.
 
         Raises:
@@ -131,7 +131,7 @@ class RowJob:
         size = rows.height, rows.width
 
         def again() -> RowSource:
-            # What is decoded at once is there already; else a second reader keeps its own place.
+            # A file that is decoded at once is in memory already; else a second reader has its own position.
             whole = isinstance(rows, WholeRows)
             return rows if whole else open_rows(self.path, page=self.page, max_pixels=None)
 
@@ -158,14 +158,14 @@ class RowJob:
 def _check_by_rows(image: str, outputs: Mapping[str, Path], *, cleans: bool, splits: bool) -> None:
     if cleans:
         raise OptionError(
-            f"{image} is too large to be held, and small objects and holes are found in the whole mask: "
-            "say --smallest-object 0 --smallest-hole 0, or give more memory"
+            f"{image} is too large for memory, and small objects and holes are found in the whole mask: "
+            "pass --smallest-object 0 --smallest-hole 0, or allow more memory"
         )
     check_by_rows(outputs)
     if splits and needs(outputs, "objects"):
         named = ", ".join(name for name in outputs if needs([name], "objects"))
         raise OptionError(
-            f"{image} is too large to be held, and {named} has single objects, which are told apart in the "
-            f"whole mask: say --no-split-touching, which counts those that touch as one, leave {named} out, "
-            "or give more memory"
+            f"{image} is too large for memory, and {named} has single objects, which are split in the "
+            "whole mask: pass --no-split-touching, which counts touching objects as one, leave "
+            f"{named} out, or allow more memory"
         )

@@ -1,4 +1,4 @@
-"""Image files as sources of rows: decoded a few rows at a time where their reader can, else whole."""
+"""Image files as sources of rows: decoded a few rows at a time if their reader supports it, else whole."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ def open_rows(
 ) -> RowSource:
     """Open an image file by rows, with the values that `segzoo.images.read` gives.
 
-    Files whose reader has ``rows`` (`segzoo.interfaces.OpenedImage`) are read as far as they are needed:
-    ``.npy``, PNG that is not interlaced, TIFF and Zarr. All else, also what EXIF says to turn, is decoded
-    whole when its first row is asked for, and holds `RowSource.resident` bytes.
+    If a file's reader has ``rows`` (`segzoo.interfaces.OpenedImage`), only the needed rows are read:
+    ``.npy``, PNG without interlacing, TIFF and Zarr. Any other file, and any that EXIF rotates, is decoded
+    completely when its first row is read, and then holds `RowSource.resident` bytes.
 
     Args:
-        path: the file.
-        page: which of several, from 0; the first where not told.
-        max_pixels: more than these are refused of compressed files; ``None``: any number. Twice Pillow's
-            ``Image.MAX_IMAGE_PIXELS`` where not told, which is where Pillow refuses to decode, as it
-            does whatever is told here with files that are decoded whole.
+        path: image file to open.
+        page: page of a file with several, from 0; the first by default.
+        max_pixels: largest number of pixels in a compressed file; ``None``: no limit. By default twice
+            Pillow's ``Image.MAX_IMAGE_PIXELS``; Pillow itself enforces that limit for files that are decoded
+            completely, whatever is set here.
 
     Raises:
-        ImageError: there is no such file, it is no image, or has too many pixels.
-        MissingExtraError: it takes an extra that is not installed.
+        ImageError: there is no such file, it is not an image, or it has too many pixels.
+        MissingExtraError: the format needs an extra that is not installed.
     """
     path = Path(path)
     with ExitStack() as stack:
@@ -49,10 +49,10 @@ def open_rows(
     if max_pixels == -1:
         max_pixels = most_pixels()
     if path.stat().st_size >= rows.nbytes:
-        return rows  # as large as its file: nothing to be surprised by
+        return rows  # as large as its file, so it cannot be a decompression bomb
     if max_pixels is not None and rows.height * rows.width > max_pixels:
         raise ImageError(
-            f"{path} claims {rows.height}x{rows.width} pixels, above the limit of {max_pixels} that guards"
-            f" against files made to exhaust a machine; {ANY_SIZE}, or raise max_pixels"
+            f"{path} claims {rows.height}x{rows.width} pixels, more than the limit of {max_pixels} that"
+            f" protects against files made to exhaust memory; {ANY_SIZE}, or raise max_pixels"
         )
     return rows

@@ -1,7 +1,7 @@
-"""How one side of an image is cut into tiles, and how much each tile says about each pixel.
+"""How one side of an image is cut into tiles, and the weight of each tile at each pixel.
 
-Every tile begins at a multiple of the network's grid, so that its pooling sees the same pixels together
-as in the whole image. All are equally long; only the last may be shorter, by less than a step of the grid.
+Every tile begins at a multiple of the network's grid, so that pooling groups the same pixels as in the whole
+image. All tiles have the same length; only the last may be shorter, by less than one step of the grid.
 """
 
 from __future__ import annotations
@@ -21,12 +21,13 @@ class Span:
     """A tile along one side.
 
     Attributes:
-        start: the first pixel that the network sees.
-        stop: the pixel after the last.
-        first: from here on no earlier tile has a say.
-        last: before here no later tile has a say: where ``last`` of a tile lies behind ``first`` of
-            the next, the two are mixed.
-        core: the pixels that this tile alone has a say in, or most: the cores of all tiles are the side.
+        start: first pixel of the network's input.
+        stop: pixel after the last.
+        first: from this pixel on, earlier tiles have no weight.
+        last: up to this pixel, later tiles have no weight; where ``last`` of a tile is after ``first`` of the
+            next, the two are blended.
+        core: pixels in which this tile has all the weight, or most of it; the cores of all tiles make up the
+            side.
     """
 
     start: int
@@ -37,7 +38,7 @@ class Span:
 
     @property
     def length(self) -> int:
-        """How many pixels the network sees."""
+        """Number of pixels of the network's input."""
         return self.stop - self.start
 
 
@@ -50,18 +51,18 @@ def cut(size: int, tile: int, overlap: int, grid: int, *, smooth: bool) -> tuple
     """Cut a side of ``size`` pixels into equal tiles of at most ``tile``.
 
     Args:
-        size: pixels, at least 1.
-        tile: a multiple of ``grid``, larger than ``overlap``.
-        overlap: how many pixels neighbours share at least; a multiple of ``grid``.
+        size: number of pixels, at least 1.
+        tile: maximum tile size, a multiple of ``grid`` and larger than ``overlap``.
+        overlap: minimum number of pixels that neighbours share; a multiple of ``grid``.
         grid: see `segzoo.prediction.tiling.NetworkProfile`.
-        smooth: whether neighbours are mixed in what they share; otherwise each ends in its middle.
+        smooth: whether neighbours are blended where they overlap; otherwise each ends in the middle of it.
     """
     starts, length = _starts(size, tile, overlap, grid)
     stops = [min(start + length, size) for start in starts]
-    # A hard edge lies on the grid, where no pixel behind it is nearer to the tile's end than was asked.
+    # A hard edge is on the grid, so that no pixel beyond it is closer to the tile's end than requested.
     step = 1 if smooth else grid
     middles = [(a + b) // (2 * step) * step for a, b in zip(starts[1:], stops[:-1], strict=True)]
-    # Where tiles lie closer than they overlap, more than two would meet: only the middle is mixed then.
+    # If tiles are closer than their overlap, more than two would meet: then only the middle is blended.
     apart = min((b - a for a, b in pairwise(middles)), default=length)
     half = min(overlap, apart) // 2 if smooth else 0
     cores = list(zip([0, *middles], [*middles, size], strict=True))
@@ -79,7 +80,7 @@ def cut(size: int, tile: int, overlap: int, grid: int, *, smooth: bool) -> tuple
 
 @dataclass(frozen=True)
 class Cut:
-    """What is known of a side before it is cut: tiles, the length of the longest, and of all together."""
+    """Properties of a cut before it is made: number of tiles, longest tile, and total length."""
 
     count: int
     longest: int
@@ -87,19 +88,19 @@ class Cut:
 
 
 def foresee(size: int, tile: int, overlap: int, grid: int) -> Cut:
-    """Return what `cut` will do, at no cost however many tiles there are."""
+    """Return what `cut` will do, in constant time for any number of tiles."""
     if size <= tile:
         return Cut(1, size, size)
     count = -(-(size - overlap) // (tile - overlap))
     length = min(tile, up(-(-(size - overlap) // count) + overlap, grid))
-    # Rounded up to the grid, fewer may do.
+    # Rounded up to the grid, fewer tiles may be enough.
     count = -(-(size - overlap) // (length - overlap))
     last = size - _last_start(size, length, grid)
     return Cut(count, length, (count - 1) * length + last)
 
 
 def _last_start(size: int, length: int, grid: int) -> int:
-    # Moved back to be as long as the others, as far as the grid lets it.
+    # Moved back to be as long as the others, as far as the grid allows.
     return max(0, up(size - length, grid))
 
 
@@ -115,7 +116,7 @@ def _starts(size: int, tile: int, overlap: int, grid: int) -> tuple[list[int], i
 
 
 def weights(span: Span) -> NDArray[np.float32]:
-    """Return how much a tile says about each of its pixels, ``(length,)``; all tiles' add up to 1."""
+    """Return the weight of a tile at each of its pixels, ``(length,)``; weights of all tiles add up to 1."""
     positions = np.arange(span.start, span.stop, dtype=np.float32) + 0.5
     first = _ramp(positions, span.first, 2 * span.core[0] - span.first)
     last = _ramp(positions, 2 * span.core[1] - span.last, span.last)

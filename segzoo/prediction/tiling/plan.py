@@ -1,4 +1,4 @@
-"""The plan of a large image: which tiles, how far they overlap, how many at a time, the memory."""
+"""The plan for a large image: its tiles, their overlap, the batch size, and the memory they need."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     from segzoo.specs import Resize
 
 
-#: Sides of tiles that are tried, before they are rounded to the grid, and a few of its own.
+#: Tile sizes that are tried, rounded to the grid, in addition to a few that depend on the image.
 _SIDES = (64, 96, 128, 192, 256, 384, 512, 640, 768, 1024, 1280, 1536, 2048, 3072, 4096, 6144, 8192)
-#: Below this side a tile is not worth its calls, if there is memory for more.
+#: Tiles smaller than this are inefficient; they are used only if memory allows no others.
 _HANDY = 512
-#: A plan that computes no more than this much more than the best is as good: the smallest is taken.
+#: Plans whose computation is within this factor of the best count as equal; the smallest of them is chosen.
 _ALIKE = 1.1
-#: A plan that computes more than this many times the image's pixels to be exact is not taken unasked.
+#: Exact plans that compute more than this many times the image's pixels are chosen only on request.
 _DEAREST = 4.0
 
 
@@ -37,19 +37,19 @@ class Plan:
     """How an image is run in tiles.
 
     Attributes:
-        height: of the image.
-        width: of the image.
+        height: height of the image.
+        width: width of the image.
         tile: rows and columns of the largest tile.
-        overlap: pixels that neighbouring tiles share, at least.
-        grid: tiles begin at its multiples.
-        batch: tiles at a time.
-        exact: whether the result is that of the whole image at once (up to rounding), since half of the
-            overlap is as far as the network sees, or there is only one tile.
-        peak: the most memory that it takes besides what the process held before, in bytes.
-        parts: what makes up the peak, by name, in bytes.
-        computed: pixels that the network computes for each that it sees.
-        resize: how the image is resized for the network, whose tiles are cut from what it sees.
-        notes: what a person should know.
+        overlap: minimum number of pixels that neighbouring tiles share.
+        grid: tiles begin at multiples of it.
+        batch: number of tiles at a time.
+        exact: whether the result equals that of the whole image at once (up to rounding), because half of the
+            overlap covers the network's receptive field, or because there is only one tile.
+        peak: maximum additional memory of the process, in bytes.
+        parts: parts of the peak by name, in bytes.
+        computed: number of pixels that the network computes per pixel of its input.
+        resize: how the image is resized for the network; tiles are cut from the resized image.
+        notes: notes for the user.
     """
 
     height: int
@@ -67,45 +67,45 @@ class Plan:
 
     @property
     def seen(self) -> tuple[int, int]:
-        """Height and width of what the network sees of the image."""
+        """Height and width of the network's input."""
         return placed(self.height, self.width, self.resize)[0]
 
     @property
     def place(self) -> Placement:
-        """Where the image lies in that."""
+        """Position of the image within the network's input."""
         return placed(self.height, self.width, self.resize)[1]
 
     @property
     def single(self) -> bool:
-        """Whether one tile is all."""
+        """Whether there is only one tile."""
         return len(self.rows) == len(self.columns) == 1
 
     @property
     def rows(self) -> tuple[Span, ...]:
-        """The bands of tiles, from the top."""
+        """The rows of tiles, from the top."""
         return cut(self.seen[0], self.tile[0], self.overlap, self.grid, smooth=not self.exact)
 
     @property
     def columns(self) -> tuple[Span, ...]:
-        """The tiles of a band, from the left."""
+        """The columns of tiles, from the left."""
         return cut(self.seen[1], self.tile[1], self.overlap, self.grid, smooth=not self.exact)
 
     def __str__(self) -> str:
         down, across = len(self.rows), len(self.columns)
-        joined = "cut where both are exact" if self.exact else "mixed smoothly"
+        joined = "(exact result)" if self.exact else "(blended smoothly)"
         what = f"{self.height}x{self.width}"
         if self.resize is not None:
-            what += f", seen as {self.seen[0]}x{self.seen[1]},"
+            what += f", resized to {self.seen[0]}x{self.seen[1]},"
         if down * across == 1:
             how = f"{what} in one piece"
         else:
             how = (
                 f"{what} in {down}x{across} tiles of {self.tile[0]}x{self.tile[1]},"
                 f" overlap {self.overlap} {joined}, {self.tile[0]} rows in memory,"
-                f" {self.computed:.2f} times the pixels"
+                f" {self.computed:.2f} times the pixels computed"
             )
         parts = ", ".join(f"{name} {told_bytes(size)}" for name, size in self.parts.items() if size >= 1e6)
-        lines = [f"{how}; batch {self.batch}; at most {told_bytes(self.peak)} more ({parts})"]
+        lines = [f"{how}; batch {self.batch}; at most {told_bytes(self.peak)} of additional memory ({parts})"]
         return "\n".join([*lines, *self.notes])
 
 
@@ -128,39 +128,39 @@ def plan_tiles(
     overlap: int | Literal["exact", "auto"] = "auto",
     batch: int | None = None,
 ) -> Plan:
-    """Choose tiles that keep a process's additional memory below a budget.
+    """Choose tiles that keep the additional memory of a process within a limit.
 
-    Of the tilings within the budget, those that compute least are looked for, and of those alike the one that
-    takes least memory is chosen. Tiles may be as wide as the image and low, or all of it.
+    Among the tilings within the limit, those that compute least are selected, and among these the one that
+    needs least memory. Tiles may be as wide as the image and low, or cover all of it.
 
     Args:
-        traits: of the network, as `measure` finds them.
-        height: of the image.
-        width: of the image.
-        memory: the budget: ``"4GB"``, ``"512MB"``, or bytes.
-        channels: of the image's file; the network's where not told.
-        resident: bytes that its source holds (`RowSource.resident`).
-        beside: bytes that whatever else goes on at the same time takes.
-        resize: how the network's images are resized, by its preprocessing.
-        probabilities: whether those are made, to be kept or compared with thresholds.
-        overlapping: whether classes overlap, so that the mask has a plane a class.
-        separation: whether the network's last logit, which is no class's, may be kept.
-        stored: bytes of a value as the image's file has it.
-        scaled: bytes of a value as intensity leaves it: 1, or 4 of floats.
-        tile: the side of tiles, rounded up to the grid; chosen where not told, and that of an exported file
-            where it is made for images of one size.
-        overlap: pixels that neighbours share, rounded up to the grid; ``"exact"``: as many as it takes for
-            the result of the whole image; ``"auto"``: that, unless it makes the network see the image more
-            than four times or does not fit, and a quarter of a tile then.
-        batch: tiles at a time; 1 where not told, more on an accelerator if the tiles are small.
+        traits: profile of the network, from `measure`.
+        height: height of the image.
+        width: width of the image.
+        memory: memory limit: ``"4GB"``, ``"512MB"``, or a number of bytes.
+        channels: channels of the image's file; the network's by default.
+        resident: bytes that the image's source holds (`RowSource.resident`).
+        beside: bytes used by other work at the same time.
+        resize: how images are resized, from the network's preprocessing.
+        probabilities: whether probabilities are computed, to keep them or to compare them with thresholds.
+        overlapping: whether classes overlap, so that the mask has one plane per class.
+        separation: whether the network has a separator, whose output may be kept.
+        stored: bytes per value in the image's file.
+        scaled: bytes per value after intensity scaling: 1, or 4 for floats.
+        tile: tile size, rounded up to the grid; chosen automatically by default. An exported file for images
+            of one size sets its own.
+        overlap: number of pixels that neighbours share, rounded up to the grid; ``"exact"``: enough for the
+            result of the whole image; ``"auto"``: exact, unless the network would compute more than four
+            times the image or memory is too small, and then a quarter of a tile.
+        batch: number of tiles at a time; by default 1, or more on an accelerator if tiles are small.
 
     Raises:
-        OptionError: nothing fits; the text tells the least budget. Or an argument is out of range, or an
-            exact result was asked for of a network that sees everything.
+        OptionError: nothing fits, and the message names the smallest possible limit; or an argument is out of
+            range, or an exact result is requested from a network that looks at the whole image.
     """
     budget = parse_memory(memory)
     if height < 1 or width < 1:
-        raise OptionError(f"an image of {height}x{width} has no pixel")
+        raise OptionError(f"an image of {height}x{width} has no pixels")
     job = Job(
         height,
         width,
@@ -184,7 +184,7 @@ def plan_tiles(
 
 
 def _wanted(plans: list[Plan]) -> list[Plan]:
-    """Return the exact plans, or where they cost too much those whose tiles know most of their neighbours."""
+    """Return the exact plans; if they cost too much, those with the widest overlap."""
     affordable = [plan for plan in plans if plan.computed <= _DEAREST] or plans
     exact = [plan for plan in affordable if plan.exact]
     widest = max(plan.overlap for plan in affordable)
@@ -270,7 +270,7 @@ class _Search:
         )
 
     def _batch(self, tile: tuple[int, int]) -> int:
-        # A processor gains nothing from several; an accelerator is filled by about this many pixels.
+        # A CPU gains nothing from several tiles; this number of pixels keeps an accelerator busy.
         return 1 if self.traits.device == "cpu" else max(1, 2**21 // (tile[0] * tile[1]))
 
     def _note(self, overlap: int) -> str:
@@ -278,11 +278,11 @@ class _Search:
         if radius is None:
             return (
                 "the network looks at the whole image (global pooling, attention or normalisation over maps):"
-                " the mask depends on the tiles, and only an image in one piece is exact"
+                " the mask depends on the tiles, and only an image in one piece gives the exact result"
             )
         return (
-            f"the overlap of {overlap} is less than the {2 * radius} that an exact result takes (the network"
-            f" sees {radius} pixels to each side): near the edges of tiles the mask may differ"
+            f"the overlap of {overlap} is less than the {2 * radius} that an exact result needs (the network"
+            f" sees {radius} pixels to each side): the mask may differ near the edges of tiles"
         )
 
 
@@ -290,48 +290,48 @@ def _impossible(traits: NetworkProfile, tile: int | None, overlap: int | str) ->
     if overlap == "exact" and traits.radius is None:
         return (
             "the network looks at the whole image (global pooling, attention or normalisation over maps), so"
-            " that no overlap gives the exact result: give overlap as a number, or the memory for one piece"
+            " no overlap gives the exact result: give overlap as a number, or allow memory for one piece"
         )
-    seen = f"; an exact result takes an overlap of {2 * traits.radius}" if traits.radius is not None else ""
+    seen = f"; an exact result needs an overlap of {2 * traits.radius}" if traits.radius is not None else ""
     return f"tile {tile} is not larger than the overlap ({overlap}) on a grid of {traits.grid}{seen}"
 
 
 def _too_small(least: Plan, budget: int, resident: int) -> str:
     held = ""
     if 4 * resident > least.peak:
-        held = f", of which {told_bytes(resident)} for decoding the image, whatever the tiles"
+        held = f", of which {told_bytes(resident)} is for decoding the image, with any tiles"
     return (
         f"memory of {told_bytes(budget)} is too little for {least.height}x{least.width}: it needs at least"
         f" {told_bytes(least.peak)} (tile {least.tile[0]}x{least.tile[1]}, overlap {least.overlap}){held}"
     )
 
 
-# What memory an image takes that is run in tiles, part by part, before anything is run.
+# The memory that an image in tiles needs, part by part, computed before anything is run.
 
-#: What the interpreter, the allocator and the streams take besides what is counted.
+#: Memory of the interpreter, the allocator and streams that is not counted separately.
 MARGIN = 16_000_000
-#: Bytes that resizing takes for each value of a row: bytes become sums in 64 bits, of some rows at once.
+#: Bytes per value of a row while resizing: bytes become 64-bit sums, for some rows at once.
 _RESIZED = 600
-#: Bytes that a value takes while intensity is measured or applied: copies in 64 bits, and what is summed.
+#: Bytes per value while intensity is measured or applied: 64-bit copies and sums.
 _MEASURED = 48
 
 
 @dataclass(frozen=True)
 class Job:
-    """What is planned for.
+    """The task that is planned.
 
     Attributes:
-        height: of the image.
-        width: of the image.
-        channels: of the image's file.
+        height: height of the image.
+        width: width of the image.
+        channels: channels of the image's file.
         resident: bytes that the image's source holds.
-        beside: bytes that whatever else goes on at the same time takes.
+        beside: bytes used by other work at the same time.
         resize: how the network's images are resized.
-        keeps: whether probabilities are made.
-        overlapping: whether the mask has a plane a class.
+        keeps: whether probabilities are computed.
+        overlapping: whether the mask has one plane per class.
         separation: whether there is a separator, whose plane may be kept.
-        stored: bytes of a value as the image's file has it.
-        scaled: bytes of a value as intensity leaves it.
+        stored: bytes per value in the image's file.
+        scaled: bytes per value after intensity scaling.
     """
 
     height: int
@@ -348,27 +348,27 @@ class Job:
 
     @property
     def seen(self) -> tuple[int, int]:
-        """Height and width of what the network sees."""
+        """Height and width of the network's input."""
         return placed(self.height, self.width, self.resize)[0]
 
 
 def needed(
     traits: NetworkProfile, job: Job, tile: tuple[int, int], batch: int, *, smooth: bool
 ) -> dict[str, int]:
-    """Return by name the bytes that tiles take.
+    """Return the bytes that tiles need, by name.
 
     Args:
-        traits: of the network.
-        job: the image, and what is wanted of it.
-        tile: rows and columns of the largest.
-        batch: tiles at a time.
-        smooth: whether tiles are mixed.
+        traits: profile of the network.
+        job: the image, and the requested results.
+        tile: rows and columns of the largest tile.
+        batch: number of tiles at a time.
+        smooth: whether tiles are blended.
     """
     rows, columns = tile
     classes, width = traits.num_classes, job.seen[1]
     area = up(rows, traits.grid) * up(columns, traits.grid)
     floats = 4 * area
-    # The input once more while it is put together; those logits once more while they are decided.
+    # The input is held twice while it is assembled; the class logits are held twice during the decision.
     beside = batch * traits.in_channels * 2 * floats + classes * (5 if job.keeps else 2) * floats + 10 * area
     held = rows * width * traits.in_channels * job.scaled
     values = job.width * max(job.channels, traits.in_channels)
@@ -390,7 +390,7 @@ def needed(
 
 
 def _mask_bytes(classes: int, job: Job) -> int:
-    """Return the bytes a pixel of a band's mask, with what it is put together from."""
+    """Return the bytes per pixel of a band's mask, including temporary arrays."""
     if job.overlapping:
         return 2 * classes
     return 2 if classes <= 256 else 4
@@ -402,7 +402,7 @@ def _resized(traits: NetworkProfile, job: Job) -> int:
 
 
 def _enlarged(traits: NetworkProfile, job: Job, rows: int) -> int:
-    """Return what scores take, of all columns of a band, and those that are enlarged."""
+    """Return the bytes of scores, for all columns of a band, including the resized ones."""
     several = job.keeps or job.overlapping or job.separation or traits.num_classes > 2
     scores = traits.num_classes if several else 1
     small = 4 * scores * job.seen[1] * (rows + 6 * ENLARGED_ROWS)

@@ -1,9 +1,9 @@
-"""When an image is too large for the memory: tiles instead of the whole, and rows instead of files.
+"""Decide when an image is too large for memory: tiles instead of the whole, rows instead of whole files.
 
-Small images are never measured. A large one is planned for a budget, which is most of what the machine
-has to spare unless somebody names another. Where masks are scored, the tiles of a large image have a side of
-their own rather than one that follows from the memory to spare, wherever they give the result of the whole
-image: a score, and a resumed run, must not depend on what else the machine does.
+Small images are never planned. A large one is planned for a memory limit, which by default is most of the
+free memory. When masks are scored, the tiles of a large image have a fixed size that does not depend on free
+memory, if that gives the result of the whole image: a score, or a resumed run, must not depend on what else
+the machine is doing.
 """
 
 from __future__ import annotations
@@ -42,40 +42,40 @@ if TYPE_CHECKING:
     from segzoo.prediction.tiling import NetworkProfile, Plan, RowSource
     from segzoo.prediction.tiling.resizing import Look
 
-#: Images of fewer pixels are run as a whole without a plan, unless a budget is named.
+#: Images with fewer pixels are run as a whole without a plan, unless a memory limit is given.
 SMALL = 4_000_000
-#: Bytes a pixel that no network here comes near: below a budget by that much, an image needs no plan.
+#: Bytes per pixel that no network comes near: an image that fits with this many needs no plan.
 MOST = 20_000
-#: The share of the memory to spare that a plan may take where nobody names a budget.
+#: Share of the free memory that a plan may use if no limit is given.
 _SHARE = 0.6
-#: Sides of tiles that are cut whatever the memory: the first that is at least four times what the network
-#: sees to one side, so that the tiles have at most four times the pixels of the image.
+#: Fixed tile sizes: the first that is at least four times the network's receptive radius, so that tiles have
+#: at most four times the pixels of the image.
 _SIDES = (1024, 2048, 4096)
-#: Sides that are tried one after the other where memory ran out nevertheless.
+#: Tile sizes that are tried one after the other after memory ran out.
 _LAST = (1024, 512, 256)
-#: A budget that limits nothing, for tiles whose side is given.
+#: A memory limit that limits nothing, for tiles whose size is given.
 _ANY = 10**18
-#: Bytes that are taken to be free where the system does not say.
+#: Free memory that is assumed if the system does not report it, in bytes.
 _UNKNOWN = 4 * 10**9
-#: Images that are held at most while one is segmented, itself included.
+#: Maximum number of images in memory while one is segmented, including that one.
 _WAITING = 5
-#: Bytes a pixel that an image, its mask and the pictures of it take in memory.
+#: Bytes per pixel of an image, its mask and its pictures in memory.
 PICTURES = 48
 
 
 @dataclass
 class Tiler:
-    """Plans large images and runs them by tiles.
+    """Plans large images and runs them in tiles.
 
     Attributes:
-        network: as it was loaded; it is measured when the first large image comes.
-        engine: what runs it.
-        config: how it predicts.
-        thresholds: by class index.
-        memory: the budget in bytes; ``None`` looks what is to spare.
+        network: the network as loaded; it is measured when the first large image arrives.
+        engine: engine that runs it.
+        config: config of the network.
+        thresholds: thresholds by class index.
+        memory: memory limit in bytes; ``None`` uses a share of the free memory.
         on_message: called with each plan, once.
-        steady: whether tiles are the same whatever the memory to spare, unless ``memory`` is named.
-        shared: whether other images are on their way at the same time: read, or written.
+        steady: whether tiles are independent of free memory, unless ``memory`` is set.
+        shared: whether other images are being read or written at the same time.
     """
 
     network: nn.Module
@@ -101,19 +101,19 @@ class Tiler:
         probabilities: bool = False,
         stored: int = 1,
     ) -> Plan | None:
-        """Return how to run an image in tiles; ``None`` where it is run as a whole.
+        """Return how to run an image in tiles; ``None`` if it is run as a whole.
 
         Args:
-            height: of the image.
-            width: of the image.
-            channels: of the image's file.
+            height: height of the image.
+            width: width of the image.
+            channels: channels of the image's file.
             resident: bytes that its source holds.
-            probabilities: whether they are wanted.
-            stored: bytes of a value of the image.
+            probabilities: whether probabilities are requested.
+            stored: bytes per value of the image.
 
         Raises:
-            OptionError: the budget is too small; the text tells the least one.
-            MemoryShortageError: the memory to spare is too little, where no budget was given.
+            OptionError: the memory limit is too small; the message names the smallest possible one.
+            MemoryShortageError: there is too little free memory, and no limit was given.
         """
         size = placed(height, width, self.config.preprocessing.resize)[0]
         seen = size[0] * size[1]
@@ -171,16 +171,16 @@ class Tiler:
         most: int,
         room: int,
     ) -> int:
-        """Return how many images like one that is run as a whole can be run at once; 1 where it is large.
+        """Return how many images like a given one can be run at once; 1 if it is too large.
 
         Args:
-            height: of the image.
-            width: of the image.
-            channels: of the image's file.
+            height: height of the image.
+            width: width of the image.
+            channels: channels of the image's file.
             resident: bytes that its source holds.
-            probabilities: whether they are wanted.
-            most: as many as there is work for.
-            room: bytes that all of them may take, with what waits for them and is made of them.
+            probabilities: whether probabilities are requested.
+            most: maximum number of images to run at once.
+            room: memory for all of them in bytes, including waiting images and results.
         """
         resize = self.config.preprocessing.resize
         seen = placed(height, width, resize)[0]
@@ -198,7 +198,7 @@ class Tiler:
         return max(1, min(most, room // taken))
 
     def _others(self, height: int, width: int, resident: int, *, probabilities: bool) -> int:
-        """Return what images on their way take: of one, pictures are drawn, and a few wait."""
+        """Return the memory of other images: one whose pictures are drawn, and a few that wait."""
         image = resident // (height * width)
         return _WAITING * resident + self.held(height, width, probabilities=probabilities, image=image)
 
@@ -212,15 +212,15 @@ class Tiler:
         probabilities: bool = False,
         stored: int = 1,
     ) -> Plan | None:
-        """Return smaller tiles for an image that ran out of memory; ``None`` where there are none to try.
+        """Return smaller tiles for an image that ran out of memory; ``None`` if there are none to try.
 
         Args:
-            plan: how it was run; ``None`` as a whole.
-            height: of the image.
-            width: of the image.
-            channels: of the image's file.
-            probabilities: whether they are wanted.
-            stored: bytes of a value of the image.
+            plan: how it was run; ``None`` for a whole image.
+            height: height of the image.
+            width: width of the image.
+            channels: channels of the image's file.
+            probabilities: whether probabilities are requested.
+            stored: bytes per value of the image.
         """
         if self.memory is not None or self._fixed is not None or not self._measurable():
             return None
@@ -240,7 +240,7 @@ class Tiler:
                         side=side,
                         stored=stored,
                     )
-                except OptionError:  # the network sees farther than such a tile
+                except OptionError:  # the network's receptive field is larger than such a tile
                     continue
                 if max(cut.tile) < have:
                     return self._announced(cut)
@@ -249,7 +249,7 @@ class Tiler:
     def _steady_plan(
         self, height: int, width: int, channels: int, resident: int, *, probabilities: bool, stored: int
     ) -> Plan | None:
-        """Return exact tiles that do not follow from the memory; ``None`` where there are none."""
+        """Return exact tiles that do not depend on free memory; ``None`` if there are none."""
         radius = self.measured().radius
         side = next((side for side in _SIDES if radius is not None and 4 * radius <= side), None)
         if side is None:
@@ -268,7 +268,7 @@ class Tiler:
 
     @property
     def _fixed(self) -> tuple[int, int] | None:
-        """Height and width that the network takes alone, where it is an exported file of one size."""
+        """Height and width of an exported file for images of one size; ``None`` otherwise."""
         return self.network.fixed_size if isinstance(self.network, ExportedNetwork) else None
 
     def _announced(self, plan: Plan) -> Plan:
@@ -278,7 +278,7 @@ class Tiler:
         return plan
 
     def _measurable(self) -> bool:
-        """Whether the network can be measured: one that takes images of one size cannot, say."""
+        """Whether the network can be measured; for example, one for images of a single size cannot."""
         if self.memory is not None or self._traits is not None:
             return True
         if self._known_unmeasurable:
@@ -287,46 +287,46 @@ class Tiler:
             self.measured()
         except Exception as error:
             self._known_unmeasurable = True
-            self.on_message(f"images are run as a whole, as the network cannot be measured: {error}")
+            self.on_message(f"images are run as a whole, because the network cannot be measured: {error}")
         return not self._known_unmeasurable
 
     def _budget_here(self) -> int:
-        """Return the bytes that a plan may take where the network runs."""
+        """Return the bytes that a plan may use on the network's device."""
         return to_spare(self.engine.device) if self.memory is None else self.memory
 
     @property
     def budget(self) -> int:
-        """Bytes that an image may take."""
+        """Memory for an image in bytes."""
         return to_spare() if self.memory is None else self.memory
 
     def held(self, height: int, width: int, *, probabilities: bool = False, image: int = 3) -> int:
-        """Return the bytes that an image, its mask and the pictures of it take in memory.
+        """Return the bytes of memory for an image, its mask and its pictures.
 
         Args:
-            height: of the image.
-            width: of the image.
-            probabilities: whether they are kept.
-            image: bytes of a pixel.
+            height: height of the image.
+            width: width of the image.
+            probabilities: whether probabilities are kept.
+            image: bytes per pixel of the image.
         """
         labels = self.config.labels
         wide = 0 if labels.index_type == "uint8" else 8
-        if labels.overlapping:  # a plane a class: the mask, and what is drawn and written of it
+        if labels.overlapping:  # one plane per class: the mask, and what is drawn and written of it
             wide = 3 * len(labels.classes)
-        # Probabilities as floats, once more as they are written, and twice in the file's bytes.
+        # Probabilities as floats, once more for writing, and twice in the bytes of the file.
         kept = 12 * self.config.class_logits if probabilities else 0
-        if self.config.separator is not None:  # the separation, and the objects that are told apart by it
+        if self.config.separator is not None:  # the separation, and the objects split by it
             kept += 8
-        # Deeper images and more bands twice: as they are read, and as the bands that are taken or shown.
+        # Deeper images and more bands are held twice: as read, and as the bands in use.
         deep = 2 * max(image - 3, 0) + (4 * self.config.architecture.in_channels if self._scaled > 1 else 0)
         return height * width * (PICTURES + wide + kept + deep)
 
     @property
     def _scaled(self) -> int:
-        """Bytes of a value as intensity leaves it."""
+        """Bytes per value after intensity scaling."""
         return 1 if self.config.preprocessing.intensity.mode == "uint8" else 4
 
     def _beside(self, height: int, width: int, stored: int) -> int:
-        """Return what it takes to scale and resize an image as a whole, and its scores back to its size."""
+        """Return the memory to scale and resize an image as a whole, and to resize its scores back."""
         resize, architecture = self.config.preprocessing.resize, self.config.architecture
         deep = stored + 2 * self._scaled if max(stored, self._scaled) > 1 else 0
         if resize is None:
@@ -334,17 +334,17 @@ class Tiler:
         return height * width * ((3 + deep) * architecture.in_channels + 12 * architecture.num_classes)
 
     def share(self) -> None:
-        """Expect other images at the same time; with a budget, measure the network before they come."""
+        """Expect other images at the same time; with a memory limit, measure the network before they come."""
         self.shared = True
         if self.memory is not None:
             self.measured()
 
     def measured(self) -> NetworkProfile:
-        """Measure the network, once; what other threads take meanwhile may be counted as its own."""
+        """Measure the network, once; memory that other threads allocate meanwhile may be counted as well."""
         with self._measuring:
             if self._traits is None:
                 in_channels = self.config.architecture.in_channels
-                # A share of what is to spare need not be known as well as a promise.
+                # A share of free memory need not be as precise as a limit that was promised.
                 counted = self.shared and self.memory is None and self.engine.device.type == "cpu"
                 self._traits = measure(
                     self.network, self.engine, in_channels=in_channels, counted_alone=counted
@@ -382,7 +382,7 @@ class Tiler:
         )
 
     def plan_rows(self, rows: RowSource, beside: int, *, probabilities: bool) -> Plan:
-        """Return how to run an image by rows, whose outputs take so many bytes beside; errors as `plan`."""
+        """Return how to run an image by rows; outputs need ``beside`` bytes. Raises the errors of `plan`."""
         size = rows.height, rows.width
         budget = self._budget_here()
         given = {"probabilities": probabilities, "stored": rows.dtype.itemsize}
@@ -400,30 +400,31 @@ class Tiler:
         info: ImageInfo | None = None,
         look: Look | None = None,
     ) -> tuple[NDArray[np.uint8], NDArray[np.float32] | None, NDArray[np.float32] | None]:
-        """Segment an image ``(H, W, C)`` that is held, by its plan.
+        """Segment an image ``(H, W, C)`` in memory, by its plan.
 
         Args:
-            image: of any type, with all its bands.
-            plan: of its tiles.
-            probabilities: whether they are wanted.
-            separation: whether that is wanted.
-            info: the metadata of the image's file.
+            image: array of any type, with all its bands.
+            plan: plan of its tiles.
+            probabilities: whether probabilities are requested.
+            separation: whether the separation is requested.
+            info: metadata of the image's file.
             look: called with the scaling, and with rows before and after it.
 
         Returns:
-            The mask ``(H, W)``, or ``(K, H, W)`` where classes overlap; probabilities ``(K, H, W)`` where
-            they are wanted; and the separation ``(H, W)`` where that is.
+            The mask ``(H, W)``, or ``(K, H, W)`` if classes overlap; then, if requested, probabilities
+            ``(K, H, W)``, and the separation ``(H, W)``.
 
         Raises:
-            OptionError: the probabilities alone take more than the budget.
-            ImageError: the image has other channels than the network.
+            OptionError: the probabilities alone exceed the memory limit.
+            ImageError: the number of channels of the image is not the network's.
         """
         size, classes = (plan.height, plan.width), self.config.class_logits
         needed = 4 * classes * size[0] * size[1] if probabilities else 0
         if not self.steady and needed > self.budget:
             raise OptionError(
-                f"the probabilities of {size[0]}x{size[1]} pixels are {told_bytes(needed)}, and there is "
-                f"{told_bytes(self.budget)}: write them to a file, by rows, with --outputs probabilities"
+                f"the probabilities of {size[0]}x{size[1]} pixels need {told_bytes(needed)}, but only "
+                f"{told_bytes(self.budget)} is available: write them to a file, by rows, with --outputs "
+                "probabilities"
             )
         sink = ArraySink(*size, planes=classes if self.config.labels.overlapping else 0)
         kept = ArrayProbabilities(classes, *size) if probabilities else None
@@ -444,10 +445,10 @@ class Tiler:
 
 
 def to_spare(device: torch.device | None = None) -> int:
-    """Return the bytes that a plan may take where nobody named a budget: a share of the room there is.
+    """Return the bytes that a plan may use if no limit is given: a share of the free memory.
 
     Args:
-        device: whose memory is meant; that of the machine where it has none of its own.
+        device: device whose memory is used; the machine's if it has none of its own.
     """
     if device is not None and device.type == "cuda":
         kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
@@ -457,9 +458,9 @@ def to_spare(device: torch.device | None = None) -> int:
 
 
 def read_budget(memory: str | int | None) -> int | None:
-    """Return a budget in bytes.
+    """Return a memory limit in bytes.
 
     Raises:
-        OptionError: it is no size.
+        OptionError: it is not a size.
     """
     return None if memory is None else parse_memory(memory)

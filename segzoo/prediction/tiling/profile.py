@@ -1,10 +1,10 @@
-"""What the planner must know about a network: its grid, how far it sees, what its forward costs.
+"""Facts about a network that the planner needs: grid, receptive field, and memory of the forward pass.
 
-How far it sees is found by letting rows of the input be NaN and looking which rows of the output become
-NaN: every operation that reads a pixel hands a NaN on, whatever its weights are, so that no dead unit hides
-a path. Normalisation over a whole map, global pooling and attention make all rows NaN: such a network has no
-limit, and its result depends on the tile. What memory the forward costs is counted on the way, and measured:
-see `segzoo.prediction.tiling.profile`.
+The receptive field is found by setting rows of the input to NaN and checking which rows of the output become
+NaN: every operation that reads a pixel propagates NaN, whatever its weights are, so inactive units hide no
+path. Normalisation over a whole map, global pooling and attention make all rows NaN: the receptive field of
+such a network is unlimited, and its result depends on the tiles. The memory of the forward pass is counted at
+the same time, and measured; see `forward_bytes`.
 """
 
 from __future__ import annotations
@@ -32,29 +32,29 @@ if TYPE_CHECKING:
     from segzoo.prediction.engines import Engine
 
 
-#: The grid of a network that does not say its own: the coarsest stride of nearly all encoders.
+#: Grid of a network that does not declare one: the coarsest stride of nearly all encoders.
 USUAL_GRID = 32
-#: Sides of the images that the view is measured on; a network that sees farther than half of the last is
-#: taken to see everything.
+#: Image sizes for measuring the receptive field; a network whose radius exceeds half of the last size counts
+#: as unlimited.
 _SIDES = (256, 512, 1024)
-#: Where a small image takes so much more a pixel than a large one, what is around it counts too.
+#: If a small image needs this many times the memory per pixel of a large one, its borders count too.
 _BORDERS = 1.1
 
 
 @dataclass(frozen=True)
 class NetworkProfile:
-    """What a network asks of the tiles that it is given.
+    """Requirements of a network for its tiles.
 
     Attributes:
-        in_channels: of its images.
-        num_classes: of its logits.
+        in_channels: channels of its images.
+        num_classes: channels of its logits.
         grid: tiles begin at multiples of it: the stride of the coarsest feature.
-        radius: how many pixels away a pixel can matter, a multiple of ``grid``; ``None``: all of them do.
-        bytes_per_pixel: what a forward takes for each pixel of the batch, input and logits included.
-        fixed_bytes: what the first forward takes whatever the size.
-        device: where it runs; memory is that of the device where it has its own.
-        largest: rows and columns that no tile may exceed: those that an exported file is made for; ``None``
-            where every size is taken.
+        radius: receptive radius in pixels, a multiple of ``grid``; ``None`` if unlimited.
+        bytes_per_pixel: memory of the forward pass per pixel of the batch, including input and logits.
+        fixed_bytes: memory of the first forward pass that does not depend on the size.
+        device: device that it runs on; memory is that of the device if it has its own.
+        largest: maximum rows and columns of a tile, if it is an exported file for a fixed size; ``None`` if
+            every size is accepted.
     """
 
     in_channels: int
@@ -74,14 +74,14 @@ def measure(
     in_channels: int = 3,
     counted_alone: bool = False,
 ) -> NetworkProfile:
-    """Run a network on a few small images to learn its `NetworkProfile`.
+    """Run a network on a few small images to determine its `NetworkProfile`.
 
     Args:
-        network: in eval mode while it is measured, put back after that.
-        engine: what will run it; the network itself, where none is given.
-        in_channels: of its images.
-        counted_alone: whether its memory is counted and not measured, since what other threads take meanwhile
-            would be measured too.
+        network: put into eval mode while it is measured, and back afterwards.
+        engine: engine that will run it; the network itself by default.
+        in_channels: channels of its images.
+        counted_alone: whether memory is only counted and not measured, because a measurement would include
+            the allocations of other threads.
     """
     if isinstance(network, ExportedNetwork):
         return _measured_file(network, engine or network, in_channels)
@@ -93,7 +93,7 @@ def measure(
         classes, least = _counted(network, in_channels, (grid, grid))
         radius, counted = _view(network, in_channels, grid)
         if least > _BORDERS * counted:
-            # Mirrored at its borders, as for valid convolutions: a narrow image says little of a tile.
+            # Borders are mirrored, as for valid convolutions: a narrow image is not representative of a tile.
             counted = _counted(network, in_channels, (_SIDES[0], _SIDES[0]))[1]
         run = None if counted_alone else engine or network
         fixed, per_pixel = forward_bytes(run, in_channels, grid, device, counted)
@@ -105,9 +105,9 @@ def measure(
 def _measured_file(
     network: ExportedNetwork, run: Callable[[Tensor], Tensor], in_channels: int
 ) -> NetworkProfile:
-    """Return the profile of an exported file, into which torch cannot look.
+    """Return the profile of an exported file, whose operations torch cannot inspect.
 
-    Its view is that of the network that it was made from, whatever the weights, where that can be built.
+    Its receptive field is that of the original network with any weights, if that network can be built.
     """
     classes, largest = network.num_logits, network.fixed_size
     grid, radius, counted = USUAL_GRID, None, 8.0 * (in_channels + classes)
@@ -115,15 +115,15 @@ def _measured_file(
         with torch.random.fork_rng(devices=[]):
             twin = build(network.segzoo_config.architecture.without_pretraining()).eval()
     except SegzooError:
-        pass  # of another program, or of a plug-in that is not here: a tile must be mixed with its neighbours
+        pass  # made by another program or a missing plug-in: tiles must be blended
     else:
         grid = grid_of(twin)
         radius, counted = _view(twin, in_channels, grid)
-    # Of tiles of few steps of the grid, neighbours would share none or all.
+    # If tiles are only a few grid steps long, neighbours would share nothing or everything.
     if largest is not None and min(largest) < 4 * grid:
         grid, radius = 1, None
     device = torch.device("cpu")
-    # Of one size, each image takes the same, which is known with the first.
+    # With a fixed size, each image takes the same memory, which the first one shows.
     sides = (_FIRST, _SIDES[0]) if largest is None else (1, 1)
     first, second = _grown(run, in_channels, sides, device)
     grown = (second - first) / sides[1] ** 2 if largest is None else 0.0
@@ -133,7 +133,7 @@ def _measured_file(
 
 
 def grid_of(network: nn.Module) -> int:
-    """Return the multiples at which tiles must begin: the coarsest stride, or the window of attention."""
+    """Return the grid of tiles: the coarsest stride, or the window of attention."""
     encoder: Any = getattr(network, "encoder", None)
     strides = getattr(encoder, "strides", None)
     if not strides:
@@ -142,7 +142,7 @@ def grid_of(network: nn.Module) -> int:
 
 
 def _view(network: nn.Module, in_channels: int, grid: int) -> tuple[int | None, float]:
-    """Return how far the network sees, and the bytes a pixel that its tensors held meanwhile."""
+    """Return the receptive radius, and the bytes per pixel that tensors held during the measurement."""
     found, counted = zip(*(_reach(network, in_channels, grid, axis) for axis in (2, 3)), strict=True)
     reaches = [reach for reach in found if reach is not None]
     return None if None in found else max(reaches), max(counted)
@@ -172,7 +172,7 @@ def _reach(network: nn.Module, in_channels: int, grid: int, axis: int) -> tuple[
 
 @torch.inference_mode()
 def _counted(network: nn.Module, in_channels: int, size: tuple[int, int]) -> tuple[int, float]:
-    """Return the logits of a network, and the bytes a pixel that its tensors hold."""
+    """Return the number of logits of a network, and the bytes per pixel that its tensors hold."""
     images = torch.zeros(1, in_channels, *size, device=_device(network))
     with Count() as count:
         logits = network(images)
@@ -183,17 +183,17 @@ def _device(network: nn.Module) -> torch.device:
     return next(network.parameters(), torch.empty(0)).device
 
 
-# What memory a forward takes: counted, and measured where the machine tells.
+# Memory of a forward pass: counted, and measured if the machine allows it.
 #
-# Counted is what the network's tensors hold at the same time while it runs on small images, plus what
-# the largest operation may hold twice, since a convolution reorders what it reads and writes. Measured is by
-# how much the process (Linux), or the accelerator's allocator, grew over its level before. The larger of the
-# two counts, with a tenth more. Twice as much on a processor: what the C library's allocator keeps of tensors
-# below 32 MB, in holes that the next one does not fit, came to 0.7 of what they hold.
+# Counted: what the network's tensors hold at the same time on small images, plus what the largest operation
+# may hold twice, because a convolution reorders its input and output. Measured: how much the process (Linux)
+# or the accelerator's allocator grew. The larger of the two is used, plus a tenth. On a CPU it is doubled:
+# memory that the C library's allocator retains from tensors below 32 MB, in holes that do not fit the next
+# one, reached 0.7 of what the tensors hold.
 
-#: Side of the image that is measured.
+#: Size of the image that is measured.
 SIDE = 64
-#: Side of the one before, which pays for what is made once.
+#: Size of the image before it, which triggers one-time allocations.
 _FIRST = 32
 _GAPS = {"cpu": 2.0}
 _FEW_GAPS = 1.1
@@ -206,28 +206,28 @@ def forward_bytes(
     device: torch.device,
     counted: float,
 ) -> tuple[int, float]:
-    """Return what a first forward takes whatever the size, and what any takes for each pixel, in bytes.
+    """Return, in bytes, the memory of a first forward pass that is independent of size, and that per pixel.
 
     Args:
-        run: the engine, or the network itself; ``None`` where nothing is measured.
-        in_channels: of its images.
-        grid: of the network.
-        device: where it runs.
-        counted: bytes a pixel that its tensors hold, as `Count` finds them.
+        run: the engine, or the network itself; ``None`` to skip the measurement.
+        in_channels: channels of its images.
+        grid: grid of the network.
+        device: device that it runs on.
+        counted: bytes per pixel that its tensors hold, from `Count`.
     """
     first, second = (-(-side // grid) * grid for side in (_FIRST, SIDE))
     fixed, grown = (0, 0) if run is None else _grown(run, in_channels, (first, second), device)
-    # What is made once, such as packed weights, was there the second time.
+    # One-time allocations, such as packed weights, already existed the second time.
     per_pixel = max(counted, (grown - fixed) / (second**2 - first**2))
     return fixed, _GAPS.get(device.type, _FEW_GAPS) * per_pixel
 
 
 class Count(TorchDispatchMode):
-    """Adds up what tensors hold while they live; the most is ``peak``, in bytes, without what was there."""
+    """Adds up the memory of live tensors; ``peak`` is the maximum in bytes, without what existed before."""
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
-        # Torch would import its compiler to be told not to compile this, two seconds and 100 MB.
+        # Otherwise torch would import its compiler just to skip this class: two seconds and 100 MB.
         return False
 
     def __init__(self) -> None:
@@ -239,7 +239,7 @@ class Count(TorchDispatchMode):
         result = func(*args, **(kwargs or {}))
         for tensor in _tensors(result):
             self._take(tensor.untyped_storage())
-        # What a convolution reads and writes may be there twice, in another order.
+        # The input and output of a convolution may exist twice, in another order.
         copied = (args[0], result) if "conv" in str(func) else ()
         copies = sum(tensor.untyped_storage().nbytes() for tensor in _tensors(copied))
         self.peak = max(self.peak, self.held + copies)
@@ -262,7 +262,7 @@ class Count(TorchDispatchMode):
 def _grown(
     run: Callable[[Tensor], Tensor], in_channels: int, sides: tuple[int, int], device: torch.device
 ) -> tuple[int, int]:
-    """Return by how much the process grew for the first image, and for the second; 0 where none tells."""
+    """Return the growth of the process for the first image, and for the second; 0 if not measurable."""
     if not forget_peak(device):
         return 0, 0
     level = used_bytes(device, tidy=False)

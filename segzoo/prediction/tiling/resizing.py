@@ -1,9 +1,9 @@
-"""An image by rows, as large as the network sees it: resized a few rows at a time.
+"""An image by rows at the network's resolution: resized a few rows at a time.
 
-Pixels are those that `segzoo.images.resized` makes of the whole image. Pillow resamples along one side,
-rounds to bytes or 32-bit floats, and then along the other. Here Pillow goes along the rows of a band, and
-what goes along columns is done with Pillow's own arithmetic: weights in steps of 2 ** -22 that are summed as
-integers for bytes, and 64-bit floats, one row after the other, for floats.
+Pixels equal those that `segzoo.images.resized` computes for the whole image. Pillow resamples along one axis,
+rounds to bytes or 32-bit floats, and then resamples along the other. Here Pillow resamples along rows, and
+columns are resampled with Pillow's own arithmetic: for bytes, weights in steps of 2 ** -22 are summed as
+integers; for floats, 64-bit floats are summed row by row.
 """
 
 from __future__ import annotations
@@ -35,25 +35,24 @@ if TYPE_CHECKING:
     #: Called with the scaling of an image, its values before, and its values after.
     Look = Callable[[Scaling, NDArray[Any], NDArray[Any]], None]
 
-#: Resized rows that are made together.
+#: Number of resized rows that are made together.
 _GROUP = 8
-#: Bits behind the point in Pillow's weights.
+#: Fractional bits of Pillow's weights.
 _BITS = 22
-#: From this version on, Pillow goes along columns first where that takes much more off the image.
+#: Pillow versions that resample columns first if that shrinks the image much more.
 _BY_GAIN = ">=13"
 
 
 def seen_rows(rows: RowSource, config: ModelConfig, look: Look | None = None) -> RowSource:
-    """Return an image's rows as a network sees them, by its preprocessing: bands, intensity, size.
+    """Return an image's rows as the network's input, after its preprocessing: bands, intensity, size.
 
     Args:
-        rows: the image. If its intensity is measured, it is gone through once before the first row.
-        config: of the network.
+        rows: the image. If its intensity is measured, it is read once before the first row.
+        config: config of the network.
         look: called with the scaling, and with rows before and after it.
 
     Raises:
-        ImageError: the image's bands are not those that the network takes; when read, its values have no
-            scale.
+        ImageError: the image's bands do not fit the network; or, while reading, its values cannot be scaled.
     """
     preprocessing, wanted = config.preprocessing, config.architecture.in_channels
     seen = _Bands(rows, choose_bands(rows.channels, rows.info, preprocessing, wanted))
@@ -63,7 +62,7 @@ def seen_rows(rows: RowSource, config: ModelConfig, look: Look | None = None) ->
 
 
 class ResizedRows:
-    """Rows of a resized image, with bars above, below and beside it where it is letterboxed."""
+    """Rows of a resized image, with bars around it if it is letterboxed."""
 
     info = None
 
@@ -79,7 +78,7 @@ class ResizedRows:
         self._rest = np.empty((0, self._place.width, self.channels), self.dtype)
 
     def read(self, top: int, bottom: int) -> NDArray[Any]:
-        """Return rows ``top`` to ``bottom``; begins again from the start if they lie above the last."""
+        """Return rows ``top`` to ``bottom``; starts again from the top if they are above the last ones."""
         place = self._place
         fill = fill_of(self._resize, self.dtype)
         found = np.full((bottom - top, self.width, self.channels), fill, self.dtype)
@@ -106,7 +105,7 @@ class ResizedRows:
 
 
 class _Bands:
-    """Rows with the bands that a network takes."""
+    """Rows with the bands that a network uses."""
 
     info = None
 
@@ -120,7 +119,7 @@ class _Bands:
 
 
 class _Scaled:
-    """Rows with the numbers that an intensity makes of their values."""
+    """Rows whose values are scaled by an intensity rule."""
 
     info = None
 
@@ -146,7 +145,7 @@ class _Scaled:
 
 
 class _Window:
-    """Some neighbouring rows; those that are asked for again are not read again."""
+    """Some neighbouring rows, kept so that they are not read again."""
 
     def __init__(self, read: Read) -> None:
         self._read, self._start, self._stop = read, 0, 0
@@ -164,7 +163,7 @@ class _Window:
 
 
 def _parts(rows: RowSource, size: tuple[int, int], resize: Resize) -> Iterator[NDArray[Any]]:
-    """Yield the rows of the resized image, some at a time."""
+    """Yield the rows of the resized image, a few at a time."""
     if size == (rows.height, rows.width):
         for top in range(0, rows.height, _GROUP):
             yield rows.read(top, min(top + _GROUP, rows.height))
@@ -175,7 +174,7 @@ def _parts(rows: RowSource, size: tuple[int, int], resize: Resize) -> Iterator[N
 
 
 def _averaged(rows: RowSource, size: tuple[int, int], resize: Resize) -> Iterator[NDArray[Any]]:
-    """Bilinear or bicubic, where a smaller image averages over what it leaves out."""
+    """Bilinear or bicubic, with averaging if the image shrinks."""
     height, along = size[0], _along_rows(size[1], RESAMPLING[resize.interpolation])
     columns_first = _columns_first((rows.height, rows.width), size)
     firsts, counts, weights = _weights(rows.height, height, resize.interpolation)
@@ -194,7 +193,7 @@ def _averaged(rows: RowSource, size: tuple[int, int], resize: Resize) -> Iterato
         more = np.zeros((len(table), flat.shape[1])) if exact else table @ flat
         if len(sums):
             more[: len(sums)] += sums
-        if exact:  # one row after the other, as what floats add up to depends on the order
+        if exact:  # row by row, because the sum of floats depends on the order
             for row, counts_in in zip(flat, table.T, strict=True):
                 where = np.flatnonzero(counts_in)
                 more[where] += counts_in[where, None] * row
@@ -207,7 +206,7 @@ def _averaged(rows: RowSource, size: tuple[int, int], resize: Resize) -> Iterato
 
 
 def _columns_first(have: tuple[int, int], wanted: tuple[int, int]) -> bool:
-    """Whether Pillow, before it goes along rows, goes along columns: what is rounded in between differs."""
+    """Whether Pillow resamples columns before rows, which changes the rounding in between."""
     if wanted[0] >= have[0]:
         return False
     if not meets(PIL.__version__, _BY_GAIN):
@@ -218,7 +217,7 @@ def _columns_first(have: tuple[int, int], wanted: tuple[int, int]) -> bool:
 def _table(
     wanted: slice, band: range, firsts: NDArray[np.int64], weights: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Return what each row of a band counts in each wanted row."""
+    """Return the weight of each row of a band in each resized row."""
     places = np.arange(band.start, band.stop) - firsts[wanted, None]
     inside = (places >= 0) & (places < weights.shape[1])
     found = np.take_along_axis(weights[wanted], places.clip(0, weights.shape[1] - 1), axis=1)
@@ -232,10 +231,10 @@ def _rounded(sums: NDArray[np.float64]) -> NDArray[np.uint8]:
 
 
 def _sampled(rows: RowSource, size: tuple[int, int], resize: Resize) -> Iterator[NDArray[Any]]:
-    """Bilinear or bicubic between the pixels around a place, however small the image becomes."""
+    """Bilinear or bicubic between neighbouring pixels, without averaging if the image shrinks."""
     (height, width), window = size, _Window(rows.read)
     for row in range(height):
-        # One row at a time, whose place is told exactly: Pillow cuts off what is behind the point.
+        # One row at a time, with its exact position: Pillow drops the fractional part.
         place = rows.height / height * (row + 0.5)
         first = max(0, int(place - 0.5) - 2)
         band = window.rows(first, min(rows.height, int(place - 0.5) + 4))
@@ -254,11 +253,11 @@ def _transform(
 
 
 def _nearest(rows: RowSource, size: tuple[int, int]) -> Iterator[NDArray[Any]]:
-    """The pixel that lies nearest."""
+    """Nearest neighbour."""
     (height, width), window = size, _Window(rows.read)
     steps = np.full(height, rows.height / height)
     steps[0] /= 2
-    # Summed up step by step, as Pillow does, rounding errors and all.
+    # Summed step by step, as in Pillow, to get the same rounding errors.
     picked = np.cumsum(steps).astype(np.int64).clip(max=rows.height - 1)
     for top in range(0, height, _GROUP):
         band = np.concatenate([window.rows(row, row + 1) for row in picked[top : top + _GROUP].tolist()])
@@ -273,7 +272,7 @@ def _by_plane(rows: NDArray[Any], change: Callable[[Image.Image], Image.Image]) 
 def _weights(
     have: int, wanted: int, interpolation: str
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
-    """Return for each wanted row the first that it is made of, how many, and their weights."""
+    """Return, for each resized row, its first source row, the number of source rows, and their weights."""
     scale = have / wanted
     wide = max(scale, 1.0)
     support = {"bilinear": 1.0, "bicubic": 2.0}[interpolation] * wide

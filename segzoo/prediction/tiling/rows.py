@@ -1,4 +1,4 @@
-"""Where the rows of a large image come from: arrays, and files that are decoded as far as they are needed."""
+"""Sources of rows of a large image: arrays, and files that are decoded only as far as needed."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ if TYPE_CHECKING:
     from segzoo.images import Display, NamedImage
     from segzoo.interfaces import ImageInfo
 
-#: Rows that are read, or made from a file's bytes, at a time.
+#: Number of rows that are read, or decoded from a file's bytes, at a time.
 READ_ROWS = 64
 
 
 class RowSource(Protocol):
-    """An image ``(height, width, channels)`` of any type that is read from the top, some rows at a time."""
+    """An image ``(height, width, channels)`` of any type that is read from the top, a few rows at a time."""
 
     @property
     def height(self) -> int:
-        """Rows, at least 1."""
+        """Number of rows, at least 1."""
         ...
 
     @property
     def width(self) -> int:
-        """Columns, at least 1."""
+        """Number of columns, at least 1."""
         ...
 
     @property
     def channels(self) -> int:
-        """All bands, as `segzoo.images.read` returns them."""
+        """Number of bands, as `segzoo.images.read` returns them."""
         ...
 
     @property
@@ -50,21 +50,21 @@ class RowSource(Protocol):
 
     @property
     def info(self) -> ImageInfo | None:
-        """The metadata of the image's file, upright and without a palette."""
+        """Metadata of the image's file, upright and without a palette."""
         ...
 
     @property
     def resident(self) -> int:
-        """Bytes that it holds, or will hold once it is read, whatever number of rows is asked for."""
+        """Bytes that it holds, or will hold once it is read, for any number of rows."""
         ...
 
     def read(self, top: int, bottom: int) -> NDArray[Any]:
         """Return rows ``top`` to ``bottom``, ``(bottom - top, width, channels)``.
 
-        Rows are asked for from the top downwards; going back may mean to decode from the start again.
+        Rows are read from the top downwards; going back may mean decoding from the start again.
 
         Raises:
-            ImageError: the file is damaged or cut short.
+            ImageError: the file is damaged or truncated.
         """
         ...
 
@@ -79,7 +79,7 @@ class Values:
     """Numbers ``(H, W, C)`` of any type as a `RowSource`.
 
     Raises:
-        ImageError: they have another shape or no pixel.
+        ImageError: the array has another shape or no pixels.
     """
 
     resident = 0
@@ -97,23 +97,23 @@ class Values:
 
 
 class ArrayRows(Values):
-    """An array ``(H, W)`` or ``(H, W, C)``; rows of a memory-mapped one are read when they are asked for."""
+    """An array ``(H, W)`` or ``(H, W, C)``; rows of a memory-mapped array are read when requested."""
 
     def __init__(self, array: NDArray[Any], info: ImageInfo | None = None) -> None:
         self._array = array[..., None] if array.ndim == 2 else array
         super().__init__(self._array.shape, array.dtype, info)
 
     def read(self, top: int, bottom: int) -> NDArray[Any]:
-        """Return rows as they are."""
+        """Return rows unchanged."""
         return np.asarray(self._array[top:bottom])
 
 
 class OpenedRows(Values):
-    """An image file whose reader decodes rows as they are asked for; it is open until nobody has this.
+    """An image file whose reader decodes rows when requested; it stays open as long as this object exists.
 
     Args:
-        image: open, and upright.
-        page: which of several, from 0.
+        image: open image, upright.
+        page: page of a file with several, from 0.
         resident: bytes that the reader holds.
         close: closes the file.
     """
@@ -126,18 +126,18 @@ class OpenedRows(Values):
         weakref.finalize(self, close)
 
     def read(self, top: int, bottom: int) -> NDArray[Any]:
-        """Return rows as they are stored, a palette looked up."""
+        """Return rows as stored, with palette colours looked up."""
         rows = self._image.rows(self._page, top, bottom)
         return with_colours(rows, self._told)[0]
 
 
 class WholeRows(Values):
-    """A file that is decoded at once, when its first row is asked for.
+    """A file that is decoded completely when its first row is requested.
 
     Args:
-        path: the file.
-        info: its metadata.
-        page: which of several, from 0; the first, with a warning if there are more, where not told.
+        path: image file.
+        info: metadata of the file.
+        page: page of a file with several, from 0; by default the first, with a warning if there are more.
     """
 
     def __init__(self, path: Path, info: ImageInfo, page: int | None = None) -> None:
@@ -146,27 +146,27 @@ class WholeRows(Values):
         super().__init__((height, width, len(info.bands)), np.dtype(info.dtype), info)
         self._path, self._page = path, page
         self._array: NDArray[Any] | None = None
-        # Pillow keeps colours in four bytes, hands them over as bytes, and copies once more to turn upright.
+        # Pillow keeps colours in four bytes, returns them as bytes, and copies again to rotate.
         each = 4 + 2 * self.channels if self.channels > 1 else 3
-        if self.dtype.itemsize > 1:  # as they are decoded, in order, and on their way to other numbers
+        if self.dtype.itemsize > 1:  # as decoded, in native byte order, and during conversion
             each = 3 * self.channels * max(self.dtype.itemsize, 8)
         self.resident = height * width * each
 
     def read(self, top: int, bottom: int) -> NDArray[Any]:
-        """Return rows as they are stored; the first time, decode them all."""
+        """Return rows as stored; the first call decodes all of them."""
         if self._array is None:
             self._array = read(self._path, page=self._page)
         return self._array[top:bottom]
 
 
 class ShownRows:
-    """The rows of an image as people can see it (`segzoo.images.display_for`), for outputs that draw on it.
+    """The rows of an image as shown to people (`segzoo.images.display_for`), for outputs that draw on it.
 
-    What is deeper than 8 bits is gone through once before the first row is given.
+    Images with more than 8 bits are read once before the first row is returned.
 
     Args:
         rows: the image.
-        bands: which of its bands are shown, where some were chosen.
+        bands: bands to show, if some were chosen.
     """
 
     dtype, channels, info = np.dtype(np.uint8), 3, None

@@ -1,4 +1,4 @@
-"""Where rows go: an array here, files in `segzoo.prediction.outputs`."""
+"""Destinations of rows: an array here, files in `segzoo.prediction.outputs`."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ class RowSink(Protocol):
     """Takes the rows of a mask, or of a separation, from the top."""
 
     def write(self, rows: NDArray[Any]) -> None:
-        """Take the next rows, ``(n, width)``: class indices; ``(K, n, width)`` where classes overlap.
+        """Write the next rows, ``(n, width)`` class indices, or ``(K, n, width)`` if classes overlap.
 
         Raises:
-            FailureError: they cannot be written.
+            FailureError: the rows cannot be written.
         """
         ...
 
@@ -31,28 +31,28 @@ class ProbabilitySink(Protocol):
     """Takes the rows of probabilities from the top."""
 
     def write(self, rows: NDArray[np.float16]) -> None:
-        """Take the next rows, ``(K, n, width)``: the probability of each class.
+        """Write the next rows, ``(K, n, width)``: the probability of each class.
 
         Raises:
-            FailureError: they cannot be written.
+            FailureError: the rows cannot be written.
         """
         ...
 
 
 class MeasuredSink:
-    """Hands on a mask in which pixels without a measurement are background, or of no class.
+    """Passes a mask on, with pixels without a measurement set to background, or to no class.
 
     Args:
-        sink: takes the rows then.
-        image: its rows, read once more.
-        labels: of the mask.
+        sink: destination of the rows.
+        image: rows of the image, which are read again.
+        labels: labels of the mask.
     """
 
     def __init__(self, sink: RowSink, image: RowSource, labels: Labels) -> None:
         self._sink, self._image, self._labels, self._done = sink, image, labels, 0
 
     def write(self, rows: NDArray[Any]) -> None:
-        """Take the next rows; errors as those of the sink."""
+        """Write the next rows; raises the errors of the sink."""
         bottom = self._done + rows.shape[-2]
         nodata = None if self._image.info is None else self._image.info.nodata
         pixels = self._image.read(self._done, bottom)
@@ -61,12 +61,12 @@ class MeasuredSink:
 
 
 class ArraySink:
-    """A mask in memory, or a separation, of the type of its rows.
+    """A mask or separation in memory, in the type of its rows.
 
     Args:
-        height: of the image.
-        width: of the image.
-        planes: of the mask, where classes overlap; 0 for class indices.
+        height: height of the image.
+        width: width of the image.
+        planes: number of planes of the mask, if classes overlap; 0 for class indices.
     """
 
     def __init__(self, height: int, width: int, *, planes: int = 0) -> None:
@@ -74,7 +74,7 @@ class ArraySink:
         self._filled = 0
 
     def write(self, rows: NDArray[Any]) -> None:
-        """Take the next rows, ``(n, width)`` or ``(K, n, width)``."""
+        """Write the next rows, ``(n, width)`` or ``(K, n, width)``."""
         if rows.dtype.itemsize > self.mask.itemsize:
             self.mask = self.mask.astype(rows.dtype)
         self.mask[..., self._filled : self._filled + rows.shape[-2], :] = rows
@@ -89,6 +89,6 @@ class ArrayProbabilities:
         self._filled = 0
 
     def write(self, rows: NDArray[np.float16]) -> None:
-        """Take the next rows, ``(K, n, width)``."""
+        """Write the next rows, ``(K, n, width)``."""
         self.probabilities[:, self._filled : self._filled + rows.shape[1]] = rows
         self._filled += rows.shape[1]

@@ -1,4 +1,4 @@
-"""A large image to a mask, a band of tiles at a time: read, run, decide, write, forget."""
+"""Segment a large image one band of tiles at a time: read, run, decide, write, release."""
 
 from __future__ import annotations
 
@@ -48,25 +48,25 @@ def segment_large(
     progress: Callable[[int], None] | None = None,
     look: Look | None = None,
 ) -> None:
-    """Segment an image by the tiles of a plan; memory grows with its width, never with its height.
+    """Segment an image by the tiles of a plan; memory grows with its width, but not with its height.
 
     Args:
         engine: runs the network.
-        rows: the image.
-        sink: takes the mask; its file is finished by whoever opened it.
-        config: how the network predicts.
-        plan: of `plan_tiles`, for this image.
-        thresholds: by class index; a class that has one is taken where its probability exceeds it. Those of
-            the config where ``None``.
-        probabilities: takes the probabilities, if they are wanted.
-        separation: takes what the network says about objects that touch, ``(n, width)`` float32, if wanted.
-        progress: told after each band how many rows of the mask are done.
+        rows: rows of the image.
+        sink: destination of the mask; the caller finishes its file.
+        config: config of the network.
+        plan: plan for this image, from `plan_tiles`.
+        thresholds: thresholds by class index; a class is chosen where its probability exceeds its threshold.
+            ``None`` uses the config's own.
+        probabilities: destination of the probabilities, if requested.
+        separation: destination of the separator's output, ``(n, width)`` float32, if requested.
+        progress: called after each band with the number of finished rows of the mask.
         look: called with the scaling, and with rows before and after it.
 
     Raises:
-        OptionError: the plan is for another size, or for another resizing; or the separation is wanted of a
-            network that has no separator.
-        ImageError: the image is damaged, or has other channels than the network.
+        OptionError: the plan is for another size or resizing; or the separation is requested, but the network
+            has no separator.
+        ImageError: the image is damaged, or its number of channels is not the network's.
         FailureError: the mask cannot be written.
     """
     _check(rows, config, plan)
@@ -88,11 +88,11 @@ def segment_large(
 def _check(rows: RowSource, config: ModelConfig, plan: Plan) -> None:
     if (rows.height, rows.width) != (plan.height, plan.width):
         raise OptionError(
-            f"the plan is for {plan.height}x{plan.width}, the image is {rows.height}x{rows.width}"
+            f"the plan is for {plan.height}x{plan.width}, but the image is {rows.height}x{rows.width}"
         )
     if plan.resize != config.preprocessing.resize:
         raise OptionError(
-            "the plan is for images that are resized in another way than this network's: make it with "
+            "the plan is for images that are resized differently from this network's: make the plan with "
             "resize=config.preprocessing.resize"
         )
 
@@ -100,7 +100,7 @@ def _check(rows: RowSource, config: ModelConfig, plan: Plan) -> None:
 def _found(
     engine: Engine, rows: RowSource, config: ModelConfig, plan: Plan, decision: Decision
 ) -> Iterator[Found]:
-    """Yield what is found, from the top; ``rows`` are as the network sees them."""
+    """Yield results from the top; ``rows`` are at the network's resolution."""
     run = _Tiles(engine, config, plan)
     bands = _bands(rows, run.rows)
     parts = _cut_parts if plan.exact else _mixed_parts
@@ -113,14 +113,14 @@ def _found(
 
 
 def _bands(rows: RowSource, spans: Sequence[Span]) -> Iterator[Band]:
-    """Yield each band of tiles and its pixels, in one array that is used again and again."""
+    """Yield each band of tiles and its pixels, in one array that is reused."""
     tallest = max(span.length for span in spans)
     buffer = np.empty((tallest, rows.width, rows.channels), rows.dtype)
     top = have = 0
     for span in spans:
         kept = have - span.start
         for row in range(0, max(kept, 0), max(span.start - top, 1)):
-            # Moved up in steps that do not overlap, so that numpy makes no copy of them all.
+            # Moved in steps that do not overlap, so that numpy does not copy everything.
             step = slice(row, min(row + span.start - top, kept))
             buffer[step] = buffer[step.start + span.start - top : step.stop + span.start - top]
         for row in range(max(have, span.start), span.stop, READ_ROWS):
@@ -163,7 +163,7 @@ def _groups(spans: Sequence[Span], batch: int) -> Iterator[list[Span]]:
 
 
 def _cut_parts(run: _Tiles, bands: Iterator[Band], reduce: Reduce) -> Iterator[tuple[Tensor, ...]]:
-    """Yield what is found by bands; each tile has a say on its core alone."""
+    """Yield results by bands; each tile contributes only its core."""
     for span, band in bands:
         first, last = span.core
         whole: list[Tensor] = []
@@ -180,7 +180,7 @@ def _cut_parts(run: _Tiles, bands: Iterator[Band], reduce: Reduce) -> Iterator[t
 
 
 def _mixed_parts(run: _Tiles, bands: Iterator[Band], reduce: Reduce) -> Iterator[tuple[Tensor, ...]]:
-    """Yield what is found by the rows that are final; logits are mixed by the weights of tiles."""
+    """Yield results for rows that are final; logits are blended by the weights of tiles."""
     spans = run.rows
     tallest = max(span.last - span.first for span in spans)
     sums = torch.empty(0)

@@ -1,6 +1,6 @@
-"""Video files and cameras: packets off the disk, upright frames out of them.
+"""Read video files and cameras: packets in, upright frames out.
 
-Frames are decoded by PyAV, an extra. A packet that cannot be decoded loses its frames and no others.
+Frames are decoded by PyAV, an extra. A damaged packet loses only its own frames.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _SUFFIXES = ".3gp .avi .flv .m2ts .m4v .mkv .mov .mp4 .mpeg .mpg .mts .ogv .ts .webm .wmv"
-#: Suffixes of files that are taken for videos.
+#: Suffixes of video files.
 VIDEO_SUFFIXES = frozenset(_SUFFIXES.split())
-#: What a word begins with that names a camera; its number or its path follows.
+#: Prefix of words that name a camera; its number or path follows.
 CAMERA = "camera:"
-#: How FFmpeg calls cameras, by `sys.platform`.
+#: FFmpeg's names for camera input, by `sys.platform`.
 _CAMERAS = {"linux": "v4l2", "darwin": "avfoundation", "win32": "dshow"}
-#: Where a stream does not say how many frames it has a second.
+#: Frames per second of a stream that does not declare them.
 _RATE = Fraction(30)
-#: Failures to find the next packet that a file may have.
+#: Number of failed attempts to find the next packet that are tolerated per file.
 _PATIENCE = 100
 
 
@@ -47,7 +47,7 @@ def is_video(word: str | os.PathLike[str]) -> bool:
 
 
 def load_av() -> Any:
-    """Return the module ``av``; raise `MissingExtraError` where PyAV is not installed."""
+    """Return the module ``av``; raise `MissingExtraError` if PyAV is not installed."""
     try:
         return import_module("av")
     except ImportError as error:
@@ -60,7 +60,7 @@ class Frame:
 
     Attributes:
         image: ``(H, W, 3)`` uint8 RGB, upright.
-        pts: when it is shown, in the video's time base, from the first second that was asked for.
+        pts: presentation time in the video's time base, relative to the first requested second.
     """
 
     image: NDArray[np.uint8] = field(repr=False)
@@ -68,24 +68,24 @@ class Frame:
 
 
 class Video:
-    """A video file or a camera, opened.
+    """An open video file or camera.
 
     Args:
-        word: a path, or ``camera:`` and a number or the system's name of a device.
-        every: take one frame of so many.
-        first: seconds to begin at.
-        last: seconds to end at; ``None``: the end.
+        word: a path, or ``camera:`` followed by a number or the system's name of a device.
+        every: use every N-th frame.
+        first: start in seconds.
+        last: end in seconds; ``None`` for the end of the video.
 
     Attributes:
-        time_base: seconds that a time stamp counts.
-        rate: frames a second, of those taken.
-        sound: the stream with the sound, or ``None``.
-        aspect: width of a pixel over its height; known for sure after the first frame.
-        broken: when packets could not be decoded, in seconds.
+        time_base: seconds per unit of a time stamp.
+        rate: frames per second, of the frames used.
+        sound: audio stream, or ``None``.
+        aspect: width of a pixel divided by its height; certain only after the first frame.
+        broken: times in seconds of packets that could not be decoded.
 
     Raises:
         MissingExtraError: PyAV is not installed.
-        ImageError: there is no such video, or it holds no pictures.
+        ImageError: there is no such video, or it contains no pictures.
         OptionError: the range is empty, or ``every`` is not positive.
     """
 
@@ -96,7 +96,7 @@ class Video:
             raise OptionError(f"every must be 1 or more, got {every}")
         if first < 0 or (last is not None and last <= first):
             raise OptionError(
-                f"the range must begin at 0 s or later and end after that, got {first} to {last}"
+                f"the range must begin at 0 s or later and end after its beginning, got {first} to {last}"
             )
         self.word, self.every = str(word), every
         self.last = None if last is None else Fraction(last).limit_denominator(1_000_000)
@@ -106,9 +106,9 @@ class Video:
         pictures = self.container.streams.video
         if not pictures:
             self.container.close()
-            raise ImageError(f"{self.word} holds no pictures")
+            raise ImageError(f"{self.word} contains no pictures")
         self._stream = pictures[0]
-        # Several threads would tell of a broken packet with a later one, and lose that one's frames too.
+        # With several threads, a broken packet is reported at a later one, whose frames would be lost too.
         self._stream.codec_context.thread_count = 1
         sounds = self.container.streams.audio
         self.sound = sounds[0] if sounds else None
@@ -116,7 +116,7 @@ class Video:
         self.aspect = self._stream.sample_aspect_ratio or Fraction(1)
         self._source_rate = Fraction(self._stream.average_rate or self._stream.guessed_rate or _RATE)
         self.rate = self._source_rate / every
-        # Streams cut out of longer ones begin late, cameras at the time since the machine was started.
+        # Streams cut out of longer ones begin late; cameras count from when the machine was started.
         self._start = Fraction(max(self.container.start_time or 0, 0), self._av.time_base)
         self._first = Fraction(first).limit_denominator(1_000_000)
         self._seen, self._previous = 0, -1
@@ -128,7 +128,7 @@ class Video:
 
     @property
     def frames(self) -> int | None:
-        """How many frames will be taken, as far as the file says; a camera's never end."""
+        """Number of frames that will be used, as far as the file declares it; ``None`` for a camera."""
         duration = self.container.duration
         ends = [] if self.last is None else [self.last]
         if self._stream.frames:
@@ -141,7 +141,7 @@ class Video:
         """Yield the packets of pictures and sound in the order of the file.
 
         Raises:
-            ImageError: the camera went away.
+            ImageError: the camera was disconnected.
         """
         streams = [self._stream] if self.sound is None else [self._stream, self.sound]
         over = dict.fromkeys((stream.index for stream in streams), False)
@@ -152,7 +152,7 @@ class Video:
             except self._av.FFmpegError as error:
                 failures += 1
                 if self.is_camera or failures > _PATIENCE:
-                    raise ImageError(f"{self.word} gives no more: {error.strerror}") from error
+                    raise ImageError(f"{self.word} stopped sending frames: {error.strerror}") from error
                 self.broken.append(self._seconds(self._previous))
                 packets = self.container.demux(*streams)
                 continue
@@ -163,11 +163,11 @@ class Video:
                 yield packet
 
     def is_sound(self, packet: Packet[Any]) -> bool:
-        """Whether a packet holds sound."""
+        """Whether a packet contains sound."""
         return self.sound is not None and packet.stream.index == self.sound.index
 
     def shots(self, packet: Packet[Any]) -> list[Frame]:
-        """Return the frames that a packet completes; none, and an entry in `broken`, where it is damaged."""
+        """Return the frames that a packet completes; if it is damaged, none, and add its time to `broken`."""
         try:
             frames = packet.decode()
         except self._av.FFmpegError:
@@ -177,7 +177,7 @@ class Video:
         return [shot for frame in frames if (shot := self._shot(frame)) is not None]
 
     def sound_packet(self, packet: Packet[Any]) -> Packet[Any] | None:
-        """Return a packet of sound with times like those of the frames, or ``None`` where it is outside."""
+        """Return an audio packet with times like those of the frames, or ``None`` if it is out of range."""
         if packet.dts is None or packet.pts is None:
             return None
         shift = self._shift(packet.time_base)
@@ -233,7 +233,7 @@ class Video:
         return round((self._start + self._first) / time_base)
 
     def _is_late(self, packet: Packet[Any]) -> bool:
-        # Packets are in the order of their decoding, and none is shown before it is decoded.
+        # Packets are in decoding order, and no frame is shown before it is decoded.
         if self.last is None or packet.dts is None:
             return False
         return packet.dts * packet.time_base >= self._start + self.last
@@ -243,28 +243,28 @@ class Video:
 
 
 def upright(image: NDArray[np.uint8], rotation: int) -> NDArray[np.uint8]:
-    """Turn an image by degrees against the clock; only right angles turn it."""
+    """Rotate an image counterclockwise by degrees; only right angles are supported."""
     turns = round(rotation / 90) % 4
     return np.ascontiguousarray(np.rot90(image, turns)) if turns else image
 
 
 def camera_input(name: str, platform: str) -> tuple[str, str, str]:
-    """Return what ``av.open`` takes for a camera: its file, the mode, and FFmpeg's name of the kind.
+    """Return the arguments of ``av.open`` for a camera: file, mode, and FFmpeg's name of the format.
 
     Args:
         name: a number, or the system's name: ``/dev/video2``, ``Integrated Camera``.
-        platform: as `sys.platform` says.
+        platform: value of `sys.platform`.
 
     Raises:
-        OptionError: it is not known how cameras are read there, or Windows is given a number.
+        OptionError: cameras are not supported on the platform, or the name is a number on Windows.
     """
     kind = _CAMERAS.get(platform)
     if kind is None:
-        raise OptionError(f"it is not known how cameras are read on {platform}")
+        raise OptionError(f"cameras are not supported on {platform}")
     if kind == "v4l2":
         return (f"/dev/video{name}" if name.isdecimal() else name), "r", kind
     if kind == "dshow":
         if name.isdecimal() or not name:
-            raise OptionError("Windows finds cameras by name, such as camera:Integrated Camera")
+            raise OptionError("on Windows, cameras are named, such as camera:Integrated Camera")
         return f"video={name}", "r", kind
     return name or "0", "r", kind

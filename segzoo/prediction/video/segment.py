@@ -1,8 +1,8 @@
-"""A video in, a video of what was found out: decoded, segmented and encoded at the same time.
+"""Turn a video into a segmented video: decoding, segmentation and encoding run at the same time.
 
-The frames keep their time stamps and the sound is copied, so that what was skipped shifts nothing. The
-video lies beside its place until it is whole. Ctrl-C leaves nothing of a file's, which can be done again,
-and ends that of a camera, which cannot.
+Frames keep their time stamps and the sound is copied, so skipped frames shift nothing. The video is written
+to a temporary file next to its destination until it is complete. Ctrl-C discards the result of a file, which
+can be processed again, but keeps that of a camera, which cannot.
 """
 
 from __future__ import annotations
@@ -38,32 +38,32 @@ if TYPE_CHECKING:
     from segzoo.prediction.video.reader import Frame
     from segzoo.specs import Labels
 
-    # Frames of one packet, or the packet of sound that it is.
+    # Frames of one packet, or the packet itself if it is sound.
     Ready = tuple[list[Frame], Packet[Any] | None]
     Found = tuple[list[tuple[Frame, Segmentation]], Packet[Any] | None]
 
 
 _log = logging.getLogger(__name__)
-#: Packets that wait between the stages; those of sound are many and small.
+#: Number of packets that wait between the stages; audio packets are many and small.
 _AHEAD = 6
-#: Broken frames that are told of one by one.
+#: Number of broken frames that are reported individually.
 _TOLD = 5
 
 
 @dataclass(frozen=True)
 class VideoResult:
-    """What became of a video.
+    """Outcome of a video.
 
     Attributes:
-        source: the file or the camera.
-        path: the video that was written.
-        frames: that were segmented and written.
-        broken: when frames could not be decoded, in seconds; they are left out.
+        source: video file or camera.
+        path: video that was written.
+        frames: number of frames that were segmented and written.
+        broken: times in seconds of frames that could not be decoded; they are left out.
         size: ``(height, width)`` of the frames.
-        areas: the share of the pictures that each class covers, by name, over all frames.
+        areas: share of all frames that each class covers, by name.
         sound: whether the source's sound was copied.
-        seconds: that it took.
-        interrupted: whether Ctrl-C ended it, which only a camera's video outlives.
+        seconds: processing time.
+        interrupted: whether Ctrl-C ended it; only a camera's video is then kept.
     """
 
     source: str
@@ -92,27 +92,28 @@ def segment_video(
     on_message: Callable[[str], None] = _log.warning,
     progress: Callable[[int, int | None], None] | None = None,
 ) -> VideoResult:
-    """Segment a video or what a camera sees, and write a video with the same rate, size and sound.
+    """Segment a video or a camera, and write a video with the same frame rate, size and sound.
 
     Args:
-        predict: segments one frame, ``(H, W, 3)`` uint8 RGB; is called in this thread.
-        source: a video file, or ``camera:0``, which is watched until ``last`` or Ctrl-C.
-        out: ``.mp4``, ``.mov``, ``.m4v``, ``.mkv``, ``.avi`` or ``.webm``; masks go to ``.mkv`` or ``.avi``.
-        output: ``overlay``, or ``mask``: grey pictures of class indices, compressed without loss.
-        opacity: of the overlay, in [0, 1].
-        every: take one frame of so many; the others are left out, and the rest keep their times.
-        first: seconds of the source to begin at; they become 0.
-        last: seconds of the source to end at.
+        predict: segments one frame, ``(H, W, 3)`` uint8 RGB; called in this thread.
+        source: a video file, or ``camera:0``, which is recorded until ``last`` or Ctrl-C.
+        out: ``.mp4``, ``.mov``, ``.m4v``, ``.mkv``, ``.avi`` or ``.webm``; masks are written to ``.mkv`` or
+            ``.avi``.
+        output: ``overlay``, or ``mask``: grey frames of class indices, compressed without loss.
+        opacity: overlay opacity, 0 to 1.
+        every: use every N-th frame; the others are left out, and the rest keep their times.
+        first: start in seconds of the source; it becomes 0.
+        last: end in seconds of the source.
         overwrite: whether ``out`` may exist.
-        keeping: returns what a record knows of ``out``, and is given the result before ``out`` gets its name.
+        keeping: returns what a record knows about ``out``; called with the result before ``out`` is named.
         on_message: called for broken frames, and for sound that cannot be copied.
-        progress: called with how many frames are written, and of how many, where that is known.
+        progress: called with the number of frames written, and the total if known.
 
     Raises:
         MissingExtraError: PyAV is not installed.
-        ImageError: the source cannot be read, or not one frame of it.
+        ImageError: the source cannot be read, or none of its frames can.
         OptionError: an option is out of range.
-        FailureError: ``out`` exists, is the source, or cannot be written; nothing is left of it.
+        FailureError: ``out`` exists, is the source, or cannot be written; no partial file is left.
 
     Example:
         >>> model = segzoo.load("unet-nuclei")
@@ -157,13 +158,13 @@ def segment_video(
         raise
     finally:
         video.close()
-    if isinstance(ended, Stopped):  # unlike Ctrl-C, SIGTERM means the whole run
+    if isinstance(ended, Stopped):  # unlike Ctrl-C, SIGTERM ends the whole run
         raise ended
     return result
 
 
 class _Job:
-    """The stages that a packet goes through."""
+    """The stages that process a packet."""
 
     def __init__(
         self,
@@ -181,7 +182,7 @@ class _Job:
     def run(
         self, on_message: Callable[[str], None], progress: Callable[[int, int | None], None] | None
     ) -> None:
-        """Write all that the video holds."""
+        """Write everything that the video contains."""
         stages = Stages(
             prepare=self.decode, kind=lambda ready: ready[1] is None, infer=self.infer, finish=self.write
         )
@@ -193,7 +194,7 @@ class _Job:
                 told += 1
                 if told <= _TOLD:
                     when = self.video.broken[told - 1]
-                    on_message(f"{self.video.word}: a frame at {when:.2f} s is broken, left out")
+                    on_message(f"{self.video.word}: the frame at {when:.2f} s is broken, left out")
             if progress is not None and outcome.result:
                 progress(self.film.frames, expected)
         if told > _TOLD:
@@ -208,7 +209,7 @@ class _Job:
         return [([(shot, self.predict(shot.image)) for shot in shots], sound) for shots, sound in batch]
 
     def write(self, packet: Packet[Any], found: Found) -> int:
-        """Return how many frames were written."""
+        """Write frames and return their number."""
         shots, sound = found
         if sound is not None:
             self.film.add_sound(sound)
@@ -224,7 +225,7 @@ class _Job:
 
         if self.output == "mask" and segmentation.labels.overlapping:
             raise OptionError(
-                "a video of masks has one class a pixel, and classes overlap: write the overlay"
+                "a video of masks holds one class per pixel, but classes overlap: write the overlay instead"
             )
         if self.output == "mask":
             return np.ascontiguousarray(segmentation.mask)
@@ -235,19 +236,19 @@ def _reasons(video: Video) -> str:
     return f": {len(video.broken)} are broken" if video.broken else ""
 
 
-# The videos of a run over many images: each becomes a video below the run's folder.
+# Videos in a run over many images: each becomes a video in the output folder.
 
 
 @dataclass(frozen=True)
 class VideoOptions:
-    """Which frames of videos are taken, and what is called meanwhile.
+    """Which frames of videos are used, and callbacks.
 
     Attributes:
-        every: take one frame of so many.
-        first: seconds of the video to begin at.
-        last: seconds to end at; ``None`` is its end.
+        every: use every N-th frame.
+        first: start in seconds.
+        last: end in seconds; ``None`` for the end of the video.
         on_message: called for broken frames, and for sound that cannot be copied.
-        progress: called with how many frames are written, and of how many, where that is known.
+        progress: called with the number of frames written, and the total if known.
     """
 
     every: int = 1
@@ -258,18 +259,18 @@ class VideoOptions:
 
     @property
     def settings(self) -> str:
-        """What the frames depend on."""
+        """The options that frames depend on, as text."""
         return f"{self.every} {self.first} {self.last}"
 
 
 def video_output(outputs: Sequence[str], *, save: bool = True) -> VideoOutput:
-    """Return which of the outputs that people asked for a video is written as.
+    """Return which of the requested outputs a video is written as.
 
     Raises:
-        OptionError: none of them.
+        OptionError: none of them works for videos.
     """
     if not save:
-        raise OptionError("of a video nothing is shown, it is only written: leave --no-save out")
+        raise OptionError("videos are only written, not shown: leave --no-save out")
     if "overlay" in outputs:
         return "overlay"
     if "mask" in outputs:
@@ -278,7 +279,7 @@ def video_output(outputs: Sequence[str], *, save: bool = True) -> VideoOutput:
 
 
 def video_path(folder: Path, source: VideoSource, output: VideoOutput) -> Path:
-    """Return what is written for a video: ``clip_overlay.mp4``, ``camera_0_mask.mkv``."""
+    """Return the path of a video's output: ``clip_overlay.mp4``, ``camera_0_mask.mkv``."""
     return folder / f"{source.name}_{output}{video_suffix(source.origin, output)}"
 
 
@@ -293,7 +294,7 @@ def write_video(
     overwrite: bool,
     keeping: Callable[[VideoResult], Keeping] | None = None,
 ) -> VideoResult:
-    """Segment a video and write it; errors as `segzoo.prediction.video.segment.segment_video`."""
+    """Segment a video and write it; raises the errors of `segzoo.prediction.video.segment.segment_video`."""
     return segment_video(
         predictor,
         source.origin,
@@ -311,5 +312,5 @@ def write_video(
 
 
 def video_note(found: VideoResult, labels: Labels) -> str:
-    """Return what people are told of a video: how many frames, and what is on them."""
+    """Return a short summary of a video for people: number of frames, and what they show."""
     return f"{found.frames} frames, {found_in_words(found.areas, labels)}"

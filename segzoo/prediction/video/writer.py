@@ -1,4 +1,4 @@
-"""A video that is written frame by frame, beside its place until it is whole."""
+"""A video that is written frame by frame, to a temporary file until it is complete."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 
     from segzoo.prediction.video.reader import Video
 
-#: ``overlay``: the pictures with the classes on them, compressed as people watch it; ``mask``: grey
-#: pictures whose values are class indices, without any loss.
+#: ``overlay``: frames with the classes drawn on them, compressed for viewing; ``mask``: grey frames whose
+#: values are class indices, without loss.
 VideoOutput = Literal["overlay", "mask"]
 VIDEO_OUTPUTS: tuple[str, ...] = get_args(VideoOutput)
-#: FFmpeg's name of the kind of file, by suffix.
+#: FFmpeg's container format by suffix.
 _FORMATS = {
     ".avi": "avi",
     ".m4v": "mp4",
@@ -39,7 +39,7 @@ _FORMATS = {
     ".webm": "webm",
 }
 _LOSSLESS = (".mkv", ".avi")
-#: Encoders to try by kind of file, those first that people's players take, and their options.
+#: Encoders to try by container format, the most widely playable first, with their options.
 _ENCODERS = {"avi": ("mpeg4",), "webm": ("libvpx-vp9", "libvpx")}
 _OTHERS = ("libx264", "mpeg4")
 _OPTIONS = {
@@ -47,12 +47,12 @@ _OPTIONS = {
     "libvpx-vp9": {"crf": "28", "b": "0", "deadline": "realtime", "cpu-used": "8", "row-mt": "1"},
     "libvpx": {"crf": "10", "b": "4M", "deadline": "realtime"},
 }
-#: The largest denominator of a time base that MPEG-4 takes.
+#: Largest denominator of a time base in MPEG-4.
 _MPEG4_BASE = 65535
 
 
 def video_suffix(source: str | os.PathLike[str], output: VideoOutput) -> str:
-    """Return the suffix of what is written for a video: its own where that can be, else a common one."""
+    """Return the suffix of a video's output: the input's own if it works, else a common one."""
     suffix = Path(source).suffix.lower()
     if output == "mask":
         return suffix if suffix in _LOSSLESS else _LOSSLESS[0]
@@ -60,7 +60,7 @@ def video_suffix(source: str | os.PathLike[str], output: VideoOutput) -> str:
 
 
 def check_video(path: Path, output: VideoOutput) -> None:
-    """Raise `OptionError` where a file of that suffix cannot hold that output."""
+    """Raise `OptionError` if a file with that suffix cannot hold that output."""
     check_choice("output", output, VIDEO_OUTPUTS)
     suffix = path.suffix.lower()
     if suffix not in _FORMATS:
@@ -73,15 +73,15 @@ class VideoWriter:
     """A video that is being written.
 
     Args:
-        path: where it will be; its suffix says what kind of file.
-        video: whose rate, time stamps and sound it gets.
-        output: what its frames are.
-        on_message: called with the reason why there is no sound, where there could be.
-        overwrite: whether a file that is there may be replaced.
+        path: path of the video; its suffix sets the container format.
+        video: source of frame rate, time stamps and sound.
+        output: content of the frames.
+        on_message: called with the reason if the sound cannot be copied.
+        overwrite: whether an existing file may be replaced.
 
     Attributes:
-        frames: written so far.
-        sound: whether it has the source's sound.
+        frames: number of frames written so far.
+        sound: whether it contains the source's sound.
     """
 
     def __init__(
@@ -104,18 +104,18 @@ class VideoWriter:
         self._voice: Any = None
         self._early: list[Packet[Any]] = []
         self._standard, self._previous = 5, -1
-        #: Why nothing more can be written: FFmpeg must not be asked again after it failed.
+        #: Why writing stopped: FFmpeg must not be called again after it failed.
         self._broken: FailureError | None = None
 
     def add(self, picture: NDArray[np.uint8], pts: int) -> None:
         """Write a frame.
 
         Args:
-            picture: ``(H, W, 3)`` RGB, or ``(H, W)`` class indices; all of one size.
-            pts: when it is shown, in the video's time base.
+            picture: ``(H, W, 3)`` RGB, or ``(H, W)`` class indices; all frames have one size.
+            pts: presentation time in the video's time base.
 
         Raises:
-            FailureError: it cannot be written.
+            FailureError: the frame cannot be written.
         """
         if self._broken is not None:
             raise self._broken
@@ -126,7 +126,7 @@ class VideoWriter:
             assert self._pictures is not None
             frame = self._frame(picture)
             frame.time_base = Fraction(self._pictures.codec_context.time_base)
-            # A coarser clock must not bring two frames to one time.
+            # A coarser time base must not give two frames the same time.
             self._previous = max(self._previous + 1, round(pts * self._video.time_base / frame.time_base))
             frame.pts = self._previous
             self._file.mux(self._pictures.encode(frame))
@@ -140,7 +140,7 @@ class VideoWriter:
         """Write a packet of the source's sound.
 
         Raises:
-            FailureError: it cannot be written.
+            FailureError: the packet cannot be written.
         """
         if self._broken is not None:
             raise self._broken
@@ -153,13 +153,13 @@ class VideoWriter:
             raise self._failure(error) from error
 
     def close(self, keeping: Keeping | None = None) -> None:
-        """Write what the encoder still holds, and give the file its name.
+        """Write what the encoder still holds, and rename the file to its final name.
 
         Args:
-            keeping: as that of `segzoo.files.whole_files`.
+            keeping: see `segzoo.files.whole_files`.
 
         Raises:
-            FailureError: it cannot be written.
+            FailureError: the file cannot be written.
         """
         assert self._file is not None
         assert self._pictures is not None
@@ -173,9 +173,9 @@ class VideoWriter:
         self._whole.close()
 
     def discard(self) -> None:
-        """Leave nothing of it."""
+        """Delete the temporary file."""
         self._shut()
-        dropped = KeyboardInterrupt()  # any error tells the part that it is not to get its name
+        dropped = KeyboardInterrupt()  # any error prevents the temporary file from being renamed
         with suppress(KeyboardInterrupt):
             self._whole.__exit__(type(dropped), dropped, None)
 
@@ -197,12 +197,12 @@ class VideoWriter:
                 self._begin(picture, sound=True)
                 return
             except (self._av.FFmpegError, ValueError) as error:
-                if isinstance(error, OSError):  # a full disk, which is not the sound's fault
+                if isinstance(error, OSError):  # such as a full disk, which is not caused by the sound
                     raise
                 kind = self._video.sound.codec_context.name
                 reason = getattr(error, "strerror", None) or error
                 self._on_message(
-                    f"the sound ({kind}) is left out, since {self.path.suffix} cannot hold it: {reason}"
+                    f"the sound ({kind}) is left out, because {self.path.suffix} cannot hold it: {reason}"
                 )
                 self._shut()
         self._begin(picture, sound=False)
@@ -221,11 +221,11 @@ class VideoWriter:
         choices = ("ffv1",) if self._output == "mask" else _ENCODERS.get(kind, _OTHERS)
         name = next((name for name in choices if name in known), None)
         if name is None:
-            raise FailureError(f"this PyAV can write no {self.path.suffix}: it lacks {' and '.join(choices)}")
+            raise FailureError(f"this PyAV cannot write {self.path.suffix}: it lacks {' and '.join(choices)}")
         rate = self._video.rate.limit_denominator(_MPEG4_BASE)
         stream = cast("VideoStream", file.add_stream(name, rate=rate, options=_OPTIONS.get(name)))
         context, (height, width) = stream.codec_context, picture.shape[:2]
-        # A film that is thrown away, since the disk is full, must not have threads that still write.
+        # When a video is discarded because the disk is full, no thread may still be writing.
         context.thread_count = 1
         context.width, context.height = width, height
         context.time_base = self._video.time_base
@@ -240,9 +240,9 @@ class VideoWriter:
         if self._output == "mask":
             context.pix_fmt = self._mask_format(picture)
             return stream
-        # Chrominance at half the size needs even sides, where the encoder does not pad by itself.
+        # Chroma at half the size needs even sides, if the encoder does not pad by itself.
         context.pix_fmt = "yuv444p" if name == "libx264" and (width % 2 or height % 2) else "yuv420p"
-        # What players take it for where a file says nothing: ITU-R BT.709 from 720 lines up.
+        # The players' default if a file declares nothing: ITU-R BT.709 from 720 lines up.
         self._standard = 1 if height >= 720 else 5
         context.colorspace, context.color_range = self._standard, 1
         return stream
