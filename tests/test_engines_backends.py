@@ -256,7 +256,7 @@ def test_a_plug_in_brings_an_engine_and_only_the_precisions_that_it_declares() -
         assert any("pip install doubles; using torch instead" in line for line in told)
         with pytest.raises(PluginError, match="engine 'double' of isolated: ValueError: no integers here"):
             make_engine(plain, backend="double", precision="fastest")
-    with pytest.raises(OptionError, match="precision exact alone"):
+    with pytest.raises(OptionError, match="only precision exact"):
         make_engine(plain, backend="eager", precision="fast")
     with pytest.raises(OptionError, match=r"'torhc'.*did you mean 'torch'"):
         make_engine(plain, backend="torhc")
