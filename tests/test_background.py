@@ -322,9 +322,17 @@ def test_a_loss_refuses_a_background_that_is_no_class(name):
 @pytest.mark.parametrize(
     ("background", "expected", "kinds"),
     [
-        (0, [1, 2, 3, 0], ["missed: predicted as sky", "invented: sky in truth", "one class for another"]),
-        (2, [3, 3, 1, 0], ["missed: predicted as car", "invented: car in truth", "one class for another"]),
-        (None, [3, 3, 3, 0], ["one class for another"]),
+        (
+            0,
+            [1, 2, 3, 0],
+            ["false negative: predicted as sky", "false positive: sky in the ground truth", "wrong class"],
+        ),
+        (
+            2,
+            [3, 3, 1, 0],
+            ["false negative: predicted as car", "false positive: car in the ground truth", "wrong class"],
+        ),
+        (None, [3, 3, 3, 0], ["wrong class"]),
     ],
 )
 def test_errors_are_missed_invented_or_of_another_class(background, expected, kinds):

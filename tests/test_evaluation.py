@@ -181,7 +181,7 @@ def test_columns_are_named_by_metric_and_value_where_there_are_several():
 
 
 def test_masks_of_two_sizes_are_refused_by_the_name_of_the_image():
-    with pytest.raises(FailureError, match=r"cell 7: the prediction is 3x4, the truth 4x3"):
+    with pytest.raises(FailureError, match=r"cell 7: the prediction has size 3x4, but the ground truth 4x3"):
         ScoredSample("cell 7", np.zeros((3, 4), np.uint8), np.zeros((4, 3), np.uint8))
 
 
@@ -249,7 +249,7 @@ def test_a_metric_of_probabilities_is_given_the_models(model):
 
 
 def test_an_empty_data_set_and_no_metric_at_all_are_refused(model):
-    with pytest.raises(OptionError, match="the data set is empty"):
+    with pytest.raises(OptionError, match="the dataset is empty"):
         score_model(model, Samples(0))
     with pytest.raises(OptionError, match="at least one metric"):
         segzoo.evaluate(model, Samples(), metrics=[])
@@ -261,6 +261,6 @@ def test_an_image_name_that_leads_out_of_the_folder_is_refused(model, tmp_path):
             sample = super().__getitem__(index)
             return Sample(image=sample.image, mask=sample.mask, name="../stolen")
 
-    with pytest.raises(FailureError, match="cannot name a file"):
+    with pytest.raises(FailureError, match="cannot be the name of a file"):
         score_model(model, Escaping(), save_predictions=tmp_path / "out")
     assert not (tmp_path / "stolen.png").exists()

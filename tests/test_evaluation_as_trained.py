@@ -218,13 +218,15 @@ def test_the_same_classes_are_the_data_set_itself():
 
 def test_a_class_that_the_model_does_not_know_is_named_or_left_out_where_that_is_asked():
     data = Made("background", "dog", "horse", "cow")
-    with pytest.raises(OptionError, match=r"does not know horse, cow, which the data set has; .*bird"):
+    with pytest.raises(OptionError, match=r"does not know horse, cow, which the dataset has; .*bird"):
         for_model(data, OURS)
     told: list[str] = []
     found = for_model(data, OURS, ignore_unknown=True, on_message=told.append)
     ignored = found.labels.ignore_index
     assert [int(found[index].mask[1, 1]) for index in range(4)] == [0, 2, ignored, ignored]
-    assert told == ["classes are matched by name; not scored, as the model does not know them: horse, cow"]
+    assert told == [
+        "classes are matched by name; not scored, because the model does not know them: horse, cow"
+    ]
 
 
 def test_classes_none_of_which_the_model_knows_are_refused_even_then():
@@ -248,7 +250,7 @@ def test_classes_without_names_and_single_ones_are_matched_by_their_order_and_th
 
 
 def test_numbered_classes_of_another_number_are_refused():
-    with pytest.raises(OptionError, match=r"the model tells 4 classes apart .* the data set has 3"):
+    with pytest.raises(OptionError, match=r"the model has 4 classes .* the dataset has 3"):
         for_model(Made("background", "class 1", "class 2"), OURS)
 
 

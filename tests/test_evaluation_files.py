@@ -101,7 +101,7 @@ def test_what_the_truth_ignores_may_be_anything_in_the_prediction(tmp_path):
         (np.full((10, 14), 9), r"prediction_000002\.npy holds the values 9"),
         (np.zeros((4, 10, 14), np.float32), r"prediction_000002\.npy"),
         (np.full((10, 14), 0.5, np.float32), "float32"),
-        (np.zeros((20, 28), np.uint8), r"is 20x28, the truth of 000002 is 10x14"),
+        (np.zeros((20, 28), np.uint8), r"has size 20x28, but the ground truth of 000002 has 10x14"),
     ],
     ids=["range", "scores", "floats", "size"],
 )
@@ -119,14 +119,14 @@ def test_an_array_of_pickled_objects_is_never_loaded(folders):
 
 def test_an_empty_folder_and_a_missing_one_are_named(folders, tmp_path):
     (tmp_path / "empty").mkdir()
-    with pytest.raises(FailureError, match="empty holds no masks"):
+    with pytest.raises(FailureError, match="empty contains no masks"):
         score_predictions(tmp_path / "empty", folders[1])
     with pytest.raises(FailureError, match="there is no folder"):
         score_predictions(folders[0], tmp_path / "nowhere")
 
 
 def test_a_metric_of_probabilities_cannot_score_masks(folders):
-    with pytest.raises(OptionError, match=r"'roc-auc' needs probabilities, and .* holds masks"):
+    with pytest.raises(OptionError, match=r"'roc-auc' needs probabilities, but .* contains masks"):
         score_predictions(*folders, labels=FOUR, metrics=["dice", "roc-auc"])
 
 

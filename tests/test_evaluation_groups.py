@@ -109,7 +109,7 @@ def test_a_regular_expression_groups_by_names(model):
 
 @pytest.mark.parametrize(
     ("word", "told"),
-    [("stian", "its tags are stain, source"), ("(", "no regular expression: .*unterminated")],
+    [("stian", "its tags are stain, source"), ("(", "nor a valid regular expression: .*unterminated")],
 )
 def test_a_word_that_groups_nothing_is_an_error_that_lists_the_tags(model, word, told):
     with pytest.raises(OptionError, match=told):

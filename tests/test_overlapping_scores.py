@@ -271,6 +271,6 @@ def test_a_model_and_data_of_two_kinds_are_told_apart():
     data = Data(model)
     data.labels = Labels(classes=CLASSES)
     with pytest.raises(
-        OptionError, match="classes overlap in the model, and the data set has one class a pixel"
+        OptionError, match="classes overlap in the model, but the dataset has one class per pixel"
     ):
         score_model(model, data)

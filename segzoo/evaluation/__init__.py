@@ -1,6 +1,6 @@
-"""Scores of a model, or of a folder of predictions, each with its contract.
+"""Scores of a model, or of a folder of predictions, each with the rules (contract) that define it.
 
-Scoring predictions that lie in files needs no torch: what does is imported when it is first used.
+Scoring prediction files does not need torch: code that needs it is imported on first use.
 """
 
 from __future__ import annotations

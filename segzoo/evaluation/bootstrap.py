@@ -1,7 +1,7 @@
-"""Percentile bootstrap over images: how much a score depends on which images were at hand.
+"""Percentile bootstrap over images: how much a score depends on the choice of images.
 
-Efron, 1979, doi:10.1214/aos/1176344552. Images are drawn with replacement, and each resample is scored
-by the metric itself from merged counts, so that the interval of a pooled score is that of a pooled score.
+Efron, 1979, doi:10.1214/aos/1176344552. Images are drawn with replacement, and each resample is scored by the
+metric itself from merged counts, so the confidence interval of a pooled score is that of a pooled score.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def draws(groups: int, resamples: int, seed: int) -> NDArray[np.int64]:
-    """Return ``(resamples, groups)``: how often each resample holds each; none for fewer than two groups."""
+    """Return ``(resamples, groups)``: how often each resample contains each group; empty below 2 groups."""
     if groups < 2:
         resamples = 0
     random = np.random.default_rng(seed)
@@ -31,12 +31,12 @@ def draws(groups: int, resamples: int, seed: int) -> NDArray[np.int64]:
 def metric_intervals(
     parts: Sequence[Metric], fresh: Callable[[], Metric], drawn: NDArray[np.int64]
 ) -> dict[str, Interval]:
-    """Return the interval of every value of a metric.
+    """Return the confidence interval of every value of a metric.
 
     Args:
-        parts: counters that have counted one image, or one group of images, each.
-        fresh: makes a counter that has counted nothing.
-        drawn: as `draws` gives.
+        parts: counters, each of which has counted one image or one group of images.
+        fresh: makes an empty counter.
+        drawn: result of `draws`.
     """
     values: dict[str, list[float]] = {}
     for times in drawn:
@@ -51,12 +51,12 @@ def metric_intervals(
 
 
 def mean_interval(values: NDArray[np.float64], total: float, drawn: NDArray[np.int64]) -> dict[str, Interval]:
-    """Return the interval of ``per_image`` where that is the mean of what single images score.
+    """Return the confidence interval of ``per_image`` if that is the mean of the scores of single images.
 
     Args:
-        values: of every image, NaN for those that the mean leaves out.
+        values: score of every image, NaN for those that the mean leaves out.
         total: the score; if it is not that mean, there is no interval.
-        drawn: as `draws` gives; image ``i`` belongs to group ``i`` modulo their number.
+        drawn: result of `draws`; image ``i`` belongs to group ``i`` modulo their number.
     """
     known = np.isfinite(values)
     if not len(drawn) or not known.any() or not np.isclose(values[known].mean(), total):
@@ -71,7 +71,7 @@ def mean_interval(values: NDArray[np.float64], total: float, drawn: NDArray[np.i
 
 
 def percentiles(values: NDArray[np.float64]) -> Interval | None:
-    """Return the middle 95 %; ``None`` where a resample has no value, as they then say little."""
+    """Return the middle 95 %; ``None`` if a resample has no value, because the rest is then unreliable."""
     if not len(values) or not np.isfinite(values).all():
         return None
     low, high = np.percentile(values, [2.5, 97.5])

@@ -1,4 +1,4 @@
-"""Samples of a data set, predicted at their own size: what is scored of a model."""
+"""Predict the samples of a dataset at their own size, to score a model."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ if TYPE_CHECKING:
     from segzoo.prediction.predictor import Prepared
     from segzoo.prediction.segmentation import Segmentation
 
-    #: A sample, and its image on the way into the network.
+    #: A sample, and its image prepared for the network.
     _Read = tuple[Sample, Prepared]
 
 
 def check_ready(predictor: Predictor, dataset: Dataset) -> None:
-    """Measure an intensity that holds for all images, where the predictor needs that.
+    """Measure an intensity rule that holds for all images, if the predictor needs it.
 
     Raises:
-        OptionError: the data set is empty.
+        OptionError: the dataset is empty.
     """
     if not len(dataset):
-        raise OptionError("the data set is empty: there is nothing to score")
+        raise OptionError("the dataset is empty: there is nothing to score")
     if predictor.needs_measuring:
         few = evenly(range(len(dataset)), MEASURED)
         samples = (dataset[index] for index in few)
@@ -48,13 +48,13 @@ def scored(
     *,
     batch: int = 1,
 ) -> Iterator[Outcome[int, ScoredSample]]:
-    """Yield what became of some samples of a data set: the prediction with its truth, or an error.
+    """Yield the outcome of some samples of a dataset: the prediction with its ground truth, or an error.
 
     Args:
-        predictor: ready to run, and measured.
-        dataset: with the classes of the predictor.
-        indices: which samples, in order.
-        metrics: which may need probabilities or objects.
+        predictor: predictor whose intensity is measured.
+        dataset: dataset with the predictor's classes.
+        indices: indices of the samples, in order.
+        metrics: metrics, which may need probabilities or objects.
         batch: how many images of one size are run together.
     """
     probabilities = _need(metrics, "probabilities")
@@ -80,15 +80,15 @@ def scored(
 def predicted(
     predictor: Predictor, samples: Sequence[Sample], metrics: Sequence[NamedMetric]
 ) -> list[ScoredSample]:
-    """Predict samples at their own size, and return the predictions with their truths.
+    """Predict samples at their own size, and return the predictions with their ground truth.
 
     Args:
-        predictor: ready to run.
+        predictor: predictor to run.
         samples: images of one size.
-        metrics: which may need probabilities or objects.
+        metrics: metrics, which may need probabilities or objects.
 
     Raises:
-        MemoryShortageError: an image does not fit the memory; the text names it.
+        MemoryShortageError: an image does not fit in memory; the message names it.
     """
     found = segmented(predictor, samples, metrics)
     return [scored_sample(sample, one, metrics) for sample, one in zip(samples, found, strict=True)]
@@ -97,7 +97,7 @@ def predicted(
 def segmented(
     predictor: Predictor, samples: Sequence[Sample], metrics: Sequence[NamedMetric]
 ) -> list[Segmentation]:
-    """Segment samples at their own size, and keep what metrics need; arguments are those of `predicted`."""
+    """Segment samples at their own size, and keep what metrics need; see `predicted` for the arguments."""
     probabilities = _need(metrics, "probabilities")
     prepared = [_prepared(predictor, sample, probabilities=probabilities) for sample in samples]
     return _segmented(predictor, samples, prepared, probabilities=probabilities)
@@ -109,13 +109,13 @@ def _prepared(predictor: Predictor, sample: Sample, *, probabilities: bool) -> P
             return predictor.prepare_pixels(
                 sample.image, probabilities=probabilities, info=sample.info, name=sample.name
             )
-    except ImageError as error:  # its bands or values are not those that the network takes
+    except ImageError as error:  # its bands or values do not fit the network
         raise ImageError(f"image {sample.name!r}: {error}") from error
 
 
 @contextmanager
 def _naming(*samples: Sample) -> Iterator[None]:
-    """Let an error say which samples did not fit the memory."""
+    """Add to an error which samples did not fit in memory."""
     try:
         yield
     except MemoryShortageError as error:
@@ -134,12 +134,12 @@ def _segmented(
 
 
 def scored_sample(sample: Sample, found: Segmentation, metrics: Sequence[NamedMetric]) -> ScoredSample:
-    """Return a prediction with its truth.
+    """Return a prediction with its ground truth.
 
     Args:
-        sample: an image with its truth.
-        found: what a predictor found in it.
-        metrics: which may need objects.
+        sample: an image with its ground truth.
+        found: the predictor's segmentation of it.
+        metrics: metrics, which may need objects.
     """
     splits = found.split_touching and _need(metrics, "instances")
     return ScoredSample(
@@ -151,6 +151,6 @@ def scored_sample(sample: Sample, found: Segmentation, metrics: Sequence[NamedMe
         bands=found.bands,
         valid=valid_pixels(sample),
         probabilities=found.probabilities,
-        # Objects that are not split are components, which metrics find by a rule of their own.
+        # Without splitting, objects are components, which metrics find themselves.
         instances=(found.instances().numbers if splits else None, sample.instances),
     )

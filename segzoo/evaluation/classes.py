@@ -1,7 +1,7 @@
-"""Classes of a data set as the model that is scored numbers them: matched by name, never by chance.
+"""Renumber the classes of a dataset as in the model that is scored: matched by name, never by chance.
 
-Two data sets may list the same classes in another order, and a file may list some that a model has never
-seen.
+Two datasets may list the same classes in different orders, and a dataset may have classes that a model does
+not know.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from segzoo.interfaces import Dataset, Sample
 
-#: Names of classes that nobody has named.
+#: Automatic names of classes without names.
 _NUMBERED = re.compile(r"background|foreground|class \d+")
 
 
@@ -34,38 +34,38 @@ def for_model(
     ignore_unknown: bool = False,
     on_message: Callable[[str], object] | None = None,
 ) -> Dataset:
-    """Return a data set whose masks have the class indices of a model.
+    """Return a dataset whose masks have the class indices of a model.
 
-    Classes of equal names belong together, also where names differ in upper and lower case alone; so do both
-    backgrounds, whatever they are called. Where the classes of one side have numbers for names, and where
-    both sides have one class beside the background, they belong together by their order.
+    Classes with equal names match, ignoring case; the backgrounds also match, whatever their names. If the
+    classes of one side have numbers as names, or if both sides have a single class and a background, classes
+    match by order.
 
     Args:
-        dataset: to score the model on.
-        labels: of the model.
-        ignore_unknown: whether pixels of classes that the model does not know count for nothing; of classes
-            that overlap, those classes.
-        on_message: called with one line where the names are not those of the model in their order.
+        dataset: dataset to score the model on.
+        labels: labels of the model.
+        ignore_unknown: whether to ignore pixels of classes that the model does not know; if classes overlap,
+            these classes are ignored.
+        on_message: called with a message if names or order differ from the model's.
 
     Returns:
-        The data set itself, where its classes are in the order of the model; else one that renumbers them.
+        The dataset itself if its classes are in the model's order; else one with renumbered classes.
 
     Raises:
-        OptionError: the model does not know a class, or classes overlap on one side alone; the text names
+        OptionError: the model does not know a class, or classes overlap on one side only; the message names
             them.
     """
     theirs, tell = dataset.labels, on_message or (lambda text: None)
     if labels.overlapping != theirs.overlapping:
-        one, other = ("the model", "the data set")[:: 1 if labels.overlapping else -1]
+        one, other = ("the model", "the dataset")[:: 1 if labels.overlapping else -1]
         raise OptionError(
-            f"classes overlap in {one}, and {other} has one class a pixel: open a data set of masks that "
-            "overlap with overlapping=true (--data-option overlapping=true, in recipes data.overlapping=true)"
+            f"classes overlap in {one}, but {other} has one class per pixel: open a dataset with overlapping "
+            "masks with overlapping=true (--data-option overlapping=true, in recipes data.overlapping=true)"
         )
     if theirs.classes == labels.classes:
         return dataset
     both = (
-        f"the model tells {len(labels.classes)} classes apart ({listed(labels.classes)}), "
-        f"the data set has {len(theirs.classes)} ({listed(theirs.classes)})"
+        f"the model has {len(labels.classes)} classes ({listed(labels.classes)}), "
+        f"the dataset has {len(theirs.classes)} ({listed(theirs.classes)})"
     )
     if _numbered(theirs) or _numbered(labels) or _alone(theirs, labels):
         if len(theirs.classes) != len(labels.classes):
@@ -78,11 +78,11 @@ def for_model(
         raise OptionError(f"{both}: no class has the same name in both")
     if unknown and not ignore_unknown:
         raise OptionError(
-            f"the model does not know {listed(unknown)}, which the data set has; it knows "
+            f"the model does not know {listed(unknown)}, which the dataset has; it knows "
             f"{listed(labels.classes)}. Leave their pixels out with --ignore-unknown (ignore_unknown=True), "
             "or rename the classes"
         )
-    left = f"; not scored, as the model does not know them: {listed(unknown)}" if unknown else ""
+    left = f"; not scored, because the model does not know them: {listed(unknown)}" if unknown else ""
     tell(f"classes are matched by name{left}")
     return Renumbered(dataset, labels, places)
 
@@ -92,15 +92,15 @@ def _numbered(labels: Labels) -> bool:
 
 
 def _alone(one: Labels, other: Labels) -> bool:
-    """Whether both have a single class beside the background, which is at the same place."""
+    """Whether both have a single class and a background, at the same indices."""
     return len(one.foreground) == len(other.foreground) == 1 and one.background == other.background
 
 
 def _places(theirs: Labels, ours: Labels) -> list[int | None]:
-    """Return for each class of a data set its index in the model; ``None`` where the model has none."""
+    """Return the model's index of each class of a dataset; ``None`` if the model does not have the class."""
     exact = {name: index for index, name in enumerate(ours.classes)}
     folded: dict[str, int | None] = {}
-    for labels in (ours, theirs):  # names that differ in case alone, on one side, are different classes
+    for labels in (ours, theirs):  # on one side, names that differ only in case are different classes
         seen: set[str] = set()
         for index, name in enumerate(labels.classes):
             key = name.casefold()
@@ -114,18 +114,18 @@ def _places(theirs: Labels, ours: Labels) -> list[int | None]:
 
 
 class Renumbered:
-    """A data set whose masks have the class indices of a model.
+    """A dataset whose masks have the class indices of a model.
 
     Args:
-        dataset: with its own class indices.
-        labels: of the model.
-        places: for each class of the data set its index in the model; ``None`` for classes that are left out.
+        dataset: dataset with its own class indices.
+        labels: labels of the model.
+        places: for each class of the dataset its index in the model; ``None`` for classes that are ignored.
     """
 
     def __init__(self, dataset: Dataset, labels: Labels, places: Sequence[int | None]) -> None:
         theirs = dataset.labels
         self._dataset, self._places = dataset, list(places)
-        # What the model ignored in training it cannot tell apart.
+        # The model cannot recognise what it ignored in training.
         known = [None if place is not None and place == labels.ignore_index else place for place in places]
         void = theirs.ignore_index is not None or None in known
         ignored = Labels(classes=labels.classes).unused_index if void else None
@@ -141,7 +141,7 @@ class Renumbered:
         self._table = table
 
     def __getattr__(self, name: str) -> Any:
-        """Pass on what else the data set says of its samples."""
+        """Pass on the dataset's other attributes."""
         if name in ("names", "tags", "files", "scale", "remarks"):
             return getattr(self._dataset, name)
         raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
@@ -156,7 +156,7 @@ class Renumbered:
         return replace(sample, mask=mask)
 
     def _planes(self, mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Return a plane for each class of the model; nothing counts where it does for none of the others."""
+        """Return one plane per class of the model; a pixel that only unknown classes cover is ignored."""
         planes = np.zeros((len(self.labels.classes), *mask.shape[1:]), np.uint8)
         planes[:, (mask == IGNORED).all(axis=0)] = IGNORED
         for plane, place in zip(mask, self._places, strict=True):

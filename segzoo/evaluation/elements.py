@@ -1,4 +1,4 @@
-"""Pieces of HTML that pages are made of: those of an evaluation, and those of a training."""
+"""HTML elements for the pages of evaluations and training runs."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ if TYPE_CHECKING:
 
     from segzoo.evaluation.results import Panel
 
-#: The browser itself then refuses whatever a page might load.
+#: With this policy, the browser refuses everything that a page might load.
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
 
 def document(title: str, *, header: str, body: str, footer: str, style: str = "") -> str:
-    """Return a page that asks nothing of any server and runs no script.
+    """Return a page that loads nothing from any server and runs no script.
 
     Args:
-        title: in words.
-        header: HTML.
-        body: HTML.
-        footer: HTML.
-        style: CSS besides that of all pages.
+        title: title as text.
+        header: HTML of the header.
+        body: HTML of the body.
+        footer: HTML of the footer.
+        style: CSS in addition to the shared style.
     """
     shared = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
     return (
@@ -41,7 +41,7 @@ def document(title: str, *, header: str, body: str, footer: str, style: str = ""
 
 
 def fact_list(facts: Mapping[str, str]) -> str:
-    """Return facts by name, in rows as wide as the page."""
+    """Return named facts, in rows as wide as the page."""
     listed = "".join(
         f"<div><dt>{markup(name)}</dt><dd>{markup(value)}</dd></div>" for name, value in facts.items()
     )
@@ -49,7 +49,7 @@ def fact_list(facts: Mapping[str, str]) -> str:
 
 
 def contract_list(contract: str) -> str:
-    """Return a contract with a line for each of its rules; one of another form as it is."""
+    """Return a contract with one line per rule; text in another form is returned unchanged."""
     measure, *rules = re.split(rf"; ({'|'.join(RULES)}): ", contract)
     if not rules:
         return f'<p class="rule">{markup(contract)}</p>'
@@ -60,7 +60,7 @@ def contract_list(contract: str) -> str:
 
 
 def picture(panel: Panel) -> str:
-    """Return a picture with its caption; its bytes are part of the page."""
+    """Return a picture with its caption; its bytes are embedded in the page."""
     data = base64.b64encode(panel.data).decode("ascii")
     return (
         f'<div><img src="data:{panel.media_type};base64,{data}" alt="{markup(panel.alt)}">'
@@ -69,7 +69,7 @@ def picture(panel: Panel) -> str:
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a table of cells that are HTML already."""
+    """Return a table whose cells are HTML."""
     head = "".join(f'<th scope="col">{name}</th>' for name in header)
     body = "".join(
         "<tr>" + "".join(f"<td{_NAME if not i else ''}>{cell}</td>" for i, cell in enumerate(row)) + "</tr>"

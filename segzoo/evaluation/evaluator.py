@@ -1,4 +1,4 @@
-"""One pass over the cases: every metric in total, by group and per image, confusion matrix, worst images."""
+"""One pass over the cases: metrics in total, by group and per image, confusion matrix, worst images."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from segzoo.interfaces import Metric
     from segzoo.specs import Labels
 
-#: Images beyond so many are joined to groups for the bootstrap, so that its cost is bounded.
+#: With more images than this, the bootstrap uses groups of images, which limits its cost.
 GROUPS = 200
 
 
@@ -44,10 +44,10 @@ class Counted:
     """The counts of one case.
 
     Attributes:
-        image: its scores.
-        counters: of every metric by name, which have counted it alone.
-        pixels: right, predicted, true and all pixels of every class.
-        matrix: its confusion matrix; ``None`` where classes overlap.
+        image: scores of the image.
+        counters: counters of every metric by name, which have counted only this case.
+        pixels: correct, predicted, true and all pixels of every class.
+        matrix: confusion matrix; ``None`` if classes overlap.
     """
 
     image: ImageScore
@@ -60,11 +60,11 @@ class Evaluator:
     """Counts cases one by one.
 
     Args:
-        metrics: by the first of them the worst images are found.
-        labels: of the masks.
-        worst: of how many images to keep pictures.
-        bootstrap: whether to keep what intervals need.
-        by: how images are grouped, each group being scored by itself too.
+        metrics: metrics; the first of them selects the worst images.
+        labels: labels of the masks.
+        worst: number of worst images whose pictures are kept.
+        bootstrap: whether to keep the data for confidence intervals.
+        by: groupings of the images; each group is also scored separately.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class Evaluator:
         self._grouped: dict[tuple[str, str], _Sums] = {}
         classes = len(labels.classes)
         self._confusion = None if labels.overlapping else np.zeros((classes, classes), np.int64)
-        #: Right, predicted, true and all pixels of every class, by group.
+        #: Correct, predicted, true and all pixels of every class, by group.
         self._pixels: list[NDArray[np.int64]] = []
         self._occurs = np.zeros(classes, np.int64)
         self._images: list[ImageScore] = []
@@ -93,7 +93,7 @@ class Evaluator:
         self.take(self.count(case), lambda: panels(case, case.counted(self.labels), self.labels))
 
     def count(self, case: ScoredSample) -> Counted:
-        """Return the counts of one case by itself, which another evaluator may `take`."""
+        """Return the counts of one case, which another evaluator may `take`."""
         counters: dict[str, Metric] = {}
         scores: dict[str, float] = {}
         for metric in self.metrics:
@@ -116,8 +116,8 @@ class Evaluator:
         """Add the counts of one case.
 
         Args:
-            found: what `count` returned, here or in another process.
-            draw: draws the case, which is called where it is among the worst so far.
+            found: result of `count`, from here or another process.
+            draw: draws the case; called if it is among the worst so far.
         """
         number = len(self._images)
         self._sums.add(found)
@@ -143,7 +143,7 @@ class Evaluator:
         seed: int,
         unscored: Sequence[str] = (),
     ) -> Evaluation:
-        """Return what was found, with intervals from ``resamples`` resamples."""
+        """Return the results, with confidence intervals from ``resamples`` resamples."""
         groups = min(len(self._images), GROUPS)
         drawn = draws(groups, resamples if self._bootstrap else 0, seed)
         column = next(iter(self._images[0].scores), self.metrics[0].name)
@@ -166,7 +166,7 @@ class Evaluator:
         )
 
     def _groups(self, resamples: int, seed: int) -> Iterator[GroupScore]:
-        """Yield the scores of each group, in the order of groupings and then of names."""
+        """Yield the scores of each group, ordered by grouping and then by name."""
         order = [grouping.by for grouping in self._by]
         for by, name in sorted(self._grouped, key=lambda key: (order.index(key[0]), key[1])):
             sums = self._grouped[by, name]
@@ -198,7 +198,7 @@ class Evaluator:
         )
 
     def _class_intervals(self, drawn: NDArray[np.int64]) -> list[Interval | None]:
-        """Return the interval of every class's IoU: sums over resamples are one matrix product."""
+        """Return the confidence interval of every class's IoU, as one matrix product over resamples."""
         if not len(drawn):
             return [None] * len(self.labels.classes)
         right, predicted, truth, _ = np.tensordot(drawn, np.stack(self._pixels), axes=1).transpose(1, 0, 2)
@@ -207,16 +207,16 @@ class Evaluator:
 
 
 class Worst:
-    """Keeps pictures of the images with the worst scores, and of no others."""
+    """Keeps pictures of the images with the worst scores only."""
 
     def __init__(self, keep: int, higher_is_better: bool) -> None:
         self._keep, self._sign = keep, -1 if higher_is_better else 1
-        #: Badness, minus the order of arrival, and what to keep; the least bad comes first.
+        #: Badness, negative order of arrival, and the image; the least bad comes first.
         self._heap: list[tuple[float, int, WorstImage]] = []
         self._seen = 0
 
     def add(self, image: ImageScore, draw: Callable[[], tuple[Panel, ...]]) -> None:
-        """Take an image, which is drawn where it is among the worst so far."""
+        """Add an image, which is drawn if it is among the worst so far."""
         self._seen += 1
         score = next(iter(image.scores.values()), math.nan)
         badness = self._sign * score
@@ -233,18 +233,18 @@ class Worst:
 
 
 class _Sums:
-    """The counters of some cases: all together, and apart as far as intervals need them."""
+    """The counters of several cases: merged, and separate as far as confidence intervals need them."""
 
     def __init__(self, metrics: Sequence[NamedMetric], *, bootstrap: bool) -> None:
         self._metrics, self._bootstrap, self.images = metrics, bootstrap, 0
         self._fresh = {metric.name: metric.fresh for metric in metrics}
         self._totals = {metric.name: metric.fresh() for metric in metrics}
         self._groups: dict[str, list[Metric]] = {metric.name: [] for metric in metrics if metric.is_light}
-        #: Scores of single images, of metrics whose counters are large.
+        #: Scores of single images, for metrics whose counters are large.
         self._single: dict[str, list[float]] = {one.name: [] for one in metrics if not one.is_light}
 
     def add(self, found: Counted) -> None:
-        """Add the counts of one case, which stay as they are."""
+        """Add the counts of one case, which do not change."""
         for name, total in self._totals.items():
             total.merge(found.counters[name])
         for name, groups in self._groups.items() if self._bootstrap else ():
@@ -261,7 +261,7 @@ class _Sums:
         return tuple(Score(name, dict(total.compute()), total.contract) for name, total in totals)
 
     def intervals(self, drawn: NDArray[np.int64]) -> dict[str, dict[str, Interval]]:
-        """Return the intervals of every metric; ``drawn`` is what `draws` returned."""
+        """Return the confidence intervals of every metric; ``drawn`` is the result of `draws`."""
         return {metric.name: self._intervals(metric, drawn) for metric in self._metrics}
 
     def _intervals(self, metric: NamedMetric, drawn: NDArray[np.int64]) -> dict[str, Interval]:
@@ -272,7 +272,7 @@ class _Sums:
 
 
 def tally(cases: Iterable[ScoredSample], metrics: Sequence[NamedMetric], labels: Labels) -> list[Score]:
-    """Count the metrics alone, as a training does every epoch."""
+    """Return only the scores of the metrics, as training does after every epoch."""
     totals = [metric.fresh() for metric in metrics]
     for case in cases:
         for metric, total in zip(metrics, totals, strict=True):
@@ -284,9 +284,9 @@ def tally(cases: Iterable[ScoredSample], metrics: Sequence[NamedMetric], labels:
 
 
 def columns(metric: str, values: Mapping[str, float]) -> dict[str, float]:
-    """Return what one image scored, by column: ``dice``, or ``name value`` where a metric has several.
+    """Return the scores of one image by column: ``dice``, or ``name value`` if a metric has several values.
 
-    Of a metric that averages over images in two ways, only ``per_image`` says something of one image.
+    For a metric that averages over images in two ways, only ``per_image`` is meaningful for one image.
     """
     if "per_image" in values:
         return {metric: float(values["per_image"])} | {

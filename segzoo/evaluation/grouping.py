@@ -1,4 +1,4 @@
-"""Groups of images that are scored by themselves: by a tag of the data set, or by what their names say."""
+"""Groups of images that are scored separately: by a tag of the dataset, or by a part of their names."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from segzoo.interfaces import Dataset
 
-#: The group of images that have no tag, or whose names do not match.
+#: Group of images without a tag, or whose names do not match.
 NONE = "none"
 
 
@@ -24,29 +24,29 @@ class Grouping:
     """The group of each image.
 
     Attributes:
-        by: the tag, or the regular expression.
-        groups: by name of the image.
+        by: tag or regular expression.
+        groups: groups by image name.
     """
 
     by: str
     groups: Mapping[str, str]
 
     def of(self, name: str) -> str:
-        """Return the group of an image, `NONE` where it has none."""
+        """Return the group of an image, or `NONE` if it has none."""
         return self.groups.get(name, NONE)
 
 
 def read_groupings(by: Sequence[str], dataset: Dataset) -> list[Grouping]:
-    """Return how the images of a data set are grouped.
+    """Return how the images of a dataset are grouped.
 
     Args:
-        by: tags of the data set (see `segzoo.interfaces.Dataset`), or regular expressions that are searched
-            in the names of images: what the first group in parentheses matches is the name of the group, or
-            all that is matched where there is none.
-        dataset: that is scored.
+        by: tags of the dataset (see `segzoo.interfaces.Dataset`), or regular expressions that are searched in
+            the names of images: the text of the first capturing group names the group, or the whole match if
+            there is none.
+        dataset: dataset that is scored.
 
     Raises:
-        OptionError: a word is no tag, and no regular expression that matches a name.
+        OptionError: a word is neither a tag nor a regular expression that matches a name.
     """
     if not by:
         return []
@@ -62,8 +62,8 @@ def read_groupings(by: Sequence[str], dataset: Dataset) -> list[Grouping]:
         if not groups:
             has = f"its tags are {listed(known)}" if known else "it has no tags"
             raise OptionError(
-                f"{word!r} is no tag of the data set ({has}), and as a regular expression it matches no name "
-                f"of an image, such as {listed(names[:1])}"
+                f"{word!r} is not a tag of the dataset ({has}), and as a regular expression it matches no "
+                f"image name, such as {listed(names[:1])}"
             )
         found.append(Grouping(word, groups))
     return found
@@ -73,7 +73,7 @@ def _matched(pattern: str, names: Sequence[str]) -> dict[str, str]:
     try:
         compiled = re.compile(pattern)
     except re.error as error:
-        raise OptionError(f"{pattern!r} is no tag, and no regular expression: {error}") from error
+        raise OptionError(f"{pattern!r} is neither a tag nor a valid regular expression: {error}") from error
     matches = {name: compiled.search(name) for name in names}
     which = 1 if compiled.groups else 0
     return {name: match[which] or NONE for name, match in matches.items() if match}

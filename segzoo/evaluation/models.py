@@ -1,4 +1,4 @@
-"""Scores of a model on a data set."""
+"""Score a model on a dataset."""
 
 from __future__ import annotations
 
@@ -38,21 +38,22 @@ def evaluate(
     ignore_unknown: bool = False,
     progress: bool = False,
 ) -> list[Score]:
-    """Predict every image of a data set at its own size and score the masks.
+    """Predict every image of a dataset at its own size and score the masks.
 
-    `segzoo.evaluation.score_model` finds more: scores per image and class, intervals, the worst images.
+    `segzoo.evaluation.score_model` returns more: scores per image and class, confidence intervals, the worst
+    images.
 
     Args:
-        model: weights by name, their folder, or a model that segzoo made, scored as it is; or a
-            `segzoo.Predictor`, scored as it predicts.
-        dataset: such as `segzoo.build.open_dataset` gives; its classes are matched with the model's by name,
-            see `segzoo.evaluation.for_model`.
+        model: name of weights, their folder, or a model that segzoo made, scored unchanged; or a
+            `segzoo.Predictor`, scored with its options.
+        dataset: dataset, for example from `segzoo.build.open_dataset`; its classes are matched with the
+            model's by name, see `segzoo.evaluation.for_model`.
         metrics: names of registered metrics.
-        ignore_unknown: whether pixels of classes that the model does not know are left out.
-        progress: whether to show a bar.
+        ignore_unknown: whether to ignore pixels of classes that the model does not know.
+        progress: whether to show a progress bar.
 
     Raises:
-        OptionError: the data set is empty, or has a class that the model does not know.
+        OptionError: the dataset is empty, or has a class that the model does not know.
     """
     predictor = _predictor(model)
     dataset = for_model(dataset, predictor.config.labels, ignore_unknown=ignore_unknown)
@@ -82,36 +83,36 @@ def score_model(
     progress: bool = False,
     cluster: Cluster | None = None,
 ) -> Evaluation:
-    """Score a model on a data set in full: in total, per class and image, with intervals.
+    """Score a model on a dataset in full: in total, per class and image, with confidence intervals.
 
     Args:
-        model: weights by name, their folder, or a model that segzoo made, scored as it is; or a
-            `segzoo.Predictor`, scored as it predicts.
-        dataset: such as `segzoo.build.open_dataset` gives; its classes are matched with the model's by name,
-            see `segzoo.evaluation.for_model`.
-        metrics: names of registered metrics; the worst images are those of the first.
-        subject: what the model is called in the result; its name, or its network's.
-        data: what the data set is called in the result.
-        split: which part of it it is.
+        model: name of weights, their folder, or a model that segzoo made, scored unchanged; or a
+            `segzoo.Predictor`, scored with its options.
+        dataset: dataset, for example from `segzoo.build.open_dataset`; its classes are matched with the
+            model's by name, see `segzoo.evaluation.for_model`.
+        metrics: names of registered metrics; the first selects the worst images.
+        subject: name of the model in the result; by default its own name, or its network's.
+        data: name of the dataset in the result.
+        split: split of the dataset, such as ``test``, in the result.
         batch: how many images of one size are run together.
-        worst: of how many images to keep pictures.
-        resamples: of the bootstrap; 0 for no intervals.
-        seed: of the bootstrap.
-        save_predictions: a folder for the predicted masks, one palette PNG per image. It must not hold files
-            of the data set.
-        overwrite: whether masks that are there may be replaced.
-        keep_going: whether a sample whose files cannot be read is left out and told in
-            `Evaluation.unscored`, unless that is so of all; else the first is an error.
-        ignore_unknown: whether pixels of classes that the model does not know are left out.
-        by: tags of the data set, such as ``stain``, or regular expressions for the names of its samples:
-            groups that are scored by themselves too, in `Evaluation.groups`.
-        progress: whether to show a bar.
-        cluster: computes masks and counts in its workers, in place of this process; the numbers are the same.
+        worst: number of worst images whose pictures are kept.
+        resamples: number of bootstrap resamples; 0 for no confidence intervals.
+        seed: seed of the bootstrap.
+        save_predictions: folder for the predicted masks, one palette PNG per image. It must not contain files
+            of the dataset.
+        overwrite: whether existing masks may be replaced.
+        keep_going: whether samples with unreadable files are left out and reported in `Evaluation.unscored`,
+            unless all are unreadable; otherwise the first one raises an error.
+        ignore_unknown: whether to ignore pixels of classes that the model does not know.
+        by: tags of the dataset, such as ``stain``, or regular expressions for the names of its samples: these
+            groups are also scored separately, in `Evaluation.groups`.
+        progress: whether to show a progress bar.
+        cluster: computes masks and counts in its workers instead of this process; the numbers are equal.
 
     Raises:
-        OptionError: the data set is empty, or has a class that the model does not know; or ``by`` names no
-            tag and matches no name.
-        FailureError: a mask cannot be written, is there already, or does not fit its image.
+        OptionError: the dataset is empty, or has a class that the model does not know; or ``by`` is not a tag
+            and matches no name.
+        FailureError: a mask cannot be written, exists already, or does not fit its image.
 
     Example:
         >>> test = open_dataset("dsb2018", root="dsb2018", split="test")
@@ -155,7 +156,7 @@ def score_model(
 
 
 def _place(save_predictions: str | os.PathLike[str], dataset: Dataset, *, overwrite: bool) -> Path:
-    """Return the folder for masks, in which none of them replaces what must stay."""
+    """Return the folder for masks, after checking that none of them replaces a file that must stay."""
     folder, files = Path(save_predictions), getattr(dataset, "files", None)
     inputs = [file for index in range(len(dataset)) for file in files(index)] if files is not None else []
     keep_apart(folder, inputs, inside=True)
@@ -166,7 +167,7 @@ def _place(save_predictions: str | os.PathLike[str], dataset: Dataset, *, overwr
 
 
 def _predictor(model: Model | Predictor) -> Predictor:
-    """Return what predicts: the network as it is, unless somebody made a predictor."""
+    """Return the predictor; for a model, one that runs the network unchanged."""
     return model if isinstance(model, Predictor) else Predictor(model, backend="eager")
 
 

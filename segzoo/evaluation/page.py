@@ -1,4 +1,4 @@
-"""An evaluation as one HTML file that asks nothing of any server and runs no script."""
+"""An evaluation as one HTML file that loads nothing from any server and runs no script."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def page(evaluation: Evaluation) -> str:
         f"{evaluation.subject} on {evaluation.data}",
         header=_header(evaluation),
         body="\n".join(filter(None, (section(evaluation) for section in sections))),
-        footer=f"Made by segzoo {markup(segzoo.__version__)}. The same numbers, and those of every image, "
-        "are in <code>report.json</code> and <code>images.csv</code>.",
+        footer=f"Made by segzoo {markup(segzoo.__version__)}. The same numbers, and the scores of all "
+        "images, are in <code>report.json</code> and <code>images.csv</code>.",
     )
 
 
@@ -134,20 +134,26 @@ def _worst(evaluation: Evaluation) -> str:
     cases = "\n".join(_case(image, column) for image in evaluation.worst)
     classes = legend(zip(evaluation.labels.classes, evaluation.labels.colours, strict=True))
     return (
-        f"<section>\n<h2>Worst images</h2>\n<p>Those with the {end} {markup(column)}, the worst first.</p>\n"
+        f"<section>\n<h2>Worst images</h2>\n<p>The images with the {end} {markup(column)}, worst first.</p>\n"
         f"{classes}\n{legend(error_names(evaluation.labels))}\n{cases}\n</section>"
     )
 
 
 def error_names(labels: Labels) -> list[tuple[str, tuple[int, int, int]]]:
-    """Return what the colours of the pictures of errors mean, and the colours."""
+    """Return the meaning of each colour in error maps, and the colour."""
     told = {}
     if labels.overlapping:
-        told = {"missed": "missed: a class of the truth", "invented": "invented: a class that is not there"}
+        told = {
+            "missed": "false negative: a class of the ground truth is missing",
+            "invented": "false positive: a predicted class is not in the ground truth",
+        }
     if name := background_name(labels):
-        told = {"missed": f"missed: predicted as {name}", "invented": f"invented: {name} in truth"}
+        told = {
+            "missed": f"false negative: predicted as {name}",
+            "invented": f"false positive: {name} in the ground truth",
+        }
     if len(labels.foreground) > 1:
-        told["wrong class"] = "one class for another" if not labels.overlapping else "missed and invented"
+        told["wrong class"] = "wrong class" if not labels.overlapping else "false negative and positive"
     told["not counted"] = "not counted"
     return [(text, ERROR_COLOURS[kind]) for kind, text in told.items()]
 
@@ -182,17 +188,17 @@ def _sentence(text: str) -> str:
     return f"{text[:1].upper()}{text[1:]}."
 
 
-# The confusion matrix as a part of the page.
+# The section with the confusion matrix.
 
-#: A matrix of more classes is too wide to read; its largest confusions are listed instead.
+#: A matrix with more classes is too wide to read; its largest confusions are listed instead.
 _WIDEST = 32
 _LISTED = 20
 
 
 def confusion_section(evaluation: Evaluation) -> str:
-    """Return the matrix in per cent of the true pixels, or its largest entries where it is too wide."""
+    """Return the matrix in percent of the true pixels, or its largest entries if it is too wide."""
     names, counts = evaluation.labels.classes, evaluation.confusion
-    if counts is None:  # where classes overlap, none is taken for another
+    if counts is None:  # if classes overlap, none is mistaken for another
         return ""
     if len(names) > _WIDEST:
         return _largest_confusions(names, counts)
@@ -206,7 +212,7 @@ def confusion_section(evaluation: Evaluation) -> str:
         '<section>\n<h2>Confusion matrix</h2>\n<div class="wide"><table class="confusion">'
         f'<thead><tr><th scope="col">truth \\ prediction</th>{head}<th scope="col">true pixels</th></tr>'
         f"</thead><tbody>{''.join(rows)}</tbody></table></div>\n"
-        '<p class="rule">Each row tells what became of the true pixels of a class, in per cent of them.</p>\n'
+        '<p class="rule">Each row shows how the true pixels of a class were predicted, in percent.</p>\n'
         "</section>"
     )
 
@@ -216,7 +222,7 @@ def _cell(pixels: int, total: int) -> str:
         return '<td class="muted">\N{EN DASH}</td>'
     share = pixels / total
     full = ' class="full"' if share > 0.6 else ""
-    # What is rare is told from what never happened.
+    # Rare confusions must look different from none.
     text = f"{share:.1%}" if pixels == 0 or share >= 0.0005 else "&lt;0.1%"
     return f'<td{full} style="--share:{share:.3f}" title="{pixels:,} pixels">{text}</td>'
 
@@ -242,13 +248,13 @@ def _largest_confusions(names: Sequence[str], counts: NDArray[np.int64]) -> str:
     )
 
 
-# Small drawings for the page, as SVG inside it.
+# Small plots for the page, as embedded SVG.
 
 _BINS = 20
 
 
 def interval_plot(value: float, interval: Interval | None) -> str:
-    """Return a line from 0 to 1 with the interval and the value on it; nothing for other scores."""
+    """Return a line from 0 to 1 with the interval and the value; empty for scores outside of 0 to 1."""
     if interval is None or not 0 <= min(value, interval.low) <= max(value, interval.high) <= 1:
         return ""
     low, high, middle = (4 + 152 * part for part in (interval.low, interval.high, value))
@@ -261,11 +267,11 @@ def interval_plot(value: float, interval: Interval | None) -> str:
 
 
 def histogram(name: str, values: Sequence[float]) -> str:
-    """Return a figure of how many images have which score; a dashed line marks the median.
+    """Return a histogram of scores over images; a dashed line marks the median.
 
     Args:
-        name: of the score.
-        values: finite, at least one.
+        name: name of the score.
+        values: finite scores, at least one.
     """
     low, high = min(values), max(values)
     first, last = (0.0, 1.0) if low >= 0 and high <= 1 else (low, max(high, low + 1e-9))

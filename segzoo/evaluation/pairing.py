@@ -1,4 +1,4 @@
-"""Which prediction belongs to which truth: files paired by name, or an error that lists those left over."""
+"""Pair predictions with ground truth: files match by name, or an error lists those left over."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ _WORDS = (
     "ground[_-]?truth|gt|truth|true|annotations?|labels?|masks?|seg|segmentations?|manual"
     "|predictions?|predicted|pred|outputs?|out|results?|objects?|instances?"
 )
-#: Words that programs put before or after an image's name: ``prediction_000001.npy``, ``cat_mask.png``.
+#: Words that programs add before or after an image's name: ``prediction_000001.npy``, ``cat_mask.png``.
 _AFFIX = re.compile(rf"^(?:{_WORDS})[_.-](?=.)|(?<=.)[_.-](?:{_WORDS})$", re.IGNORECASE)
 
 _SHOWN = 8
 
 
 class MaskFile(NamedTuple):
-    """A mask, or one of the pages of a file.
+    """A mask file, or one page of it.
 
     Attributes:
         path: the file.
-        page: from 0, of a file with several.
+        page: page from 0, for a file with several.
     """
 
     path: Path
@@ -36,13 +36,13 @@ class MaskFile(NamedTuple):
 
 
 def masks_in(folder: Path) -> dict[str, MaskFile]:
-    """Return the masks in a folder and below, by path without suffix.
+    """Return the masks in a folder and its subfolders, by path without suffix.
 
-    The overlays that ``segzoo predict`` leaves beside its masks are no masks. The pages of a stack or volume
-    are masks of their own, called as data sets call them: page 3 of ``head_mask.nii.gz`` is ``head/0003``.
+    Overlays that ``segzoo predict`` wrote next to its masks are left out. Each page of a stack or volume is a
+    separate mask, named as in datasets: page 3 of ``head_mask.nii.gz`` is ``head/0003``.
 
     Raises:
-        FailureError: there is no such folder, it holds no mask, or two files have one name.
+        FailureError: the folder does not exist or contains no mask, or two files have the same name.
     """
     if not folder.is_dir():
         raise FailureError(f"there is no folder {folder}")
@@ -51,7 +51,7 @@ def masks_in(folder: Path) -> dict[str, MaskFile]:
     for name in overlays:
         del found[name]
     if not found:
-        raise FailureError(f"{folder} holds no masks ({' '.join(sorted(readable_suffixes()))})")
+        raise FailureError(f"{folder} contains no masks ({' '.join(sorted(readable_suffixes()))})")
     masks: dict[str, MaskFile] = {}
     for name, path in found.items():
         pages = _pages_of(path)
@@ -67,7 +67,7 @@ def _pages_of(path: Path) -> int:
     try:
         return count_pages(path) if may_have_pages(path) else 1
     except (ImageError, MissingExtraError):
-        return 1  # reading it says what is wrong
+        return 1  # reading it reports the problem
 
 
 def pair(
@@ -75,16 +75,16 @@ def pair(
 ) -> list[tuple[str, str]]:
     """Return (prediction, truth) for every truth, in the order of the truths.
 
-    Equal names belong together; if that leaves some over, names are compared without such words as
-    ``prediction_`` before or ``_mask`` after them.
+    Equal names match; if some are left over, names are compared without words such as ``prediction_`` before
+    or ``_mask`` after them.
 
     Args:
-        predictions: their names.
-        truths: their names.
-        where: what predictions and truths are called in errors.
+        predictions: names of the predictions.
+        truths: names of the ground-truth masks.
+        where: names of the two sides in error messages.
 
     Raises:
-        FailureError: some have no partner, or two names are one without those words.
+        FailureError: some names have no partner, or two names become equal without those words.
     """
     if set(predictions) == set(truths):
         return [(name, name) for name in truths]
@@ -99,8 +99,7 @@ def pair(
     ]
     if alone:
         raise FailureError(
-            "every prediction needs a truth of the same name, and every truth a prediction:\n  "
-            + "\n  ".join(alone)
+            "every prediction needs a ground truth of the same name, and vice versa:\n  " + "\n  ".join(alone)
         )
     return [(ours[core], name) for core, name in theirs.items()]
 

@@ -1,4 +1,4 @@
-"""Small pictures of a case: the image, the truth, the prediction, and where the two differ."""
+"""Small pictures of a case: image, ground truth, prediction, and their differences."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 #: Longest side of a picture, in pixels.
 LONGEST = 360
 
-#: What the colours of the errors mean; they are told apart by most eyes, and from grey by all.
+#: Colours of the errors; most people can distinguish them, and everybody can distinguish them from grey.
 ERROR_COLOURS = {
     "missed": (213, 94, 0),
     "invented": (0, 114, 178),
@@ -36,7 +36,7 @@ def panels(case: ScoredSample, counted: NDArray[np.bool_], labels: Labels) -> tu
     """Return the pictures of a case.
 
     Args:
-        case: what was scored.
+        case: prediction and ground truth.
         counted: ``(H, W)``: which pixels count.
         labels: classes and colours.
     """
@@ -62,15 +62,14 @@ def panels(case: ScoredSample, counted: NDArray[np.bool_], labels: Labels) -> tu
 def error_map(
     target: NDArray[np.uint8], prediction: NDArray[np.uint8], counted: NDArray[np.bool_], labels: Labels
 ) -> NDArray[np.uint8]:
-    """Return for every pixel 0 where right, else 1 + its place in `ERROR_COLOURS`.
+    """Return 0 for every correct pixel, else 1 + the error's index in `ERROR_COLOURS`.
 
     Args:
-        target: ``(H, W)`` class indices; ``(K, H, W)`` where classes overlap: then something is missed, or
-            invented, or both, which is the third.
-        prediction: like the target.
+        target: ``(H, W)`` class indices; ``(K, H, W)`` if classes overlap: then a pixel is missed, invented,
+            or both, which is the third kind.
+        prediction: predicted mask in the same form.
         counted: ``(H, W)``: which pixels count.
-        labels: say what is background. Without one, nothing is missed or invented: each error is of the
-            wrong class.
+        labels: labels, which define the background. Without a background, every error is a wrong class.
     """
     if labels.overlapping:
         missed = ((target == 1) & (prediction == 0)).any(axis=0)
@@ -96,23 +95,23 @@ def thinned(shape: tuple[int, ...], longest: int = LONGEST) -> tuple[NDArray[np.
 
 
 def shrunk(image: NDArray[Any], shape: tuple[int, ...]) -> NDArray[np.uint8]:
-    """Return the image as ``(H, W, 3)`` of that size, as `segzoo.images.displayed` shows it."""
+    """Return the image as ``(H, W, 3)`` in that size, converted by `segzoo.images.displayed`."""
     picture = Image.fromarray(displayed(image))
     small = picture.resize((shape[1], shape[0]), Image.Resampling.BILINEAR, reducing_gap=2.0)
     return np.asarray(small)
 
 
 def without(mask: NDArray[Any], outside: NDArray[np.bool_], labels: Labels) -> NDArray[Any]:
-    """Return class indices in which pixels that do not count are the labels' unused index."""
+    """Return class indices in which pixels that do not count have the labels' unused index."""
     unused = labels.unused_index
     return np.where(outside, np.array(unused, np.uint8 if unused < 256 else np.uint16), mask)
 
 
 def encode_mask(mask: NDArray[Any], labels: Labels) -> tuple[str, bytes]:
-    """Return the media type and bytes of a picture of class indices; what does not count is grey.
+    """Return the media type and bytes of a picture of class indices; pixels that do not count are grey.
 
-    It has a palette, so that its values are the indices; for more than 255 classes, or where they overlap, it
-    is in colours.
+    It has a palette, so that its values are the indices; for more than 255 classes, or if classes overlap, it
+    is an RGB picture.
     """
     unused, grey = labels.unused_index, ERROR_COLOURS["not counted"]
     if labels.overlapping:
@@ -128,7 +127,7 @@ def encode_mask(mask: NDArray[Any], labels: Labels) -> tuple[str, bytes]:
 
 
 def _drawn(errors: NDArray[np.uint8], picture: NDArray[np.uint8] | None) -> tuple[str, bytes]:
-    """Draw errors on the image in pale grey, or on plain grey where there is no image."""
+    """Draw errors on the image in pale grey, or on plain grey if there is no image."""
     pale = np.full((*errors.shape, 3), 235, np.uint8)
     if picture is not None:
         grey = picture.mean(axis=2, keepdims=True)
@@ -150,11 +149,11 @@ def _encoded(picture: Image.Image, kind: str, **options: Any) -> tuple[str, byte
 
 
 def shares(mask: NDArray[np.uint8], labels: Labels) -> str:
-    """Say which share of a mask's pixels each class but background covers.
+    """Describe which share of a mask's pixels each class except background covers.
 
     Args:
-        mask: class indices of any pixels ``(n,)``; ``(K, n)`` where classes overlap.
-        labels: the classes.
+        mask: class indices of any pixels ``(n,)``; ``(K, n)`` if classes overlap.
+        labels: labels of the classes.
     """
     if labels.overlapping:
         covered = (mask == 1).mean(axis=1) if mask.shape[1] else np.zeros(len(mask))

@@ -1,4 +1,4 @@
-"""Scores of masks that another program left in a folder. No torch is needed."""
+"""Score a folder of masks that another program wrote. Torch is not needed."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from segzoo.interfaces import Dataset
     from segzoo.specs import Labels
 
-#: What files of masks may have after the name of their image, and of the class.
+#: Possible endings of mask files after the names of image and class.
 _SUFFIXES = ("", "_mask")
 
 
@@ -52,34 +52,34 @@ def score_predictions(
     by: Sequence[str] = (),
     progress: bool = False,
 ) -> Evaluation:
-    """Score a folder of predicted masks, one file per image, against their truths.
+    """Score a folder of predicted masks, one file per image, against their ground truth.
 
-    Files are paired by name; ``prediction_17.npy`` and ``17.png`` belong together. A pixel that the
-    truth ignores may hold anything in the prediction.
+    Files are paired by name; ``prediction_17.npy`` and ``17.png`` match. Where the ground truth ignores a
+    pixel, the prediction may have any value.
 
     Args:
-        predictions: the folder; images of one value a pixel, or ``.npy`` of integers ``(H, W)``. Where
-            classes overlap, a file a class (``cat_ear_mask.png``, ``ear/cat.png``) or a stack, as
+        predictions: folder of images with one value per pixel, or ``.npy`` files of integers ``(H, W)``. If
+            classes overlap, one file per class (``cat_ear_mask.png``, ``ear/cat.png``) or a stack, as
             `segzoo predict` writes them.
-        truth: a folder of the same kind, or a data set whose samples have the predictions' names.
-        labels: classes and their values in the files; two classes if not told. A data set has its own.
-        metrics: names of registered metrics; the worst images are those of the first.
-        data: what the truths are called in the result; the folder's name if not told.
-        split: which part of a data set the truths are.
-        instances: whether the masks in folders number their objects, all of the one class; those of a data
-            set are what it makes of them.
-        worst: of how many images to keep pictures.
-        resamples: of the bootstrap; 0 for no intervals.
-        seed: of the bootstrap.
-        keep_going: whether a pair of which a file cannot be read or does not fit is left out and told in
-            `Evaluation.unscored`, unless that is so of all; else the first is an error.
-        by: tags of a data set, or regular expressions for names: groups that are scored by themselves too.
-        progress: whether to show a bar.
+        truth: folder of the same kind, or a dataset whose samples have the predictions' names.
+        labels: classes and their values in the files; two classes by default. A dataset has its own.
+        metrics: names of registered metrics; the first selects the worst images.
+        data: name of the ground truth in the result; by default the folder's name.
+        split: split of a dataset, such as ``test``, in the result.
+        instances: whether masks in folders number their objects, all of one class; a dataset defines this
+            itself.
+        worst: number of worst images whose pictures are kept.
+        resamples: number of bootstrap resamples; 0 for no confidence intervals.
+        seed: seed of the bootstrap.
+        keep_going: whether pairs with an unreadable or unfitting file are left out and reported in
+            `Evaluation.unscored`, unless all are; otherwise the first one raises an error.
+        by: tags of a dataset, or regular expressions for names: these groups are also scored separately.
+        progress: whether to show a progress bar.
 
     Raises:
         OptionError: a metric needs more than masks.
-        FailureError: a file has no partner or another size; the text lists it.
-        MaskError: a file cannot be read, or holds a value that stands for no class.
+        FailureError: a file has no partner or another size; the message lists it.
+        MaskError: a file cannot be read, or has a value that belongs to no class.
 
     Example:
         >>> labels = segzoo.specs.numbered_labels(4)
@@ -90,20 +90,20 @@ def score_predictions(
     if isinstance(truth, str | os.PathLike):
         if labels is not None and labels.overlapping:
             raise OptionError(
-                "where classes overlap, the truth is a data set that says so: --data DIR --data-option "
-                "overlapping=true, or open_dataset(DIR, overlapping=True)"
+                "for overlapping classes, the ground truth must be a dataset with that option: --data DIR "
+                "--data-option overlapping=true, or open_dataset(DIR, overlapping=True)"
             )
         truths = _Truths(Path(truth), labels, instances=instances)
     else:
         truths = truth
     if instances and truths.labels.overlapping:
-        raise OptionError("numbers in masks count objects of one class, and these classes overlap")
+        raise OptionError("object numbers in masks need objects of one class, but these classes overlap")
     counted = named_metrics(metrics, truths.labels)
     _check_needs(counted, folder)
     given: Any = {"worst": worst, "bootstrap": resamples > 0, "by": read_groupings(by, truths)}
     result = Evaluator(counted, truths.labels, **given)
     unscored: list[str] | None = [] if keep_going else None
-    # What the truth ignores is cut out of a prediction, in which any number is an object.
+    # Ignored pixels are cut out of a prediction, in which any number is an object.
     bare = replace(truths.labels, values=(), ignore_index=None)
     numbered = numbered_objects(True, bare, []) if instances else None
     for case in _cases(folder, truths, numbered, progress=progress, unscored=unscored):
@@ -120,7 +120,7 @@ def score_predictions(
 
 
 class _Truths:
-    """A folder of masks as a data set without images."""
+    """A folder of masks as a dataset without images."""
 
     def __init__(self, folder: Path, labels: Labels | None, *, instances: bool) -> None:
         self.folder, self.labels = folder, labels or numbered_labels(2)
@@ -150,12 +150,12 @@ def _cases(
     unscored: list[str] | None,
 ) -> Iterator[ScoredSample]:
     if not len(truths):
-        raise OptionError("the data set is empty: there is nothing to score")
+        raise OptionError("the dataset is empty: there is nothing to score")
     if truths.labels.overlapping:
         yield from _overlapping_cases(folder, truths, progress=progress, unscored=unscored)
         return
     files = masks_in(folder)
-    where = str(folder), str(getattr(truths, "folder", "the data set"))
+    where = str(folder), str(getattr(truths, "folder", "the dataset"))
     partners = {theirs: ours for ours, theirs in pair(files, sample_names(truths), where=where)}
 
     def case(index: int) -> ScoredSample:
@@ -164,8 +164,8 @@ def _cases(
         values = read_mask(path, page=page, colours=numbered is not None)
         if values.shape[:2] != sample.mask.shape:
             raise MaskError(
-                f"{path} is {size(values)}, the truth of {sample.name} is {size(sample.mask)} "
-                "(height x width): resize the prediction to the truth, with nearest"
+                f"{path} has size {size(values)}, but the ground truth of {sample.name} has "
+                f"{size(sample.mask)} (height x width): resize the prediction with nearest-neighbour"
             )
         if numbered is None:
             prediction, found = _classes(values, sample.mask, truths.labels, str(path)), None
@@ -187,7 +187,7 @@ def _cases(
 def _overlapping_cases(
     folder: Path, truths: Dataset | _Truths, *, progress: bool, unscored: list[str] | None
 ) -> Iterator[ScoredSample]:
-    """Yield the cases of classes that overlap, whose predictions are a file a class or a stack."""
+    """Yield the cases of overlapping classes, whose predictions are one file per class or a stack."""
     files, labels = by_name(folder), truths.labels
     found: dict[str, Path | tuple[tuple[int, Path], ...]] = {}
     words, alone = class_words(labels), []
@@ -201,8 +201,9 @@ def _overlapping_cases(
     if alone:
         shown = listed(alone)
         raise FailureError(
-            f"{folder} has no prediction for {len(alone)} of {len(truths)} truths: {shown}. Each needs a "
-            f"file a class, as {alone[0]}_{words[0][-1]}_mask.png, or a stack, as {alone[0]}_mask.tif"
+            f"{folder} has no prediction for {len(alone)} of {len(truths)} ground truths: {shown}. Each "
+            f"needs one file per class, such as {alone[0]}_{words[0][-1]}_mask.png, or a stack, "
+            f"{alone[0]}_mask.tif"
         )
 
     def case(index: int) -> ScoredSample:
@@ -211,8 +212,8 @@ def _overlapping_cases(
         planes = read_planes(files, plain) if isinstance(files, Path) else read_layers(files, plain)
         if planes.shape != sample.mask.shape:
             raise MaskError(
-                f"the prediction of {sample.name} in {folder} is {size(planes[0])}, its truth "
-                f"{size(sample.mask[0])} (height x width): resize the prediction to the truth, with nearest"
+                f"the prediction of {sample.name} in {folder} has size {size(planes[0])}, but its ground "
+                f"truth {size(sample.mask[0])} (height x width): resize the prediction with nearest-neighbour"
             )
         return ScoredSample(
             name=sample.name,
@@ -228,7 +229,7 @@ def _overlapping_cases(
 def _classes(
     values: NDArray[Any], target: NDArray[np.uint8], labels: Labels, where: str
 ) -> NDArray[np.uint8]:
-    """Return the class indices of a prediction; where the truth is ignored, anything may stand."""
+    """Return the class indices of a prediction; ignored pixels may have any value."""
     if labels.ignore_index is not None:
         ignored = target == labels.ignore_index
         if ignored.any():
@@ -240,6 +241,6 @@ def _check_needs(metrics: Sequence[NamedMetric], folder: Path) -> None:
     for metric in metrics:
         if metric.needs("probabilities"):
             raise OptionError(
-                f"metric {metric.name!r} needs probabilities, and {folder} holds masks: score a model, "
+                f"metric {metric.name!r} needs probabilities, but {folder} contains masks: score a model, "
                 "or leave the metric out"
             )

@@ -1,4 +1,4 @@
-"""What an evaluation finds, as plain data."""
+"""The results of an evaluation, as plain data."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Score:
-    """The values of one metric and the rules they were counted by.
+    """The values of one metric and the rules that define them.
 
     Attributes:
-        metric: its name.
-        values: by name, such as ``per_image`` and ``pooled``.
-        contract: which pixels, which classes, which average, which rule for empty masks.
+        metric: name of the metric.
+        values: values by name, such as ``per_image`` and ``pooled``.
+        contract: which pixels and classes count, how they are averaged, and how empty masks count.
     """
 
     metric: str
@@ -34,7 +34,7 @@ class Score:
 
 @dataclass(frozen=True)
 class Interval:
-    """The middle 95 % of what resamples of the images score."""
+    """The middle 95 % of the scores of resampled images."""
 
     low: float
     high: float
@@ -45,11 +45,11 @@ class ImageScore:
     """The scores of one image.
 
     Attributes:
-        name: of the image in its data set.
-        height: of the masks, in pixels.
-        width: of the masks, in pixels.
-        counted: pixels that count: neither ignored nor outside the field of view.
-        scores: by column: the metric's name, and that of the value where the metric has several.
+        name: name of the image in its dataset.
+        height: height of the masks in pixels.
+        width: width of the masks in pixels.
+        counted: number of pixels that count: neither ignored nor outside the field of view.
+        scores: scores by column: name of the metric, followed by that of the value if the metric has several.
     """
 
     name: str
@@ -61,18 +61,18 @@ class ImageScore:
 
 @dataclass(frozen=True)
 class ClassScore:
-    """The scores of one class, its pixels pooled over all images; NaN where neither mask has it.
+    """The scores of one class, with pixels pooled over all images; NaN if neither mask has the class.
 
     Attributes:
-        name: of the class.
-        images: in how many images the truth has it.
-        truth: pixels of it in the truth.
-        predicted: pixels of it in the predictions.
+        name: name of the class.
+        images: number of images whose ground truth has it.
+        truth: number of its pixels in the ground truth.
+        predicted: number of its pixels in the predictions.
         iou: intersection over union.
         dice: 2 |A and B| / (|A| + |B|).
-        precision: share of its predicted pixels that are right.
+        precision: share of its predicted pixels that are correct.
         recall: share of its true pixels that were found.
-        iou_interval: by bootstrap over images, where there are at least two.
+        iou_interval: confidence interval by bootstrap over images, if there are at least two.
     """
 
     name: str
@@ -94,10 +94,10 @@ def _contract(background: str) -> str:
     )
 
 
-#: The rules by which `ClassScore` and the confusion matrix count, with a background and without.
+#: The rules of `ClassScore` and the confusion matrix, with and without a background.
 CLASS_CONTRACT = _contract(", background a class like the others")
 _BARE_CONTRACT = _contract("")
-#: The same for classes that overlap, which have no confusion matrix.
+#: The rules for overlapping classes, which have no confusion matrix.
 _APART_CONTRACT = (
     "pixels of all images counted together at the image's own size, each class by itself: a pixel may count "
     "in several; pixels of a class that its truth leaves open and those outside the field of view left out; "
@@ -106,7 +106,7 @@ _APART_CONTRACT = (
 
 
 def class_contract(labels: Labels) -> str:
-    """Return the rules by which `ClassScore` counts."""
+    """Return the rules of `ClassScore`."""
     if labels.overlapping:
         return _APART_CONTRACT
     return _BARE_CONTRACT if labels.background is None else CLASS_CONTRACT
@@ -114,7 +114,7 @@ def class_contract(labels: Labels) -> str:
 
 @dataclass(frozen=True)
 class Panel:
-    """One small picture: its caption, what it shows in words, its media type and its bytes."""
+    """One small picture: caption, description, media type and bytes."""
 
     caption: str
     alt: str
@@ -124,7 +124,7 @@ class Panel:
 
 @dataclass(frozen=True)
 class WorstImage:
-    """An image with one of the lowest scores, and pictures of what went wrong."""
+    """An image with one of the worst scores, and pictures of its errors."""
 
     name: str
     score: float
@@ -133,14 +133,14 @@ class WorstImage:
 
 @dataclass(frozen=True)
 class GroupScore:
-    """The scores of one group of images, which share a tag's value or a part of their names.
+    """The scores of one group of images, which share the value of a tag or a part of their names.
 
     Attributes:
-        by: the tag, or the regular expression.
-        name: its value for these images; ``none`` for those without one.
-        images: how many they are.
-        scores: of every metric.
-        intervals: by metric and name of the value, from resamples of these images.
+        by: tag or regular expression.
+        name: its value for these images; ``none`` for images without one.
+        images: number of images.
+        scores: scores of every metric.
+        intervals: confidence intervals by metric and value, from resamples of these images.
     """
 
     by: str
@@ -152,13 +152,13 @@ class GroupScore:
 
 @dataclass(frozen=True)
 class Bootstrap:
-    """How the intervals were made.
+    """How the confidence intervals were computed.
 
     Attributes:
-        resamples: how many; 0 for no intervals.
-        seed: of the random generator.
-        level: share of the resamples inside an interval.
-        groups: what was drawn with replacement: images, or groups of them where they are many.
+        resamples: number of resamples; 0 for no confidence intervals.
+        seed: seed of the random generator.
+        level: confidence level: share of the resamples inside an interval.
+        groups: number of units drawn with replacement: images, or groups of images if there are many.
     """
 
     resamples: int
@@ -167,9 +167,9 @@ class Bootstrap:
     groups: int
 
     def words(self, images: int) -> str:
-        """Return one sentence on how the intervals of that many images were made."""
+        """Describe in one sentence how the intervals for that many images were computed."""
         if not self.resamples:
-            return "no intervals"
+            return "no confidence intervals"
         drawn = f"{images} images" if self.groups == images else f"{self.groups} groups of {images} images"
         how = f"{self.resamples} resamples, seed {self.seed}"
         return f"{self.level:.0%} percentile bootstrap over {drawn}, {how}"
@@ -177,25 +177,25 @@ class Bootstrap:
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """Everything that is known of how well a model, or a folder of predictions, does.
+    """All results of evaluating a model, or a folder of predictions.
 
     Attributes:
-        subject: what was scored: a model by name, or a folder of predictions.
-        data: what it was scored on.
-        split: which part of it, if it has parts.
-        labels: the classes.
+        subject: what was scored: name of a model, or a folder of predictions.
+        data: name of the dataset.
+        split: split of the dataset, if it has splits.
+        labels: labels of the classes.
         about: further facts by name, such as the network and its threshold.
-        scores: of every metric.
-        intervals: by metric and name of the value.
+        scores: scores of every metric.
+        intervals: confidence intervals by metric and value.
         images: scores of every image.
-        order: the column of the image scores by which the worst are found, and whether higher is better.
+        order: column of the image scores that selects the worst images, and whether higher is better.
         classes: scores of every class.
-        confusion: ``(classes, classes)`` int64 counts of pixels, rows the truth, columns the prediction;
-            ``None`` where classes overlap.
-        worst: the worst images, the worst first, where pictures were asked for.
-        bootstrap: how the intervals were made.
-        unscored: why samples are left out whose files cannot be read; the scores are those of the others.
-        groups: scores of groups of images, where they were asked for.
+        confusion: ``(classes, classes)`` int64 pixel counts, rows are ground truth, columns predictions;
+            ``None`` if classes overlap.
+        worst: the worst images, worst first, if pictures were requested.
+        bootstrap: how the confidence intervals were computed.
+        unscored: why samples with unreadable files were left out; the scores are those of the others.
+        groups: scores of groups of images, if requested.
     """
 
     subject: str
@@ -216,11 +216,11 @@ class Evaluation:
 
     @property
     def left_out(self) -> int:
-        """Pixels that were ignored or outside the field of view."""
+        """Number of pixels that were ignored or outside the field of view."""
         return sum(image.height * image.width - image.counted for image in self.images)
 
     def to_json(self) -> dict[str, Any]:
-        """Return everything but the pictures as what ``json.dump`` writes; NaN becomes ``None``."""
+        """Return everything except the pictures as data for ``json.dump``; NaN becomes ``None``."""
         data = {
             "segzoo": segzoo.__version__,
             "subject": self.subject,
@@ -269,7 +269,7 @@ def _scores(scores: Sequence[Score], intervals: Mapping[str, Mapping[str, Interv
 
 
 def without_nan(value: Any) -> Any:
-    """Return JSON that every program reads: NaN and infinity are none of its numbers."""
+    """Return JSON data for every program: NaN and infinity, which JSON does not have, become ``None``."""
     if isinstance(value, dict):
         return {key: without_nan(one) for key, one in value.items()}
     if isinstance(value, list | tuple):
@@ -279,29 +279,29 @@ def without_nan(value: Any) -> Any:
     return value
 
 
-# Scores in words, for pages and terminals alike.
+# Scores as text, for pages and terminals alike.
 
 
 def format_number(value: float) -> str:
-    """Return a score as people read it: four decimals, or two from 10 on, and a dash for none."""
+    """Return a score as text: four decimals, or two from 10 on, and a dash for NaN."""
     if math.isnan(value):
         return "\N{EN DASH}"
     return f"{value:.4f}" if abs(value) < 10 else f"{value:,.2f}"
 
 
 def interval_text(interval: Interval | None) -> str:
-    """Return ``[low, high]``, or nothing."""
+    """Return ``[low, high]``, or an empty text."""
     return "" if interval is None else f"[{format_number(interval.low)}, {format_number(interval.high)}]"
 
 
 def group_tables(
     evaluation: Evaluation, metric: str
 ) -> Iterator[tuple[tuple[str, ...], list[tuple[str, ...]]]]:
-    """Yield a table of cells for each grouping: the groups' values of a metric, with their intervals.
+    """Yield a table of cells for each grouping: a metric's values for each group, with intervals.
 
     Args:
-        evaluation: with groups, or without any.
-        metric: by name.
+        evaluation: evaluation, with or without groups.
+        metric: name of the metric.
     """
     for by in dict.fromkeys(one.by for one in evaluation.groups):
         groups = [one for one in evaluation.groups if one.by == by]

@@ -1,4 +1,4 @@
-"""What is scored: one prediction with its truth."""
+"""A prediction with its ground truth, which metrics score."""
 
 from __future__ import annotations
 
@@ -23,24 +23,25 @@ if TYPE_CHECKING:
     from segzoo.specs import Labels, MetricSpec
 
 
-#: A prediction with its truth, or what was counted of it.
+#: A prediction with its ground truth, or its counts.
 Case = TypeVar("Case")
 
 
 @dataclass(frozen=True)
 class ScoredSample:
-    """A prediction and its truth.
+    """A prediction and its ground truth.
 
     Attributes:
-        name: of the image in its data set.
-        prediction: ``(H, W)`` uint8 class indices, or ``(K, H, W)`` where classes overlap.
-        target: likewise, or ``labels.ignore_index``; 255 where classes overlap.
-        image: ``(H, W)`` or ``(H, W, C)``, for pictures; ``None`` where only masks are known.
-        valid: ``(H, W)`` field of view; ``None`` where everything counts.
+        name: name of the image in its dataset.
+        prediction: ``(H, W)`` uint8 class indices, or ``(K, H, W)`` if classes overlap.
+        target: ground truth in the same form, with ``labels.ignore_index`` for ignored pixels; 255 if classes
+            overlap.
+        image: ``(H, W)`` or ``(H, W, C)``, for pictures; ``None`` if only masks are known.
+        valid: ``(H, W)`` field of view; ``None`` if every pixel counts.
         probabilities: ``(num_classes, H, W)``, or ``(1, H, W)`` of class 1.
-        instances: predicted and true objects, ``(H, W)`` each, 0 for none; ``None`` where unknown.
-        info: the metadata of the image's file.
-        bands: which bands of the image pictures show, by number from 1 or by name, where some were chosen.
+        instances: predicted and true objects, ``(H, W)`` each, 0 for background; ``None`` if unknown.
+        info: metadata of the image's file.
+        bands: bands of the image that pictures show, by number from 1 or by name, if some were chosen.
     """
 
     name: str
@@ -55,21 +56,22 @@ class ScoredSample:
 
     @property
     def picture(self) -> NDArray[np.uint8] | None:
-        """The image as people can see it, ``(H, W, 3)``; see `segzoo.images.displayed`."""
+        """The image as shown to people, ``(H, W, 3)``; see `segzoo.images.displayed`."""
         return None if self.image is None else displayed(self.image, self.info, bands=self.bands)
 
     def __post_init__(self) -> None:
-        for what, mask in (("truth", self.target), ("field of view", self.valid)):
+        for what, mask in (("ground truth", self.target), ("field of view", self.valid)):
             if mask is not None and mask.shape != self.prediction.shape[-mask.ndim :]:
                 raise FailureError(
-                    f"{self.name}: the prediction is {size(self.prediction)}, the {what} {size(mask)} "
-                    "(height x width): score masks of the image's own size, or resize them with nearest"
+                    f"{self.name}: the prediction has size {size(self.prediction)}, but the {what} "
+                    f"{size(mask)} (height x width): score masks of the image's size, or resize with "
+                    "nearest-neighbour"
                 )
 
     def counted(self, labels: Labels) -> NDArray[np.bool_]:
         """Return ``(H, W)``: which pixels are neither ignored nor outside the field of view.
 
-        Where classes overlap, those that count for any of them.
+        If classes overlap, pixels that count for at least one of them.
         """
         size = self.target.shape[-2:]
         counted = np.ones(size, np.bool_) if self.valid is None else self.valid.astype(np.bool_)
@@ -79,11 +81,11 @@ class ScoredSample:
 
 
 class NamedMetric:
-    """A registered metric: what it needs, and as many counters of it as are wanted.
+    """A registered metric: its requirements, and any number of counters.
 
     Args:
-        name: as registered.
-        labels: of the masks.
+        name: name as registered.
+        labels: labels of the masks.
 
     Raises:
         UnknownNameError: no metric has that name.
@@ -95,41 +97,41 @@ class NamedMetric:
         self._labels = labels
 
     def fresh(self) -> Metric:
-        """Return a counter that has counted nothing."""
+        """Return an empty counter."""
         return make_metric(self.name, self._labels)
 
     def needs(self, what: str) -> bool:
-        """Say whether the metric asks for ``probabilities`` or ``instances``."""
+        """Whether the metric needs ``what``: ``probabilities`` or ``instances``."""
         return what in getattr(self.spec, "needs", ())
 
     @property
     def is_light(self) -> bool:
-        """Whether a counter is small and quickly merged; one of probabilities may hold every pixel's."""
+        """Whether a counter is small and merges fast; one of probabilities may hold every pixel's value."""
         return not self.needs("probabilities")
 
     def count(self, counter: Metric, case: ScoredSample) -> None:
-        """Let a counter count one case.
+        """Count one case.
 
         Raises:
-            OptionError: the metric cannot; the text names the image.
+            OptionError: the metric cannot count it; the message names the image.
         """
         given: dict[str, Any] = {"valid": case.valid}
         for what in ("probabilities", "instances"):
             if self.needs(what):
                 given[what] = getattr(case, what)
         try:
-            # A metric of masks alone may know no other keyword.
+            # A metric that needs only masks may not accept other keywords.
             counter.update(case.prediction, case.target, **{k: v for k, v in given.items() if v is not None})
         except OptionError as error:
             raise OptionError(f"{self.name} of {case.name}: {error}") from error
 
 
 def named_metrics(names: Sequence[str], labels: Labels) -> list[NamedMetric]:
-    """Return metrics by name, each once.
+    """Return metrics by name, without duplicates.
 
     Raises:
         UnknownNameError: no metric has one of the names.
-        OptionError: there is no name.
+        OptionError: no name was given.
     """
     if not names:
         raise OptionError("name at least one metric; `segzoo list metrics` shows all")
@@ -137,7 +139,7 @@ def named_metrics(names: Sequence[str], labels: Labels) -> list[NamedMetric]:
 
 
 def sample_names(dataset: Dataset) -> list[str]:
-    """Return the names of all samples; a data set that does not list them is read through."""
+    """Return the names of all samples; a dataset that does not list them is read completely."""
     names = getattr(dataset, "names", None)
     if isinstance(names, list | tuple) and len(names) == len(dataset):
         return list(names)
@@ -150,15 +152,15 @@ def every_case(
     """Yield the case of every index, with a progress bar.
 
     Args:
-        count: how many there are.
-        case: returns that of an index.
-        progress: whether the bar is shown, on a terminal alone.
-        unscored: where told, a case whose files cannot be read, or that does not fit the memory, is left
-            out, and why is added here.
+        count: number of cases.
+        case: returns the case of an index.
+        progress: whether to show the progress bar, on a terminal only.
+        unscored: if given, cases with unreadable files, or that do not fit in memory, are left out and the
+            reasons are added to this list.
 
     Raises:
-        FailureError: a file cannot be read, and ``unscored`` is not told, or that is so of every case.
-        MissingExtraError: likewise, where reading it takes an extra that is not installed.
+        FailureError: a file cannot be read, and ``unscored`` is not given or every case fails.
+        MissingExtraError: the same, if reading the file needs an extra that is not installed.
     """
     first: FailureError | MissingExtraError | None = None
     done = 0
@@ -178,5 +180,5 @@ def every_case(
 
 
 def size(array: NDArray[Any]) -> str:
-    """Return the shape of an array as people write it."""
+    """Return the shape of an array as text, such as 480x640."""
     return "x".join(map(str, array.shape))

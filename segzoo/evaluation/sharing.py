@@ -1,7 +1,7 @@
-"""Masks and counts that the workers of a cluster compute.
+"""Masks and counts that are computed by the workers of a cluster.
 
-Each image has counters of its own, which are merged here in the order of the data set: the sums are those of
-one process, to the last bit.
+Each image has its own counters, which are merged here in the order of the dataset: the sums equal those of a
+single process, to the last bit.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ class Share:
     """What a worker needs to score samples of a data set; called in the worker.
 
     Attributes:
-        predictor: ready to run, and measured.
-        dataset: with the classes of the predictor.
-        metrics: by name.
+        predictor: predictor whose intensity is measured.
+        dataset: dataset with the predictor's classes.
+        metrics: names of the metrics.
         batch: how many images of one size are run together.
-        worst: of how many images pictures are kept.
-        masks: whether the predicted masks are wanted.
+        worst: number of worst images whose pictures are kept.
+        masks: whether the predicted masks are requested.
     """
 
     predictor: Predictor
@@ -51,18 +51,18 @@ class Share:
     masks: bool
 
     def __call__(self) -> _Worker:
-        """Return what scores tasks."""
+        """Return the object that scores tasks."""
         return _Worker(self)
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a worker answers about one sample.
+    """A worker's result for one sample.
 
     Attributes:
-        counted: its counts.
-        mask: the prediction, where that is wanted.
-        panels: its pictures, where it is among the worst of its task.
+        counted: counts of the sample.
+        mask: prediction, if requested.
+        panels: pictures, if it is among the worst of its task.
     """
 
     counted: Counted
@@ -71,7 +71,7 @@ class Answer:
 
 
 class _Worker:
-    """Scores some samples at a time."""
+    """Scores a few samples at a time."""
 
     def __init__(self, share: Share) -> None:
         self._share = share
@@ -104,17 +104,17 @@ class _Worker:
 def counted_on(
     cluster: Cluster, share: Share, *, progress: bool, unscored: list[str] | None
 ) -> Iterator[Answer]:
-    """Yield what workers counted of every sample, in the order of the data set.
+    """Yield the workers' counts of every sample, in the order of the dataset.
 
     Args:
-        cluster: entered.
-        share: what is scored.
-        progress: as `every_case` takes it.
-        unscored: likewise.
+        cluster: cluster whose context is entered.
+        share: what workers need to score samples.
+        progress: whether to show a progress bar; see `every_case`.
+        unscored: list for the reasons of samples that are left out; see `every_case`.
 
     Raises:
-        FailureError: as `every_case`.
-        OptionError: the data set cannot be sent to a cluster, or a metric cannot count.
+        FailureError: a file cannot be read; see `every_case`.
+        OptionError: the dataset cannot be sent to a cluster, or a metric cannot count.
     """
     indices, names = range(len(share.dataset)), getattr(share.dataset, "names", None)
     answers = spread(cluster, beginning(share), indices)

@@ -1,4 +1,4 @@
-"""What an evaluation leaves on disk: masks, a page, a table and JSON."""
+"""Files of an evaluation: masks, a page, a table and JSON."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ def write_report(
 ) -> tuple[Path, ...]:
     """Write ``report.html``, ``images.csv`` and ``report.json`` into a folder; return their paths.
 
-    The page is one file that asks nothing of any server. The table has a row per image.
+    The page is a single file that loads nothing from any server. The table has one row per image.
 
     Args:
-        evaluation: what `evaluate` or `score_predictions` returned.
-        folder: made where it is missing.
-        overwrite: whether files of these names may be replaced.
+        evaluation: result of `evaluate` or `score_predictions`.
+        folder: output folder, which is made if it does not exist.
+        overwrite: whether existing files may be replaced.
 
     Raises:
-        FailureError: the folder cannot be written, or holds such a file already.
+        FailureError: the folder cannot be written, or a file exists already.
     """
     files = report_files(writable(folder))
     refuse_taken(files, overwrite=overwrite)
@@ -62,11 +62,11 @@ def save_mask(
 ) -> tuple[Path, ...]:
     """Write class indices as ``FOLDER/NAME.png`` with the colours of the classes.
 
-    More than 256 classes have no palette: their indices are grey of 16 bits. Where classes overlap, each has
-    a file, ``FOLDER/NAME_CLASS.png``.
+    For more than 256 classes, which a palette does not allow, indices are 16-bit grey. If classes overlap,
+    each has its own file, ``FOLDER/NAME_CLASS.png``.
 
     Raises:
-        FailureError: a file cannot be written, is there already, or its name leads out of the folder.
+        FailureError: a file cannot be written or exists already, or its name leads out of the folder.
     """
     paths = mask_paths(folder, name, labels)
     with whole_files(paths, overwrite=overwrite) as parts:
@@ -80,7 +80,7 @@ def save_mask(
 
 
 def mask_paths(folder: Path, name: str, labels: Labels) -> tuple[Path, ...]:
-    """Return where the mask of an image goes, a file a class where they overlap; errors as `mask_path`."""
+    """Return the path of an image's mask; one path per class if classes overlap. Raises as `mask_path`."""
     path = mask_path(folder, name)
     if not labels.overlapping:
         return (path,)
@@ -88,14 +88,14 @@ def mask_paths(folder: Path, name: str, labels: Labels) -> tuple[Path, ...]:
 
 
 def mask_path(folder: Path, name: str) -> Path:
-    """Return where the mask of an image goes.
+    """Return the path of an image's mask.
 
     Raises:
         FailureError: the image's name leads out of the folder.
     """
     inner = PurePosixPath(name)
     if inner.is_absolute() or ".." in inner.parts or not inner.name:
-        raise FailureError(f"the image name {name!r} cannot name a file in {folder}")
+        raise FailureError(f"the image name {name!r} cannot be the name of a file in {folder}")
     return folder / inner.parent / f"{inner.name}.png"
 
 
