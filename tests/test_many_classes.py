@@ -234,10 +234,10 @@ def test_as_many_classes_as_16_bits_count_are_read_and_no_more(tmp_path):
 
 def test_more_classes_than_a_confusion_matrix_may_have_are_refused_before_it_is_made():
     mask = np.zeros((2, 2), np.uint16)
-    with pytest.raises(OptionError, match="4,096 classes are the most that are scored"):
+    with pytest.raises(OptionError, match="at most 4,096 classes can be scored"):
         confusion_matrix(mask, mask, MOST_CLASSES + 1)
     for name in ("iou", "dice"):
-        with pytest.raises(OptionError, match="4,096 classes are the most that are scored"):
+        with pytest.raises(OptionError, match="at most 4,096 classes can be scored"):
             make_metric(name, numbered_labels(65_535))
 
 

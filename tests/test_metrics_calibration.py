@@ -132,7 +132,7 @@ def test_nothing_counted_is_nan_and_what_fits_not_is_refused():
         assert math.isnan(scored(name, BINARY, [(np.full((1, 2, 3), 0.5, np.float32), target)])["pooled"])
         with pytest.raises(OptionError, match="needs probabilities"):
             make_metric(name, BINARY).update(np.zeros_like(target), target)
-        with pytest.raises(OptionError, match="they lie in 0 to 1"):
+        with pytest.raises(OptionError, match="must be between 0 and 1"):
             scored(name, BINARY, [(np.full((1, 2, 3), np.nan, np.float32), np.zeros((2, 3), np.uint8))])
     with pytest.raises(OptionError, match="bins must be"):
         make_metric("ece", BINARY, bins=0)

@@ -203,8 +203,8 @@ def test_masks_that_are_none_of_planes_are_refused():
     metric = make_metric("iou", LABELS)
     prediction, target = masks()
     for wrong, told in (
-        (prediction[0], "mask of the 3 classes that overlap is"),
-        (prediction * 2, "1 says that one is there, 0 that it is not"),
+        (prediction[0], "mask of 3 overlapping classes must be"),
+        (prediction * 2, "1 means present and 0 absent"),
         (prediction / 2, "apply a threshold"),
     ):
         with pytest.raises(OptionError, match=told):

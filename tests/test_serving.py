@@ -78,7 +78,7 @@ def weights(tmp_path_factory):
 def serving(models, **limits):
     """Serve on loopback from a thread; yields a client and the service."""
     app = segzoo.serving.application(models, limits=Limits(**limits))
-    server = make_server(app, grace=20, tell=lambda _: None)
+    server = make_server(app, grace=20, on_message=lambda _: None)
     listening = bound("127.0.0.1", 0)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
     thread.start()
@@ -213,8 +213,8 @@ REFUSED = {
     "bomb": (claims(60_000, 60_000), "", {}, 413, "60000 x 60000"),
     "deep": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n", "", {}, 422, "EPS"),
     "bytes": (bytes(100_001), "", {}, 413, "100,001 bytes"),
-    "unknown bytes": ((part for part in [bytes(60_000)] * 2), "", {}, 413, "the most that this server"),
-    "packed": (zlib.compress(png(PICTURES[0])), "", {"Content-Encoding": "deflate"}, 415, "as it is"),
+    "unknown bytes": ((part for part in [bytes(60_000)] * 2), "", {}, 413, "the maximum of this server"),
+    "packed": (zlib.compress(png(PICTURES[0])), "", {"Content-Encoding": "deflate"}, 415, "uncompressed"),
     "form": (b"x", "", {"Content-Type": "multipart/form-data; boundary=y"}, 400, "form"),
     "output": (png(PICTURES[0]), "?output=nope", {}, 400, "no output 'nope'"),
     "page": (png(PICTURES[0]), "?page=3", {}, 400, "1 page"),
@@ -415,11 +415,11 @@ def test_a_taken_port_an_unknown_model_and_names_are_told(capsys, weights):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         assert run(["serve", str(weights / "plain"), "--port", port]) == 1
-        assert f"port {port} of 127.0.0.1 cannot be taken" in capsys.readouterr().err
+        assert f"port {port} of 127.0.0.1 cannot be used" in capsys.readouterr().err
     for words, told in {
         ("unet-nuclie",): "did you mean 'unet-nuclei'",
         ("a=unet-nuclei", "a=other"): "two models are called 'a'",
-        ("a b=unet-nuclei",): "cannot stand in an address",
+        ("a b=unet-nuclei",): "cannot be part of a URL",
         ("a=",): "names no model",
         (str(weights / "plain"), "--max-bytes", "many"): "is no size",
         (str(weights / "plain"), "--max-pixels", "999999999999"): "--max-pixels may be at most",

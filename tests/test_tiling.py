@@ -189,7 +189,7 @@ def test_a_budget_that_is_too_small_is_told_the_least_one_and_that_one_is_enough
 
 
 def test_a_budget_too_small_for_a_file_that_is_decoded_whole_says_so() -> None:
-    with pytest.raises(OptionError, match="640 MB for decoding the image"):
+    with pytest.raises(OptionError, match="640 MB is for decoding the image"):
         plan_tiles(UNET, 8000, 8000, memory="200MB", resident=640_000_000)
 
 

@@ -153,7 +153,7 @@ def command(models: tuple[str, ...], host: str, port: int, **options: Any) -> No
         shown = f"[{where}]" if ":" in where else where
         echo(f"{', '.join(named)} at http://{shown}:{taken}, described at /docs; Ctrl-C stops", err=True)
         with _lines(quiet=options["quiet"]), gathering():
-            lost = serve(app, listening, grace=options["grace"], tell=lambda text: echo(text, err=True))
+            lost = serve(app, listening, grace=options["grace"], on_message=lambda text: echo(text, err=True))
     if lost:
         raise FailureError(
             f"{lost} request(s) were not answered with a mask within --grace {options['grace']:g} seconds"

@@ -1,9 +1,8 @@
-"""Metrics: masks to numbers that state their contract.
+"""Metrics: numbers from masks, each with the rules (contract) that define it.
 
-`image` checks what is scored, `confusion` counts it in one pass, `rates` turns counts into numbers,
-`counting` pools and averages them, `contract` puts the rules into words. The other files hold metrics;
-each is a function that joins those pieces, or a small class where they do not fit. What is named here
-is for plug-ins, too.
+`image` checks the input, `confusion` counts it in one pass, `rates` turns counts into numbers, `counting`
+pools and averages them, `contract` describes the rules. The other modules hold metrics: each is a function
+that combines these parts, or a small class if they do not fit. The names exported here are also for plug-ins.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
     from segzoo.metrics.counting import Counted
     from segzoo.metrics.image import Image, check_image
 
-# Imported when first used: a list of what there is needs none of it.
+# Imported on first use: listing the metrics needs none of it.
 _WHERE = {
     "Counted": "counting",
     "Image": "image",

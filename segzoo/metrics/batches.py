@@ -1,6 +1,6 @@
-"""4uiiurz1's IoU (pytorch-nested-unet): pooled over each batch, and averaged over batches.
+"""The IoU of 4uiiurz1's pytorch-nested-unet: pooled over each batch, and averaged over batches.
 
-Batches fill in the order of ``update``, so that the number depends on that order, as the program's does.
+Batches are filled in the order of ``update``, so the number depends on that order, as in the program.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
 
 class NestedIoU:
-    """IoU of all foreground classes together in a batch, mean over batches weighed by their images.
+    """IoU of all foreground classes together in a batch; mean over batches, weighted by their images.
 
     Args:
-        labels: the classes.
-        batch_size: images in a batch; the program's default is 16.
+        labels: labels of the classes.
+        batch_size: images per batch; the program's default is 16.
 
     Raises:
         OptionError: ``batch_size`` is below 1.
@@ -71,7 +71,7 @@ class NestedIoU:
         self._images += other._images
 
     def compute(self) -> dict[str, float]:
-        """Return ``iou`` in [0, 1]; NaN where nothing was counted."""
+        """Return ``iou`` in [0, 1]; NaN if nothing was counted."""
         if not self._images:
             return {"iou": math.nan}
         total = 0.0

@@ -1,7 +1,7 @@
-"""Boundary IoU: the overlap of the masks' rims, which large objects do not drown.
+"""Boundary IoU: the overlap of the masks' boundary regions, to which large interiors contribute nothing.
 
-Paper: Cheng et al., 2021, arXiv:2103.16562. The rim of a mask is what lies within ``d`` pixels of
-its edge, inside it; the image's border is an edge too, as in the authors' code.
+Paper: Cheng et al., 2021, arXiv:2103.16562. The boundary region of a mask is the part of it within ``d``
+pixels of its edge; the image's border is an edge too, as in the authors' code.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ if TYPE_CHECKING:
 def boundary_iou(
     *, labels: Labels, dilation: float = 0.02, background: bool = False, per_class: bool = False
 ) -> Counted:
-    """IoU of the rims of each class, per image and pooled.
+    """IoU of the boundary regions of each class, per image and pooled.
 
     Args:
-        labels: the classes.
-        dilation: how wide a rim is, as a share of the image's diagonal; at least one pixel.
-        background: whether the background is averaged too.
-        per_class: whether to return each class too.
+        labels: labels of the classes.
+        dilation: width of the boundary region, as a share of the image's diagonal; at least one pixel.
+        background: whether the background is included in the mean.
+        per_class: whether to return the score of each class as well.
 
     Raises:
         OptionError: ``dilation`` is not above 0.
@@ -71,7 +71,7 @@ def boundary_iou(
 
 
 def _count(image: Image, *, classes: Sequence[int], dilation: float) -> NDArray[np.int64]:
-    """Return the common pixels of both rims, those of either rim, and 1 if the image has pixels."""
+    """Return the intersection and union of both boundary regions, and 1 if the image has pixels."""
     counts = np.zeros((3, len(classes)), np.int64)
     counts[2] = [image.pixels(index) for index in classes]
     width = max(round(dilation * math.hypot(*image.size)), 1)
@@ -84,7 +84,7 @@ def _count(image: Image, *, classes: Sequence[int], dilation: float) -> NDArray[
 def _rim(mask: NDArray[np.bool_], width: int) -> NDArray[np.bool_]:
     if not mask.any():
         return mask
-    # Eroding by a square is a running minimum along each side in turn.
+    # Erosion by a square is a running minimum along each axis in turn.
     inside = load_ndimage().minimum_filter(mask, size=2 * width + 1, mode="constant", cval=0)
     return mask & ~inside
 

@@ -1,8 +1,8 @@
-"""How far probabilities can be believed: calibration error, Brier score and likelihood, from exact sums.
+"""Calibration of probabilities: calibration error, Brier score and log-likelihood, from exact sums.
 
-Where each pixel has one class, calibration looks at the most probable one: of the pixels that are 80 % sure,
-80 % should be right (Guo et al., 2017, arXiv:1706.04599). Where classes overlap, each class is looked at by
-itself: of the pixels that have it with 80 %, 80 % should have it in truth.
+If each pixel has one class, calibration concerns the most probable class: of the pixels with confidence 80 %,
+80 % should be correct (Guo et al., 2017, arXiv:1706.04599). If classes overlap, each class is considered
+separately: of the pixels with probability 80 %, 80 % should have the class in the ground truth.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from segzoo.metrics.image import Image
     from segzoo.specs import Labels
 
-#: Bins that tell more apart than float32 does near 1.
+#: More bins would be finer than the resolution of float32 near 1.
 _MOST_BINS = 1 << 16
-#: The least probability whose logarithm is taken, so that one pixel that was sure and wrong stays finite.
+#: Smallest probability whose logarithm is taken, so that a single confident error stays finite.
 LEAST = 1e-7
 _AVERAGES = "per_image = mean over images; pooled = pixels of all images counted together"
 
@@ -38,8 +38,8 @@ def calibration_error(*, labels: Labels, bins: int = 15) -> Counted:
     """Expected calibration error (ECE), per image and pooled.
 
     Args:
-        labels: the classes.
-        bins: number of equally wide bins that probabilities are sorted into.
+        labels: labels of the classes.
+        bins: number of bins of equal width for the probabilities.
 
     Raises:
         OptionError: ``bins`` is out of range.
@@ -66,10 +66,10 @@ def calibration_error(*, labels: Labels, bins: int = 15) -> Counted:
 
 
 def brier(*, labels: Labels) -> Counted:
-    """Brier score: the mean squared distance of probabilities to the truth, per image and pooled.
+    """Brier score: the mean squared difference between probabilities and ground truth, per image and pooled.
 
     Args:
-        labels: the classes.
+        labels: labels of the classes.
     """
     several = len(labels.classes) > 2 and not labels.overlapping
     return _mean(
@@ -81,10 +81,10 @@ def brier(*, labels: Labels) -> Counted:
 
 
 def likelihood(*, labels: Labels) -> Counted:
-    """Negative log-likelihood of the truth (cross-entropy), in nats a pixel, per image and pooled.
+    """Negative log-likelihood of the ground truth (cross-entropy), in nats per pixel, per image and pooled.
 
     Args:
-        labels: the classes.
+        labels: labels of the classes.
     """
     return _mean(
         labels,
@@ -119,7 +119,7 @@ def _classes(labels: Labels) -> str:
 def _pairs(image: Image) -> Iterator[tuple[NDArray[np.float64], NDArray[np.int64]]]:
     """Yield probabilities ``(K, n)`` and true indices ``(n,)`` of the pixels that count.
 
-    Each class that overlaps comes by itself, as two classes: not there, and there.
+    An overlapping class is yielded separately, as two classes: absent and present.
     """
     if image.probabilities is None:
         raise OptionError("this metric needs probabilities: pass probabilities=(num_classes, H, W)")
@@ -141,7 +141,7 @@ def _indices(target: NDArray[Any], counted: Any) -> NDArray[np.int64]:
 
 
 def _binned(image: Image, *, bins: int) -> NDArray[np.float64]:
-    """Return by bin: pixels, the sum of their confidences, and how many are right."""
+    """Return for each bin: number of pixels, sum of their confidences, and number of correct pixels."""
     counts = np.zeros((3, bins))
     for probabilities, truth in _pairs(image):
         if image.labels.overlapping:

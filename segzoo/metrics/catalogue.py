@@ -1,4 +1,4 @@
-"""What metrics there are: their specs, by what they look at. Imports none of them."""
+"""The catalogue of metrics: their specs, by what they measure. It imports none of them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def list_metrics() -> Iterable[MetricSpec]:
-    """Return the specs of every metric in this room."""
+    """Return the specs of every built-in metric."""
     return [*_class_scores(), *_shape_scores(), *_other_programs_scores()]
 
 
@@ -28,7 +28,7 @@ def _class_scores() -> Iterable[MetricSpec]:
         _metric(
             "fw-iou",
             of_class,
-            "IoU of all classes, weighed by their true pixels",
+            "IoU of all classes, weighted by their true pixels",
             measure="iou",
             background=True,
             weights="frequency",
@@ -64,7 +64,7 @@ def _shape_scores() -> Iterable[MetricSpec]:
         _metric(
             "boundary-iou",
             "segzoo.metrics.boundary:boundary_iou",
-            "IoU of the masks' rims",
+            "IoU of the masks' boundary regions",
             paper="arXiv:2103.16562",
         ),
         _metric("hd95", surface, "95th percentile Hausdorff distance", up=False, measure="hd95"),
@@ -94,7 +94,7 @@ def _shape_scores() -> Iterable[MetricSpec]:
         _metric(
             "nll",
             f"{calibration}:likelihood",
-            "negative log-likelihood of the truth",
+            "negative log-likelihood of the ground truth",
             up=False,
             needs=probabilities,
         ),

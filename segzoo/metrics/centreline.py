@@ -1,7 +1,7 @@
-"""clDice: do the masks cover each other's centre lines? For vessels, roads and membranes.
+"""clDice: whether masks cover each other's centre lines. For vessels, roads and membranes.
 
-Paper: Shit et al., 2021, arXiv:2003.07311. The skeletons are scikit-image's thin ones, not the soft
-ones of the paper's loss.
+Paper: Shit et al., 2021, arXiv:2003.07311. Skeletons are computed by thinning (scikit-image), not by the soft
+skeletonisation of the paper's loss.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ if TYPE_CHECKING:
 
 
 def centreline_dice(*, labels: Labels, per_class: bool = False) -> Counted:
-    """Harmonic mean of how much of each mask's skeleton the other mask covers, per image and pooled.
+    """Harmonic mean of the shares of each mask's skeleton that the other mask covers, per image and pooled.
 
     Args:
-        labels: the classes; the background is left out.
-        per_class: whether to return each class too.
+        labels: labels of the classes; the background is left out.
+        per_class: whether to return the score of each class as well.
 
     Raises:
         MissingExtraError: scikit-image is not installed.
@@ -63,7 +63,7 @@ def centreline_dice(*, labels: Labels, per_class: bool = False) -> Counted:
 
 
 def _count(image: Image, *, classes: Sequence[int]) -> NDArray[np.int64]:
-    """Return covered and all pixels of the predicted skeleton, the same of the true one, and pixels."""
+    """Return covered and all pixels of the predicted skeleton, the same for the true one, and pixels."""
     skeletonize = load_morphology().skeletonize
     counts = np.zeros((5, len(classes)), np.int64)
     counts[4] = [image.pixels(index) for index in classes]

@@ -1,7 +1,7 @@
 """The confusion matrix: exact counts in one pass, from which most scores follow.
 
-Masks are piecewise constant, so that counting runs of equal pixels is several times faster than
-counting pixels; where a mask is not, pixels are counted, in blocks that stay in the cache.
+Masks are piecewise constant, so counting runs of equal pixels is several times as fast as counting pixels. If
+a mask is not, pixels are counted, in blocks that stay in the cache.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def count_confusion(image: Image) -> NDArray[np.int64]:
 
 
 def count_apart(image: Image) -> NDArray[np.int64]:
-    """Return ``(4, classes)`` of classes that overlap, as `segzoo.metrics.rates.totals` has them."""
+    """Return counts ``(4, classes)`` of overlapping classes; see `segzoo.metrics.rates.totals`."""
     counts = np.zeros((4, len(image.labels.classes)), np.int64)
     for index in range(counts.shape[1]):
         predicted, true = image.of_class(index)
@@ -52,10 +52,10 @@ def confusion_matrix(
     """Count pixels by true class (row) and predicted class (column).
 
     Args:
-        prediction: class indices below ``num_classes``, any shape.
+        prediction: class indices below ``num_classes``, in any shape.
         target: class indices of the same shape; below ``num_classes`` where they are counted.
-        num_classes: at most `MOST_CLASSES`.
-        counted: which pixels to count; all where ``None``.
+        num_classes: number of classes, at most `MOST_CLASSES`.
+        counted: which pixels to count; ``None`` counts all.
     """
     check_countable(num_classes)
     if num_classes == 2 and counted is None:
@@ -66,7 +66,7 @@ def confusion_matrix(
     index *= dtype(num_classes)
     index += prediction.astype(dtype, copy=False)
     if counted is not None:
-        # One bin more takes what does not count.
+        # One additional bin takes the pixels that do not count.
         index = np.where(counted, index, dtype(bins))
     counts = _count(index.ravel(), bins + 1)
     return counts[:bins].reshape(num_classes, num_classes)
@@ -85,7 +85,7 @@ def _count(index: NDArray[np.unsignedinteger], bins: int) -> NDArray[np.int64]:
     if np.count_nonzero(changes) * 8 < index.size:
         ends = np.append(np.flatnonzero(changes), index.size - 1)
         lengths = np.diff(ends, prepend=-1)
-        # Weights are doubles: exact up to 2 ** 53 pixels.
+        # Weights are 64-bit floats: exact up to 2 ** 53 pixels.
         return np.bincount(index[ends], weights=lengths, minlength=bins).astype(np.int64)
     counts = np.zeros(bins, np.int64)
     for start in range(0, index.size, _BLOCK):
@@ -94,7 +94,7 @@ def _count(index: NDArray[np.unsignedinteger], bins: int) -> NDArray[np.int64]:
 
 
 def confusion(*, labels: Labels) -> Counted:
-    """All that follows from the pooled confusion matrix, which is the metric's ``counts``."""
+    """All scores of the pooled confusion matrix; the matrix itself is the metric's ``counts``."""
     classes = scored_classes(labels, background=True)
     return Counted(
         labels=labels,

@@ -1,4 +1,4 @@
-"""The rules of a number in words, always the same seven in the same order."""
+"""The rules that define a number, in words: always the same seven, in the same order."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ if TYPE_CHECKING:
 
     from segzoo.specs import Labels
 
-#: Each is followed by its rule in every contract.
+#: Names of the rules in every contract.
 RULES = ("classes", "average", "empty", "ignored", "threshold", "size")
 
-#: Of metrics that score class indices, which say nothing of how they were decided.
+#: The threshold rule of metrics that score class indices, which do not show how they were decided.
 AS_GIVEN = "class indices as given (largest probability, or the model's threshold)"
 
-#: The rule for empty masks of most metrics.
+#: The rule for empty masks in most metrics.
 ABSENT = "a class in neither mask counts 1 in its image and is left out of the pooled mean"
 
 
 def describe_average(what: str) -> str:
-    """Say the two averages of most metrics."""
+    """Describe the two averages of most metrics."""
     return (
         f"per_image = mean over images of the mean over classes; pooled = {what} of all images counted "
         "together, mean over classes"
@@ -28,24 +28,24 @@ def describe_average(what: str) -> str:
 
 
 def scored_classes(labels: Labels, *, background: bool) -> tuple[int, ...]:
-    """Return the classes that are averaged: all but the ignored one, and the background only if asked for.
+    """Return the classes that are averaged: all but the ignored one, and the background only if requested.
 
     Args:
-        labels: of the masks.
-        background: whether the background is averaged too.
+        labels: labels of the masks.
+        background: whether the background is included in the mean.
     """
-    if labels.overlapping:  # what is ignored is no class of its own
+    if labels.overlapping:  # ignored pixels are not a class there
         return labels.foreground
     classes = range(len(labels.classes)) if background else labels.foreground
     return tuple(index for index in classes if index != labels.ignore_index)
 
 
 def describe_classes(labels: Labels, classes: Sequence[int]) -> str:
-    """Name the averaged classes and say what becomes of the background.
+    """Name the averaged classes and describe how the background is treated.
 
     Args:
-        labels: of the masks.
-        classes: the indices that are averaged, as `scored_classes` returns them.
+        labels: labels of the masks.
+        classes: indices of the averaged classes, from `scored_classes`.
     """
     names = [labels.classes[index] for index in classes]
     listed = ", ".join(names) if len(names) <= 8 else f"{len(names)} classes, {names[0]} to {names[-1]}"
@@ -58,7 +58,7 @@ def describe_classes(labels: Labels, classes: Sequence[int]) -> str:
 
 
 def describe_ignored(labels: Labels) -> str:
-    """Say which pixels count for nothing."""
+    """Describe which pixels are ignored."""
     outside = "pixels outside the field of view where one is given"
     if labels.overlapping:
         return f"for each class, pixels that its truth leaves open; {outside}"
@@ -78,13 +78,13 @@ def write_contract(
     """Return a contract: the measure, then ``rule: ...`` for each of `RULES`.
 
     Args:
-        measure: the formula, such as ``iou = TP / (TP + FP + FN)``.
-        classes: which are averaged: `describe_classes` says it.
-        average: over what: `describe_average` says the two of most metrics.
-        empty: what becomes of a class that is in neither mask, or in one alone.
-        ignored: which pixels count for nothing: `describe_ignored` says it.
-        threshold: from which probability on a pixel is of a class.
-        size: at which size masks are compared.
+        measure: formula, such as ``iou = TP / (TP + FP + FN)``.
+        classes: which classes are averaged; see `describe_classes`.
+        average: over what the score is averaged; see `describe_average` for most metrics.
+        empty: how a class counts that is in neither mask, or in only one.
+        ignored: which pixels are ignored; see `describe_ignored`.
+        threshold: probability above which a pixel has a class.
+        size: size at which masks are compared.
     """
     rules = zip(RULES, (classes, average, empty, ignored, threshold, size), strict=True)
     return "; ".join([measure, *(f"{rule}: {text}" for rule, text in rules)])

@@ -1,4 +1,4 @@
-"""From images to a score: count each, add the counts, average what each image says alone."""
+"""From images to a score: count each image, add up the counts, average the scores of single images."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from segzoo.specs import Labels
 
-#: Classes that a confusion matrix may have, which then takes 128 MB.
+#: Largest number of classes for a confusion matrix, which then takes 128 MB.
 MOST_CLASSES = 4096
 
 
@@ -26,22 +26,22 @@ class Counted:
     """A metric whose images are counted one by one.
 
     Args:
-        labels: the classes.
-        contract: the rules, in words; two metrics of one contract can be merged.
-        shape: of what is counted of an image.
-        count: counts an image: an array of that shape, which is added up over images.
-        pooled: names and numbers of the counts of all images together.
-        per_image: names and numbers of one image's counts, which are averaged over images; a name
-            that is NaN leaves the image out of that average.
+        labels: labels of the classes.
+        contract: rules of the metric as text; two metrics with equal contracts can be merged.
+        shape: shape of an image's counts.
+        count: returns the counts of an image: an array of that shape, which is summed over images.
+        pooled: returns names and values of the scores for the counts of all images together.
+        per_image: returns names and values of the scores for one image's counts, which are averaged over
+            images; a NaN leaves the image out of that average.
 
-    Both functions give NaN for counts of zero.
+    Both functions return NaN for counts of zero.
 
     Raises:
-        OptionError: each image would take a confusion matrix of more than `MOST_CLASSES` classes.
+        OptionError: the confusion matrix would have more than `MOST_CLASSES` classes.
 
     Attributes:
-        contract: as given.
-        counts: the sum of the counts so far.
+        contract: rules of the metric as text.
+        counts: sum of the counts so far.
     """
 
     def __init__(
@@ -85,12 +85,12 @@ class Counted:
         """Add the counts of another metric made with the same options.
 
         Raises:
-            OptionError: it was made with others.
+            OptionError: it was made with other options.
         """
         check_contracts(self.contract, other.contract)
         if self._sums.keys() != other._sums.keys():
             raise OptionError(
-                "one metric keeps each class's score and the other does not: say per_class for both"
+                "one metric keeps each class's score and the other does not: set per_class for both"
             )
         self.counts = self.counts + other.counts
         for name in self._sums:
@@ -98,7 +98,7 @@ class Counted:
             self._images[name] += other._images[name]
 
     def compute(self) -> dict[str, float]:
-        """Return the scores by name; NaN where nothing was counted."""
+        """Return the scores by name; NaN if nothing was counted."""
         images = self._images
         scores = {
             name: total / images[name] if images[name] else math.nan for name, total in self._sums.items()
@@ -107,7 +107,7 @@ class Counted:
 
 
 def check_contracts(ours: str, theirs: str) -> None:
-    """Raise `OptionError` where two metrics count by different rules."""
+    """Raise `OptionError` if two metrics have different rules."""
     if ours != theirs:
         raise OptionError(f"metrics of different contracts cannot be merged: {ours!r} and {theirs!r}")
 
@@ -121,15 +121,16 @@ def average_classes(
     weights: NDArray[Any] | None = None,
     per_class: bool = False,
 ) -> dict[str, float]:
-    """Return the mean over classes as ``prefix``, and with ``per_class`` each as ``prefix/class``.
+    """Return the mean over classes as ``prefix``; with ``per_class`` also each class as ``prefix/class``.
 
     Args:
-        prefix: such as ``pooled`` or ``per_image``.
-        values: of the averaged classes.
-        names: of the same classes.
-        pixels: that were counted for each class: a class of NaN among them is in neither mask, and counts 1
-            in its image, as it does in all together if none is there. ``None`` leaves it out of the mean.
-        weights: of the classes; equal where ``None``.
+        prefix: name of the mean, such as ``pooled`` or ``per_image``.
+        values: values of the averaged classes.
+        names: names of the same classes.
+        pixels: number of pixels that were counted for each class: a class with NaN but with counted pixels is
+            in neither mask and counts 1 in its image; in the pooled mean, it counts 1 only if every class is
+            absent. ``None`` leaves it out of the mean.
+        weights: weights of the classes; equal if ``None``.
         per_class: whether to return the classes too.
     """
     if pixels is not None and (prefix == "per_image" or np.isnan(values).all()):
@@ -141,9 +142,9 @@ def average_classes(
 
 
 def check_countable(num_classes: int) -> None:
-    """Raise `OptionError` where a confusion matrix would not fit into memory."""
+    """Raise `OptionError` if the confusion matrix would not fit in memory."""
     if num_classes > MOST_CLASSES:
         raise OptionError(
-            f"scores of {num_classes:,} classes need a confusion matrix of as many rows and columns; "
-            f"{MOST_CLASSES:,} classes are the most that are scored"
+            f"scores of {num_classes:,} classes need a confusion matrix with as many rows and columns; at "
+            f"most {MOST_CLASSES:,} classes can be scored"
         )

@@ -1,7 +1,7 @@
-"""Areas under curves of all thresholds: ROC-AUC and average precision, exact and mergeable.
+"""Areas under curves over all thresholds: ROC-AUC and average precision, exact and mergeable.
 
-A float32 probability has one of about a billion values, ordered as its bits are. So counts per value
-are kept, not pixels: exact at any number of images, and merging is adding.
+A float32 probability has one of about a billion values, ordered as its bits are. So counts per value are kept
+instead of pixels: exact for any number of images, and merged by addition.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ _EMPTY = "a class that no pixel, or every pixel, has in the truth is left out"
 
 
 class Curve:
-    """A curve's area for each foreground class against the rest, per image and pooled.
+    """The area under a curve for each foreground class against the rest, per image and pooled.
 
     Args:
-        labels: the classes.
+        labels: labels of the classes.
         measure: ``roc-auc`` or ``average-precision``.
-        bins: equal bins of probability to count in, to bound memory; exact where ``None``, with 12
-            bytes for each different probability.
-        per_class: whether to return each class too.
+        bins: number of equal bins of probability, to limit memory; ``None`` is exact, and needs 12 bytes for
+            each distinct probability.
+        per_class: whether to return the score of each class as well.
 
     Raises:
         OptionError: there is no such measure, or ``bins`` is out of range.
@@ -53,7 +53,7 @@ class Curve:
     ) -> None:
         check_choice("measure", measure, tuple(_NAMES))
         if bins is not None and not 2 <= bins <= 1 << 24:
-            raise OptionError(f"bins must lie in 2 to {1 << 24}, got {bins}")
+            raise OptionError(f"bins must be between 2 and {1 << 24}, got {bins}")
         self.labels, self.measure, self.bins, self.per_class = labels, measure, bins, per_class
         self._area = _roc_auc if measure == "roc-auc" else _average_precision
         self.classes = scored_classes(labels, background=False)
@@ -79,7 +79,7 @@ class Curve:
         instances: tuple[NDArray[Any] | None, NDArray[Any] | None] | None = None,
         valid: NDArray[np.bool_] | None = None,
     ) -> None:
-        """Count one image; see `segzoo.interfaces.Metric.update`. Needs the probabilities."""
+        """Count one image; see `segzoo.interfaces.Metric.update`. Probabilities are required."""
         if probabilities is None:
             raise OptionError(f"{self.measure} needs probabilities: pass probabilities=(num_classes, H, W)")
         image = check_image(self.labels, prediction, target, probabilities=probabilities, valid=valid)
@@ -106,7 +106,7 @@ class Curve:
         self._images += other._images
 
     def compute(self) -> dict[str, float]:
-        """Return ``per_image`` and ``pooled``, each in [0, 1]; NaN where nothing was counted."""
+        """Return ``per_image`` and ``pooled``, each in [0, 1]; NaN if nothing was counted."""
         names = [self.labels.classes[index] for index in self.classes]
         images = np.where(self._images > 0, self._sums / np.maximum(self._images, 1), np.nan)
         pooled = np.array([self._area(*histogram.split()) for histogram in self._histograms])
@@ -116,17 +116,17 @@ class Curve:
         }
 
     def _codes(self, probabilities: NDArray[np.float32]) -> NDArray[np.uint32]:
-        """Return whole numbers below 2 ** 31 in the order of the probabilities."""
+        """Return integers below 2 ** 31 in the order of the probabilities."""
         values = np.ascontiguousarray(probabilities).ravel()
         check_probable(values)
         if self.bins is not None:
             return np.minimum(values.astype(np.float64) * self.bins, self.bins - 1).astype(np.uint32)
-        # Adding 0 turns -0 into 0, whose bits are the least.
+        # Adding 0 turns -0 into 0, whose bits are the smallest.
         return (values + np.float32(0)).view(np.uint32)
 
 
 class _Histogram:
-    """Counts by code; sorted and without repeats once they are read."""
+    """Counts by code; they are sorted and merged when they are read."""
 
     def __init__(self) -> None:
         self._codes: list[NDArray[np.uint32]] = []
@@ -136,7 +136,7 @@ class _Histogram:
     def add(self, codes: NDArray[np.uint32], counts: NDArray[np.int64]) -> None:
         self._codes.append(codes)
         self._counts.append(counts)
-        # Settling when the size has doubled keeps memory within twice what is needed.
+        # Merging when the size has doubled limits memory to twice what is needed.
         if sum(part.size for part in self._codes) > 2 * self._settled + (1 << 20):
             self._settle()
 
@@ -151,7 +151,7 @@ class _Histogram:
         return self._counts[0]
 
     def split(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return positives and negatives by falling probability, each probability once."""
+        """Return positives and negatives by decreasing probability, each probability once."""
         values, which = np.unique(self.codes >> 1, return_inverse=True)
         true = (self.codes & 1).astype(bool)
         sides = (np.where(true, self.counts, 0), np.where(true, 0, self.counts))
@@ -170,7 +170,7 @@ class _Histogram:
 
 
 def _runs(codes: NDArray[np.uint32]) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
-    """Return each of the sorted codes once, and how often it occurs."""
+    """Return each distinct sorted code, and how often it occurs."""
     if not codes.size:
         return codes, np.empty(0, np.int64)
     ends = np.append(np.flatnonzero(codes[1:] != codes[:-1]), codes.size - 1)
@@ -181,7 +181,7 @@ def _roc_auc(positives: NDArray[np.float64], negatives: NDArray[np.float64]) -> 
     pairs = positives.sum() * negatives.sum()
     if not pairs:
         return math.nan
-    # A positive beats every negative of lower probability, and half beats those of its own.
+    # A positive beats every negative of lower probability, and half of those with equal probability.
     below = negatives.sum() - np.cumsum(negatives)
     return float((positives * (below + negatives / 2)).sum() / pairs)
 

@@ -1,4 +1,4 @@
-"""Libraries that some metrics need and segzoo does not bring."""
+"""Libraries that some metrics need and that are not installed with segzoo."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from segzoo.errors import missing_extra
 
 
 def load_ndimage() -> Any:
-    """Return ``scipy.ndimage``; raise `MissingExtraError` where SciPy is not installed."""
+    """Return ``scipy.ndimage``; raise `MissingExtraError` if SciPy is not installed."""
     return _load("scipy.ndimage", "SciPy")
 
 
 def load_morphology() -> Any:
-    """Return ``skimage.morphology``; raise `MissingExtraError` where scikit-image is not installed."""
+    """Return ``skimage.morphology``; raise `MissingExtraError` if scikit-image is not installed."""
     return _load("skimage.morphology", "scikit-image")
 
 

@@ -1,4 +1,4 @@
-"""One image to be scored, checked: what every metric's ``update`` makes of its arguments."""
+"""One image to be scored: the checked form of the arguments of every metric's ``update``."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Image:
-    """A prediction and its truth.
+    """A prediction and its ground truth.
 
     Attributes:
-        labels: the classes.
-        prediction: ``(H, W)`` class indices, uint8 or uint16, below the number of classes; ``(K, H, W)``
-            of 0 and 1 where classes overlap.
+        labels: labels of the classes.
+        prediction: ``(H, W)`` class indices, uint8 or uint16, below the number of classes; ``(K, H, W)`` of 0
+            and 1 if classes overlap.
         target: ``(H, W)`` class indices, uint8 or uint16, or ``labels.ignore_index``; ``(K, H, W)`` of 0, 1
-            and 255 where classes overlap.
-        counted: bool like the target, the pixels that are scored; ``None`` where all are.
-        probabilities: ``(num_classes, H, W)`` float32, if given; made so from ``(1, H, W)``.
+            and 255 if classes overlap.
+        counted: bool in the target's shape, the pixels that are scored; ``None`` if all are.
+        probabilities: ``(num_classes, H, W)`` float32, if given; ``(1, H, W)`` is expanded to this.
         instances: predicted and true objects, if given.
     """
 
@@ -44,16 +44,16 @@ class Image:
         return self.target.shape[-2], self.target.shape[-1]
 
     def counted_for(self, index: int) -> NDArray[np.bool_] | None:
-        """Return ``(H, W)``, the pixels that are scored for a class; ``None`` where all are."""
+        """Return ``(H, W)``, the pixels that are scored for a class; ``None`` if all are."""
         return self.counted[index] if self.labels.overlapping and self.counted is not None else self.counted
 
     def pixels(self, index: int) -> int:
-        """Return how many pixels are scored for a class."""
+        """Return the number of pixels that are scored for a class."""
         counted = self.counted_for(index)
         return self.size[0] * self.size[1] if counted is None else int(np.count_nonzero(counted))
 
     def of_class(self, index: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-        """Return where a class is predicted and where it is true; nowhere where pixels do not count."""
+        """Return where a class is predicted and where it is true; False for pixels that do not count."""
         if self.labels.overlapping:
             predicted, true = self.prediction[index] == 1, self.target[index] == 1
         else:
@@ -77,16 +77,16 @@ def check_image(
     """Return the image that the arguments of ``update`` describe.
 
     Args:
-        labels: of the classes.
-        prediction: ``(H, W)`` class indices, or ``(K, H, W)`` where classes overlap.
-        target: ``(H, W)`` class indices, or ``labels.ignore_index``; ``(K, H, W)`` where classes overlap.
-        probabilities: as `segzoo.interfaces.Metric.update` takes them.
-        instances: likewise.
+        labels: labels of the classes.
+        prediction: ``(H, W)`` class indices, or ``(K, H, W)`` if classes overlap.
+        target: ``(H, W)`` class indices, or ``labels.ignore_index``; ``(K, H, W)`` if classes overlap.
+        probabilities: probabilities; see `segzoo.interfaces.Metric.update`.
+        instances: objects; see `segzoo.interfaces.Metric.update`.
         valid: ``(H, W)`` field of view.
 
     Raises:
-        OptionError: the sizes differ, a mask holds no class indices or one that the labels lack, or
-            probabilities have another number of classes.
+        OptionError: sizes differ, a mask does not hold class indices or holds one that the labels do not
+            have, or probabilities have another number of classes.
     """
     read = _planes if labels.overlapping else _indices
     prediction, target = (
@@ -95,7 +95,7 @@ def check_image(
     shape = target.shape
     if prediction.shape != shape:
         raise OptionError(
-            f"the prediction is {_size(prediction)} and the target {_size(target)}: score masks of one size"
+            f"the prediction is {_size(prediction)} and the target {_size(target)}: score masks of equal size"
         )
     ignored = IGNORED if labels.overlapping else labels.ignore_index
     _check_range(labels, prediction, "prediction", None)
@@ -106,7 +106,7 @@ def check_image(
     if valid is not None:
         valid = np.asarray(valid, bool)
         if valid.shape != shape[-2:]:
-            raise OptionError(f"the field of view is {_size(valid)}, the masks are {_size(target)}")
+            raise OptionError(f"the field of view is {_size(valid)}, but the masks are {_size(target)}")
         counted = valid if counted is None else counted & valid
     if probabilities is not None:
         probabilities = _check_probabilities(labels, np.asarray(probabilities), shape[-2:])
@@ -119,11 +119,11 @@ def check_image(
 
 
 def check_probable(values: NDArray[Any]) -> None:
-    """Raise `OptionError` where a probability is NaN or lies outside 0 to 1."""
+    """Raise `OptionError` if a probability is NaN or outside of 0 to 1."""
     # Written so that NaN fails too.
     if values.size and not (values.min() >= 0 and values.max() <= 1):
         raise OptionError(
-            f"probabilities range from {values.min()} to {values.max()}: they lie in 0 to 1, "
+            f"probabilities range from {values.min()} to {values.max()}, but must be between 0 and 1: "
             "apply softmax or sigmoid to logits first"
         )
 
@@ -131,7 +131,7 @@ def check_probable(values: NDArray[Any]) -> None:
 def _indices(mask: NDArray[Any], name: str, labels: Labels) -> NDArray[Any]:
     mask = np.asarray(mask)
     if mask.ndim != 2:
-        raise OptionError(f"the {name} has the shape {mask.shape}; one image's class indices are (H, W)")
+        raise OptionError(f"the {name} has the shape {mask.shape}; class indices of one image are (H, W)")
     if mask.dtype == np.uint8 or mask.dtype == labels.index_type:
         return mask
     if mask.dtype.kind not in "iub":
@@ -141,8 +141,8 @@ def _indices(mask: NDArray[Any], name: str, labels: Labels) -> NDArray[Any]:
     most = np.iinfo(labels.index_type).max
     if mask.size and not 0 <= int(mask.min()) <= int(mask.max()) <= most:
         raise OptionError(
-            f"the {name} holds {mask.min()} to {mask.max()}; class indices lie in 0 to {most}: "
-            f"say ignored pixels as ignore_index={labels.unused_index}"
+            f"the {name} holds {mask.min()} to {mask.max()}; class indices are between 0 and {most}: "
+            f"declare ignored pixels with ignore_index={labels.unused_index}"
         )
     return mask.astype(labels.index_type)
 
@@ -151,16 +151,16 @@ def _planes(mask: NDArray[Any], name: str, labels: Labels) -> NDArray[Any]:
     mask, count = np.asarray(mask), len(labels.classes)
     if mask.ndim != 3 or len(mask) != count:
         raise OptionError(
-            f"the {name} has the shape {mask.shape}; the mask of the {count} classes that overlap is "
+            f"the {name} has the shape {mask.shape}; the mask of {count} overlapping classes must be "
             f"({count}, H, W)"
         )
     if mask.dtype.kind not in "iub":
         raise OptionError(
-            f"the {name} holds {mask.dtype}; a class is there (1) or not (0): apply a threshold"
+            f"the {name} holds {mask.dtype}; a class must be present (1) or absent (0): apply a threshold"
         )
     if mask.dtype == np.uint8:
         return mask
-    # What bytes cannot hold is wrong, and stays so.
+    # Values that do not fit in a byte are wrong; 256 keeps them wrong.
     return np.where((mask >= 0) & (mask <= 255), mask, 256).astype(np.uint16)
 
 
@@ -175,7 +175,7 @@ def _check_range(labels: Labels, mask: NDArray[Any], name: str, ignored: int | N
         worst = int(mask[beyond].max())
         if labels.overlapping:
             raise OptionError(
-                f"the {name} holds {worst}; where classes overlap, 1 says that one is there, 0 that it is not"
+                f"the {name} holds {worst}; with overlapping classes, 1 means present and 0 absent"
             )
         hint = "; masks of 0 and 255 need values=(0, 255) in their labels" if worst == 255 else ""
         raise OptionError(
@@ -191,7 +191,7 @@ def _check_probabilities(
     binary = count == 2 and not labels.overlapping
     if probabilities.shape[1:] != shape or channels not in ((1, count) if binary else (count,)):
         wanted = f"({count}, {shape[0]}, {shape[1]})" + (f" or (1, {shape[0]}, {shape[1]})" if binary else "")
-        raise OptionError(f"probabilities have the shape {probabilities.shape}, the masks need {wanted}")
+        raise OptionError(f"probabilities have the shape {probabilities.shape}, but the masks need {wanted}")
     if probabilities.dtype.kind not in "fiub":
         raise OptionError(f"probabilities must be numbers, got an array of {probabilities.dtype}")
     probabilities = probabilities.astype(np.float32, copy=False)

@@ -34,23 +34,23 @@ if TYPE_CHECKING:
     from segzoo.metrics.objects import Meetings
     from segzoo.specs import Labels
 
-#: IoU that a pair of objects must exceed, in hundredths: those of the Data Science Bowl 2018.
+#: IoU thresholds for pairs of objects, in hundredths, as in the Data Science Bowl 2018.
 _LEVELS = range(50, 100, 5)
 _EMPTY = "a class without objects in either mask is left out; objects in one mask only count 0"
 
 
 def object_precision(*, labels: Labels, connectivity: int = 8, per_class: bool = False) -> Counted:
-    """AP = TP / (TP + FP + FN) of objects, a pair being true where its IoU exceeds 0.5.
+    """AP = TP / (TP + FP + FN) of objects; a pair is a true positive if its IoU exceeds 0.5.
 
     This is the "average precision" of the Data Science Bowl 2018, StarDist and Cellpose: a ratio at one IoU.
-    It is not the area under a curve over confidences, which COCO calls AP and which, of pixels, is the metric
-    ``average-precision``. ``/0.75`` is the same at IoU above 0.75, ``/0.5:0.95`` the mean over IoU above 0.5,
-    0.55, ..., 0.95.
+    It is not the area under a curve over confidences, which COCO calls AP and which, for pixels, is the
+    metric ``average-precision``. ``/0.75`` is the same for IoU above 0.75, ``/0.5:0.95`` the mean over IoU
+    above 0.5, 0.55, ..., 0.95.
 
     Args:
-        labels: the classes; the background has no objects.
-        connectivity: 4 or 8, of components where no instances are given.
-        per_class: whether to return each class too.
+        labels: labels of the classes; the background has no objects.
+        connectivity: 4 or 8, for connected components if no instances are given.
+        per_class: whether to return the score of each class as well.
 
     Raises:
         OptionError: connectivity is neither 4 nor 8.
@@ -70,12 +70,12 @@ def object_precision(*, labels: Labels, connectivity: int = 8, per_class: bool =
 
 
 def aggregated_jaccard(*, labels: Labels, connectivity: int = 8, per_class: bool = False) -> Counted:
-    """AJI: every true object against the predicted one of largest IoU; what is left over is union.
+    """AJI: every true object against the predicted object with the largest IoU; the rest adds to the union.
 
     Args:
-        labels: the classes; the background has no objects.
-        connectivity: 4 or 8, of components where no instances are given.
-        per_class: whether to return each class too.
+        labels: labels of the classes; the background has no objects.
+        connectivity: 4 or 8, for connected components if no instances are given.
+        per_class: whether to return the score of each class as well.
 
     Raises:
         OptionError: connectivity is neither 4 nor 8.
@@ -94,14 +94,14 @@ def aggregated_jaccard(*, labels: Labels, connectivity: int = 8, per_class: bool
 
 
 def panoptic_quality(*, labels: Labels, connectivity: int = 8, per_class: bool = False) -> Counted:
-    """PQ = sum of IoU / (TP + FP / 2 + FN / 2), a pair being true where its IoU exceeds 0.5.
+    """PQ = sum of IoU / (TP + FP / 2 + FN / 2); a pair is a true positive if its IoU exceeds 0.5.
 
-    ``/segmentation`` is the mean IoU of the true pairs, ``/recognition`` the F1 of finding objects.
+    ``/segmentation`` is the mean IoU of the true positives, ``/recognition`` the F1 score of detection.
 
     Args:
-        labels: the classes; the background has no objects.
-        connectivity: 4 or 8, of components where no instances are given.
-        per_class: whether to return each class too.
+        labels: labels of the classes; the background has no objects.
+        connectivity: 4 or 8, for connected components if no instances are given.
+        per_class: whether to return the score of each class as well.
 
     Raises:
         OptionError: connectivity is neither 4 nor 8.
@@ -119,15 +119,15 @@ def panoptic_quality(*, labels: Labels, connectivity: int = 8, per_class: bool =
 
 
 def count_error(*, labels: Labels, connectivity: int = 8, per_class: bool = False) -> Counted:
-    """How far the number of objects is from the true one, wherever they lie.
+    """Difference between the predicted and the true number of objects, wherever they are.
 
-    ``per_image`` is in objects; ``pooled`` is a share of all true objects, where too many in one image do not
-    make up for too few in another.
+    ``per_image`` is a number of objects; ``pooled`` is a share of all true objects, in which too many in one
+    image do not compensate for too few in another.
 
     Args:
-        labels: the classes; the background has no objects.
-        connectivity: 4 or 8, of components where no instances are given.
-        per_class: whether to return each class too.
+        labels: labels of the classes; the background has no objects.
+        connectivity: 4 or 8, for connected components if no instances are given.
+        per_class: whether to return the score of each class as well.
 
     Raises:
         OptionError: connectivity is neither 4 nor 8.
@@ -208,7 +208,7 @@ def _means(
 def _overlaps(
     meetings: Meetings,
 ) -> tuple[NDArray[np.bool_], NDArray[np.float64], NDArray[Any], NDArray[Any]]:
-    """Return which pairs are of two objects, the pairs' IoU, and the areas of both sides' objects."""
+    """Return which pairs consist of two objects, their IoU, and the areas of the objects on both sides."""
     areas = meetings.areas(meetings.predicted), meetings.areas(meetings.true)
     both = (meetings.predicted > 0) & (meetings.true > 0)
     either = areas[0][meetings.predicted] + areas[1][meetings.true] - meetings.pixels
@@ -216,16 +216,16 @@ def _overlaps(
 
 
 def _number(areas: NDArray[Any]) -> int:
-    """Return how many objects there are; areas are by number, and number 0 is no object."""
+    """Return the number of objects; areas are indexed by number, and number 0 is no object."""
     return int(np.count_nonzero(areas[1:]))
 
 
 def _count_jaccard(meetings: Meetings) -> tuple[float, ...]:
-    """Return common pixels and union."""
+    """Return intersection and union."""
     both, iou, predicted_areas, true_areas = _overlaps(meetings)
     order = np.flatnonzero(both)
     order = order[np.lexsort((-iou[order], meetings.true[order]))]
-    # The first pair of each true object is that of largest IoU.
+    # The first pair of each true object is the one with the largest IoU.
     found, first = np.unique(meetings.true[order], return_index=True)
     best = order[first]
     used = meetings.predicted[best]
@@ -241,9 +241,9 @@ def _score_jaccard(counts: NDArray[Any]) -> dict[str, NDArray[np.float64]]:
 
 
 def _count_levels(meetings: Meetings) -> tuple[float, ...]:
-    """Return the pairs above each IoU, and the objects on both sides."""
+    """Return the number of pairs above each IoU, and of objects on both sides."""
     both, iou, predicted_areas, true_areas = _overlaps(meetings)
-    # Above an IoU of a half, each object has one partner at most.
+    # Above an IoU of one half, each object has at most one partner.
     pairs = [int(np.count_nonzero(iou[both] > level / 100)) for level in _LEVELS]
     return *pairs, _number(predicted_areas), _number(true_areas)
 
@@ -275,7 +275,7 @@ def _score_panoptic(counts: NDArray[Any]) -> dict[str, NDArray[np.float64]]:
 
 
 def _count_objects(meetings: Meetings) -> tuple[float, ...]:
-    """Return the difference of the counts, and both counts."""
+    """Return the difference of the numbers of objects, and both numbers."""
     predicted, true = (_number(meetings.areas(side)) for side in (meetings.predicted, meetings.true))
     return abs(predicted - true), predicted, true
 

@@ -1,4 +1,4 @@
-"""Objects and segments in masks: label images, and which object of one meets which of the other."""
+"""Objects and segments in masks: label images, and which objects of two label images intersect."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Meetings:
-    """How many pixels the objects of two label images share; object 0 is none.
+    """How many pixels the objects of two label images share; object 0 is background.
 
     Attributes:
-        predicted: number of the predicted object, for each pair that meets.
-        true: number of the true object, for each pair that meets.
-        pixels: int64, that they share.
+        predicted: number of the predicted object in each intersecting pair.
+        true: number of the true object in each intersecting pair.
+        pixels: int64, number of shared pixels.
     """
 
     predicted: NDArray[np.int64]
@@ -30,16 +30,16 @@ class Meetings:
     pixels: NDArray[np.int64]
 
     def areas(self, side: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the pixels of every object of a side (`predicted` or `true`), by its number."""
+        """Return the number of pixels of every object of a side (`predicted` or `true`), by object number."""
         return np.bincount(side, weights=self.pixels).astype(np.int64)
 
 
 def label_class(image: Image, index: int, connectivity: int) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Return the predicted and the true objects of a class, 0 where there is none or nothing counts.
+    """Return the predicted and the true objects of a class; 0 for background and pixels that do not count.
 
-    Given instances keep their shapes; where there are several foreground classes, each instance is of
-    the class that most of its pixels have in its mask. Others are connected components. Where classes
-    overlap, instances ``(K, H, W)`` are of the class in whose plane they lie.
+    Given instances keep their shapes; with several foreground classes, each instance has the class of most of
+    its pixels in its mask. Otherwise objects are connected components. If classes overlap, instances
+    ``(K, H, W)`` have the class of their plane.
     """
     if image.labels.overlapping:
         predicted, true = (
@@ -61,12 +61,12 @@ def label_class(image: Image, index: int, connectivity: int) -> tuple[NDArray[An
 
 
 def meet(predicted: NDArray[Any], true: NDArray[Any]) -> Meetings:
-    """Return which objects of two label images of one shape meet, numbered anew without gaps."""
+    """Return which objects of two label images of equal shape intersect, renumbered without gaps."""
     numbers: list[NDArray[np.int64]] = []
     for objects in (predicted, true):
         flat = objects.ravel()
         if flat.size and int(flat.max()) > flat.size:
-            # Sparse numbers would make for huge tables.
+            # Sparse numbers would need huge tables.
             flat = np.unique(np.append(0, flat), return_inverse=True)[1][1:]
         numbers.append(flat.astype(np.int64))
     span = int(numbers[1].max(initial=0)) + 1
@@ -97,14 +97,14 @@ def _given(
     votes = np.zeros((known.size, int(classes.max(initial=0)) + 1), np.int64)
     np.add.at(votes, (numbers.ravel(), classes.ravel()), 1)
     if background is not None:
-        # It has no objects, so that an instance on the background falls to its next class.
+        # Background has no objects, so an instance on the background gets its next most frequent class.
         votes[:, background : background + 1] = 0
     mine = (votes.argmax(axis=1) == index) & (known != 0) & (votes.max(axis=1) > 0)
     return np.where(mine[numbers.reshape(objects.shape)], objects, 0)
 
 
 def describe_objects(connectivity: int) -> str:
-    """Say what counts as an object."""
+    """Describe what counts as an object."""
     return (
         f"objects are the instances given, else connected components ({connectivity}-connected) of each class"
     )

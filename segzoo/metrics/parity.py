@@ -1,9 +1,9 @@
-"""What other programs print, under their names; each formula is one small function.
+"""Scores as other programs compute them, under those programs' names; each formula is one small function.
 
-These are for reproducing published numbers, quirks included, and for nothing else: `segzoo.metrics.scores`
-has the ones to work with. Milesial, Pytorch-UNet; bubbliiiing, unet-pytorch; 4uiiurz1, pytorch-nested-unet;
-WZMIAOMIAO, deep-learning-for-image-processing; MindSpore models; torchmetrics;
-segmentation_models.pytorch; MMSegmentation.
+Use them only to reproduce published numbers, quirks included; for everything else, use
+`segzoo.metrics.scores`. Milesial, Pytorch-UNet; bubbliiiing, unet-pytorch; 4uiiurz1, pytorch-nested-unet;
+WZMIAOMIAO, deep-learning-for-image-processing; MindSpore models; torchmetrics; segmentation_models.pytorch;
+MMSegmentation.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _POOLED = "pixels of all images counted together, mean over classes"
 
 
 def milesial_dice(*, labels: Labels) -> Counted:
-    """Milesial's validation Dice: mean over images and all classes but the first, both empty = 1."""
+    """Milesial's validation Dice: mean over images and all classes except the first; 1 if both are empty."""
     labels = _with_class_0_as_background(labels)
     classes = scored_classes(labels, background=False)
     return _of_matrix(
@@ -63,7 +63,7 @@ def wzmiaomiao_dice(*, labels: Labels) -> Counted:
 
 
 def bubbliiiing_miou(*, labels: Labels) -> Counted:
-    """What bubbliiiing prints: mIoU, mPA (recall) and mean precision over all classes, absent ones 0."""
+    """Bubbliiiing's mIoU, mPA (recall) and mean precision over all classes; absent classes count 0."""
     classes = tuple(range(len(labels.classes)))
     return _of_matrix(
         labels,
@@ -77,7 +77,7 @@ def bubbliiiing_miou(*, labels: Labels) -> Counted:
 
 
 def torchmetrics_miou(*, labels: Labels) -> Counted:
-    """What torchmetrics counts: `JaccardIndex` (macro) and `segmentation.MeanIoU` with their defaults."""
+    """The `JaccardIndex` (macro) and `segmentation.MeanIoU` of torchmetrics with their defaults."""
     classes = scored_classes(labels, background=True)
     return _of_matrix(
         labels,
@@ -107,7 +107,7 @@ def smp_miou(*, labels: Labels) -> Counted:
 
 
 def mmseg_miou(*, labels: Labels) -> Counted:
-    """MMSegmentation's ``IoUMetric``: aAcc, mIoU and mAcc, as shares and not rounded."""
+    """MMSegmentation's ``IoUMetric``: aAcc, mIoU and mAcc, as shares, without rounding."""
     classes = tuple(range(len(labels.classes)))
     return _of_matrix(
         labels,
@@ -139,7 +139,7 @@ def mindspore_dice(*, labels: Labels) -> Counted:
 
 
 def _with_class_0_as_background(labels: Labels) -> Labels:
-    """Return labels whose first class is left out of the mean, as some programs have it whatever it is."""
+    """Return labels whose first class is left out of the mean, as in programs that assume background."""
     return labels if labels.background == 0 else replace(labels, background=0)
 
 
@@ -197,7 +197,7 @@ def _bubbliiiing(matrix: NDArray[Any]) -> dict[str, float]:
 
 
 def _with_iou(image: Image, *, classes: Sequence[int]) -> NDArray[np.float64]:
-    """Return the confusion matrix and a row of the sum and the number of the image's known IoUs."""
+    """Return the confusion matrix with an additional row: sum and number of the image's defined IoUs."""
     matrix = count_confusion(image)
     known = rate("iou", matrix)[list(classes)]
     row = np.zeros(matrix.shape[1])

@@ -1,8 +1,8 @@
 """Scores of partitions, for membranes: foreground-restricted Rand and information scores.
 
-Paper: Arganda-Carreras et al., 2015, doi 10.3389/fnana.2015.00142 (the ISBI 2012 challenge). Only
-pixels inside true segments count; predicted membrane there is segments of one pixel each, as the
-challenge's scripts have it. The challenge also thins predicted membranes first; this does not.
+Paper: Arganda-Carreras et al., 2015, doi 10.3389/fnana.2015.00142 (the ISBI 2012 challenge). Only pixels
+inside true segments count; predicted membrane pixels there count as segments of one pixel each, as in the
+challenge's scripts. The challenge also thins predicted membranes first, which is not done here.
 """
 
 from __future__ import annotations
@@ -40,14 +40,14 @@ def partition_score(
     segments: int | None = None,
     connectivity: int = 4,
 ) -> Counted:
-    """A foreground-restricted score of segments, per image; ``/split`` and ``/merge`` say which errors.
+    """A foreground-restricted score of segments, per image; ``/split`` and ``/merge`` are its two parts.
 
     Args:
-        labels: the classes.
+        labels: labels of the classes.
         measure: ``rand`` or ``info``.
         segments: index of the class whose connected components are the segments: the cells, not the
-            membranes. The first that is not background if ``None``.
-        connectivity: 4 or 8, of the components.
+            membranes. ``None`` uses the first class that is not background.
+        connectivity: 4 or 8, for the components.
 
     Raises:
         OptionError: there is no such measure or class, or connectivity is neither 4 nor 8.
@@ -57,7 +57,7 @@ def partition_score(
     if segments is None:
         segments = labels.foreground[0]
     if not 0 <= segments < len(labels.classes):
-        raise OptionError(f"segments must be a class, 0 to {len(labels.classes) - 1}, got {segments}")
+        raise OptionError(f"segments must be a class index, 0 to {len(labels.classes) - 1}, got {segments}")
     check_connectivity(connectivity)
     load_ndimage()
     return Counted(
@@ -115,7 +115,7 @@ def _information(
         _entropy(pixels, total, more) for pixels, more in ((pairs, single), (predicted, single), (true, 0))
     )
     shared = max(ours + theirs - joint, 0.0)
-    # One segment on each side: nothing to tell, and nothing told wrong.
+    # With one segment on each side, there is no information and no error.
     return tuple(
         min(shared / entropy, 1.0) if entropy > 0 else 1.0 for entropy in ((ours + theirs) / 2, ours, theirs)
     )  # pyright: ignore[reportReturnType]

@@ -1,4 +1,4 @@
-"""Numbers of a confusion matrix ``[true class, predicted class]``; NaN where a class says nothing.
+"""Scores from a confusion matrix ``[true class, predicted class]``; NaN if a class has no score.
 
 Kappa: Cohen, 1960, doi 10.1177/001316446002000104. The multi-class MCC: Gorodkin, 2004, doi
 10.1016/j.compbiolchem.2004.09.006.
@@ -30,21 +30,21 @@ FORMULAS: dict[Measure, str] = {
 
 
 def totals(matrix: NDArray[Any]) -> NDArray[Any]:
-    """Return ``(4, classes)``: the right, predicted and true pixels of every class, and all pixels."""
+    """Return ``(4, classes)``: correct, predicted and true pixels of every class, and all pixels."""
     size = np.full(len(matrix), matrix.sum())
     return np.stack([np.diagonal(matrix), matrix.sum(0), matrix.sum(1), size])
 
 
 def rate(measure: Measure, matrix: NDArray[Any]) -> NDArray[np.float64]:
-    """Return a measure of every class of a confusion matrix, as `rate_of` has it."""
+    """Return a measure of every class of a confusion matrix; see `rate_of`."""
     return rate_of(measure, totals(matrix))
 
 
 def rate_of(measure: Measure, counts: NDArray[Any]) -> NDArray[np.float64]:
-    """Return a measure of every class, of counts as `totals` returns them.
+    """Return a measure of every class, from counts as `totals` returns them.
 
-    NaN for a class in neither mask (and for the specificity of one that is everywhere in the truth);
-    0 for the precision or recall of a class in only one of the masks.
+    The result is NaN for a class in neither mask (and for the specificity of a class that covers the whole
+    ground truth), and 0 for the precision or recall of a class in only one of the masks.
 
     Raises:
         OptionError: there is no such measure.
@@ -66,12 +66,12 @@ def rate_of(measure: Measure, counts: NDArray[Any]) -> NDArray[np.float64]:
 
 
 def ratio(top: NDArray[Any], bottom: NDArray[Any], *, empty: float = math.nan) -> NDArray[np.float64]:
-    """Divide, with ``empty`` where there is nothing to divide by."""
+    """Divide, with ``empty`` where the divisor is 0."""
     return np.where(bottom > 0, top / np.where(bottom > 0, bottom, 1), empty)
 
 
 def mean(values: NDArray[np.float64], weights: NDArray[Any] | None = None) -> float:
-    """Return the mean of the values that are known; NaN where none is."""
+    """Return the mean of the values that are not NaN; NaN if there is none."""
     known = ~np.isnan(values)
     weights = known.astype(float) if weights is None else np.where(known, weights, 0).astype(float)
     total = weights.sum()
@@ -79,13 +79,13 @@ def mean(values: NDArray[np.float64], weights: NDArray[Any] | None = None) -> fl
 
 
 def accuracy(matrix: NDArray[Any]) -> float:
-    """Return the share of pixels whose class is right."""
+    """Return the share of pixels with the correct class."""
     total = matrix.sum()
     return float(np.trace(matrix) / total) if total else math.nan
 
 
 def kappa(matrix: NDArray[Any]) -> float:
-    """Return Cohen's kappa; 1 where both masks hold one and the same class alone."""
+    """Return Cohen's kappa; 1 if both masks hold only one class, and the same one."""
     right, total, predicted, true = _exact(matrix)
     if not total:
         return math.nan
@@ -95,7 +95,7 @@ def kappa(matrix: NDArray[Any]) -> float:
 
 
 def mcc(matrix: NDArray[Any]) -> float:
-    """Return Matthews' correlation; where a mask holds one class alone, 1 if both agree and else 0."""
+    """Return Matthews' correlation coefficient; if a mask holds only one class, 1 if both agree, else 0."""
     right, total, predicted, true = _exact(matrix)
     if not total:
         return math.nan
@@ -107,7 +107,7 @@ def mcc(matrix: NDArray[Any]) -> float:
 
 
 def summary(matrix: NDArray[Any], *, names: Sequence[str], classes: Sequence[int]) -> dict[str, float]:
-    """Return every score of a matrix: over classes, then ``measure/class`` of each class."""
+    """Return every score of a matrix: over classes, then ``measure/class`` for each class."""
     measures = get_args(Measure)
     rates = {measure: rate(measure, matrix) for measure in measures}
     chosen = list(classes)
@@ -124,7 +124,7 @@ def summary(matrix: NDArray[Any], *, names: Sequence[str], classes: Sequence[int
 
 
 def _exact(matrix: NDArray[Any]) -> tuple[int, int, list[int], list[int]]:
-    """Return right and all pixels, predicted and true pixels per class, as integers of any size."""
+    """Return correct and all pixels, predicted and true pixels per class, as integers of any size."""
     return int(np.trace(matrix)), int(matrix.sum()), matrix.sum(0).tolist(), matrix.sum(1).tolist()
 
 

@@ -1,4 +1,4 @@
-"""Scores of each class from exact counts, averaged per image and pooled: IoU, Dice and their kin."""
+"""Scores of each class from exact counts, averaged per image and pooled: IoU, Dice and similar."""
 
 from __future__ import annotations
 
@@ -38,19 +38,19 @@ def class_score(
 ) -> Counted:
     """A measure of each class, averaged over classes.
 
-    Two averages, since they answer different questions: ``per_image`` is the mean over images of the
-    mean over classes, where a class that neither mask holds counts 1; ``pooled`` counts the pixels of
-    all images together and averages over the classes that occur.
+    There are two averages, because they answer different questions: ``per_image`` is the mean over images of
+    the mean over classes, in which a class in neither mask counts 1; ``pooled`` counts the pixels of all
+    images together and averages over the classes that occur.
 
     Args:
-        labels: the classes.
+        labels: labels of the classes.
         measure: ``iou``, ``dice`` (which is F1), ``precision``, ``recall`` or ``specificity``.
-        background: whether the background is averaged too.
-        weights: of classes in the pooled mean: ``equal``, or by their ``frequency`` in the truth.
+        background: whether the background is included in the mean.
+        weights: weights of classes in the pooled mean: ``equal``, or by ``frequency`` in the ground truth.
         per_class: whether to return ``per_image/class`` and ``pooled/class`` too.
 
     Raises:
-        OptionError: there is no such measure, or no such weights.
+        OptionError: there is no such measure, or there are no such weights.
     """
     check_choice("measure", measure, tuple(FORMULAS))
     check_choice("weights", weights, ("equal", "frequency"))
@@ -103,11 +103,11 @@ def _class_means(
 
 
 def agreement(*, labels: Labels, measure: Literal["accuracy", "kappa", "mcc"] = "accuracy") -> Counted:
-    """A number of the whole confusion matrix, per image and pooled.
+    """A score of the whole confusion matrix, per image and pooled.
 
     Args:
-        labels: the classes.
-        measure: ``accuracy``, Cohen's ``kappa`` or Matthews' correlation ``mcc``.
+        labels: labels of the classes.
+        measure: ``accuracy``, Cohen's ``kappa`` or Matthews' correlation coefficient ``mcc``.
 
     Raises:
         OptionError: there is no such measure.

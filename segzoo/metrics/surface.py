@@ -1,8 +1,8 @@
-"""Distances between the surfaces of masks: 95th percentile Hausdorff, and the average.
+"""Distances between the surfaces of masks: 95th percentile Hausdorff distance, and the average.
 
-Surface: the pixels of a mask that touch, by an edge, a pixel outside it or the image's border. HD95 is
-the larger of the two directions' 95th percentiles (linearly interpolated), and the average is over the
-surface pixels of both masks. Other programs differ: some take one percentile of both directions together.
+Surface: the pixels of a mask that share an edge with a pixel outside of it or with the image's border. HD95
+is the larger of the 95th percentiles of both directions (with linear interpolation); the average is over the
+surface pixels of both masks. Other programs differ: some use one percentile of both directions together.
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ def surface_distance(
     """A distance between the surfaces of each class, per image; 0 is perfect.
 
     Args:
-        labels: the classes.
+        labels: labels of the classes.
         measure: ``hd95`` or ``asd``.
-        spacing: the height and width of a pixel, in the unit that is wanted.
-        background: whether the background is averaged too.
-        per_class: whether to return each class too.
+        spacing: height and width of a pixel, in the desired unit.
+        background: whether the background is included in the mean.
+        per_class: whether to return the score of each class as well.
 
     Raises:
         OptionError: there is no such measure, or the spacing is not above 0.
@@ -53,7 +53,7 @@ def surface_distance(
     """
     check_choice("measure", measure, tuple(_MEASURES))
     if len(spacing) != 2 or not min(spacing) > 0:
-        raise OptionError(f"spacing must be two numbers above 0, height and width of a pixel, got {spacing}")
+        raise OptionError(f"spacing must be two numbers above 0, height and width of a pixel; got {spacing}")
     load_ndimage()
     classes = scored_classes(labels, background=background)
     unit = (
@@ -112,7 +112,7 @@ def _surface(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     inside[:-1] &= mask[1:]
     inside[:, 1:] &= mask[:, :-1]
     inside[:, :-1] &= mask[:, 1:]
-    # What touches the box's border touches a pixel outside the mask, or the image's border.
+    # Pixels at the box's border touch a pixel outside of the mask, or the image's border.
     inside[[0, -1]] = inside[:, [0, -1]] = False
     return mask & ~inside
 

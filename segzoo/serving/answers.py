@@ -1,4 +1,4 @@
-"""The output that a client asks for, by ``?output=`` or by ``Accept``, and its bytes."""
+"""The output that a client requests, by ``?output=`` or the ``Accept`` header, and its bytes."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from segzoo.prediction.segmentation import Segmentation
     from segzoo.specs import Labels
 
-#: The answer that is no file of `segzoo predict`: classes with their run lengths, and what the image was.
+#: The answer that is not an output of `segzoo predict`: classes with run lengths, and facts about the image.
 JSON = "json"
-#: What is answered to each media type; the first one that a client accepts.
+#: The output for each media type; the first one that a client accepts is used.
 BY_TYPE = {
     "image/png": "mask:png",
     "application/json": JSON,
@@ -48,7 +48,7 @@ _BINARY = "application/octet-stream"
 
 
 class NotAcceptableError(FailureError):
-    """A client accepts no type of answer that there is."""
+    """The client accepts none of the available media types."""
 
 
 @dataclass(frozen=True)
@@ -61,11 +61,11 @@ class Answer:
 
 @dataclass(frozen=True)
 class RequestedOutput:
-    """The output that a client asks for.
+    """The output that a client requests.
 
     Attributes:
-        output: the name of a registered output, or ``json``.
-        options: how it looks.
+        output: name of a registered output, or ``json``.
+        options: options of the output.
     """
 
     output: str
@@ -76,16 +76,16 @@ class RequestedOutput:
         """Whether the probabilities of classes are needed."""
         return self.output != JSON and needs([self.output], "probabilities") > 0
 
-    def answer(self, found: Segmentation, info: ImageInfo | None, told: dict[str, Any]) -> Answer:
-        """Make the answer.
+    def answer(self, found: Segmentation, info: ImageInfo | None, fields: dict[str, Any]) -> Answer:
+        """Return the answer.
 
         Args:
-            found: of the image.
-            info: the metadata of the image's file.
-            told: what else stands in JSON, such as the name of the model.
+            found: segmentation of the image.
+            info: metadata of the image's file.
+            fields: further fields for JSON, such as the name of the model.
         """
         if self.output == JSON:
-            return Answer(to_json({**told, **as_json(found, info)}), _TYPES[".json"])
+            return Answer(to_json({**fields, **as_json(found, info)}), _TYPES[".json"])
         body, suffix = encode_output(found, self.output, self.options, source="image")
         return Answer(body, _TYPES.get(suffix, _BINARY))
 
@@ -93,18 +93,18 @@ class RequestedOutput:
 def requested_output(
     output: str | None, accept: str, labels: Labels, options: OutputOptions
 ) -> RequestedOutput:
-    """Return what a client asks for.
+    """Return the output that a client requests.
 
     Args:
-        output: as ``?output=`` says it, such as ``overlay`` or ``mask:tif``; ``None`` where it does not.
-        accept: the header ``Accept``, which counts then.
-        labels: of the model.
-        options: how the output looks; its format is that of ``output``.
+        output: value of ``?output=``, such as ``overlay`` or ``mask:tif``; ``None`` if not given.
+        accept: the ``Accept`` header, used if ``output`` is not given.
+        labels: labels of the model.
+        options: options of the output; ``output`` sets its format.
 
     Raises:
         UnknownNameError: there is no such output.
         OptionError: an option is wrong.
-        NotAcceptableError: nothing of what is accepted is there.
+        NotAcceptableError: none of the accepted media types is available.
     """
     for name in options.classes:
         class_index(labels, name)
@@ -121,7 +121,7 @@ def requested_output(
 
 
 def _accepted(header: str, default: str) -> str:
-    """Return the output for the header ``Accept`` (RFC 9110, 12.5.1), the default where any will do."""
+    """Return the output for the header ``Accept`` (RFC 9110, 12.5.1); the default if any type is accepted."""
     ranges: list[tuple[float, str]] = []
     for part in header.split(","):
         name, *parameters = (word.strip().lower() for word in part.split(";"))
@@ -144,12 +144,12 @@ def _accepted(header: str, default: str) -> str:
         if name in ("application/*", "text/*"):
             return JSON if name == "application/*" else "areas"
     raise NotAcceptableError(
-        f"nothing of {header[:100]!r} can be answered: accept {', '.join(BY_TYPE)}, or say ?output=NAME"
+        f"none of {header[:100]!r} is available: accept {', '.join(BY_TYPE)}, or pass ?output=NAME"
     )
 
 
 def class_facts(labels: Labels) -> list[dict[str, Any]]:
-    """Return what clients are told of each class, by its index."""
+    """Return what clients get to know about each class, by its index."""
     return [
         {
             "index": index,
@@ -162,13 +162,13 @@ def class_facts(labels: Labels) -> list[dict[str, Any]]:
 
 
 def as_json(found: Segmentation, info: ImageInfo | None) -> dict[str, Any]:
-    """Return what was found: the pixels of each class as COCO's compressed run lengths.
+    """Return the result as JSON data: the pixels of each class as COCO's compressed run lengths.
 
-    ``size`` is (height, width). Classes that are not in the image have no ``rle``, nor has the background.
+    ``size`` is (height, width). The background and classes that are not in the image have no ``rle``.
 
     Args:
-        found: of the image.
-        info: the metadata of the image's file.
+        found: segmentation of the image.
+        info: metadata of the image's file.
     """
     height, width = found.size
     areas = list(found.areas.values())
@@ -188,7 +188,7 @@ def as_json(found: Segmentation, info: ImageInfo | None) -> dict[str, Any]:
 
 
 def _runs(found: Segmentation, classes: list[int]) -> dict[int, str]:
-    """Return the run lengths of classes that are in the image, by their indices."""
+    """Return the run lengths of the classes in the image, by index."""
     if found.labels.overlapping:
         counts = [count_runs(found.mask[index])[0] for index in classes]
     else:
@@ -204,7 +204,7 @@ def _described(info: ImageInfo) -> dict[str, Any]:
 
 
 def answers() -> list[str]:
-    """Return every word that ``?output=`` takes, with the formats that may follow a colon."""
+    """Return every value that ``?output=`` accepts, with the formats that may follow a colon."""
     found = [JSON]
     for name, (spec, _) in zoo.registry("outputs").items():
         found += [name, *(f"{name}:{suffix.removeprefix('.')}" for suffix in spec.formats)]

@@ -1,4 +1,4 @@
-"""The application that answers over HTTP, for `segzoo serve` and for people's own uvicorn."""
+"""The ASGI application behind `segzoo serve`, also for your own uvicorn."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from segzoo.prediction.predictor import Model, Predictor
     from segzoo.serving.limits import Limits
 
-#: Names that models have in addresses.
+#: Names of models in URLs.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}")
 
 
@@ -28,24 +28,24 @@ def application(
     page: bool = True,
     allow_origins: Sequence[str] = (),
 ) -> FastAPI:
-    """Return an ASGI application that segments images which are sent to it, for a server such as uvicorn.
+    """Return an ASGI application that segments the images sent to it, for a server such as uvicorn.
 
-    Models are loaded here; their networks are run once when the server starts, and ``/readyz`` says when that
-    is done. Routes are described at ``/docs``.
+    Models are loaded by this call; their networks are run once when the server starts, and ``/readyz``
+    reports when that is done. Routes are described at ``/docs``.
 
     Args:
-        models: one or several: weights by name, their folders, models that segzoo made, or a
-            `segzoo.Predictor` with options of its own. A mapping gives each the name that it has in
-            addresses; without, weights are called by their own name, and a single model ``model``.
-        limits: what the server takes, and how long it waits.
-        page: whether ``/`` is a page to drop images on.
-        allow_origins: web pages of which origins may use the server from a browser (CORS), such as
-            ``https://lab.example``; none, unless told.
+        models: one or several models: names of weights, their folders, models that segzoo made, or a
+            `segzoo.Predictor` with its own options. A mapping sets the names in URLs; by default, weights
+            keep their name, and a single model is called ``model``.
+        limits: size limits and timeouts.
+        page: whether ``/`` is a page for dropping images.
+        allow_origins: origins of web pages that may use the server from a browser (CORS), such as
+            ``https://lab.example``; none by default.
 
     Raises:
         MissingExtraError: FastAPI or another package of the extra ``serve`` is not installed.
         UnknownNameError: there are no such weights.
-        OptionError: two models have one name, a name cannot stand in an address, or a model measures its
+        OptionError: two models have the same name, a name cannot be part of a URL, or a model measures its
             intensity over all images of a run.
 
     Example:
@@ -66,9 +66,9 @@ def application(
         if made.needs_measuring:
             rule = intensity_text(made.config.preprocessing.intensity)
             raise OptionError(
-                f"{name}: intensity {rule} is measured over all images of a run, and a server does not know "
-                f"them: leave the last word out (intensity={rule.removesuffix(':run')!r}), or measure the "
-                "predictor before (Predictor.measure)"
+                f"{name}: intensity {rule} is measured over all images of a run, which a server does not "
+                f"know: leave out the last word (intensity={rule.removesuffix(':run')!r}), or measure the "
+                "predictor first (Predictor.measure)"
             )
         predictors[name] = made
     if not predictors:
@@ -77,10 +77,10 @@ def application(
 
 
 def require_extra() -> None:
-    """Raise unless what answers over HTTP is installed.
+    """Raise unless the packages for serving are installed.
 
     Raises:
-        MissingExtraError: a package of the extra ``serve`` is not.
+        MissingExtraError: a package of the extra ``serve`` is not installed.
     """
     try:
         import fastapi
@@ -93,20 +93,20 @@ def require_extra() -> None:
 
 
 def check_name(name: str) -> None:
-    """Raise unless a model's name can stand in an address.
+    """Raise unless a model's name can be part of a URL.
 
     Raises:
         OptionError: it cannot.
     """
     if not _NAME.fullmatch(name):
         raise OptionError(
-            f"{printable(name)!r} cannot stand in an address: a name has letters, digits, '.', '_', '+' and "
+            f"{printable(name)!r} cannot be part of a URL: a name has letters, digits, '.', '_', '+' and "
             "'-', such as nuclei=runs/best"
         )
 
 
 def own_name(model: str | os.PathLike[str]) -> str:
-    """Return what weights are called in addresses, of their name, folder or location."""
+    """Return the name of weights in URLs, from their name, folder or location."""
     word = os.fspath(model).rstrip("/\\")
     return PurePath(word.partition("@")[0].rpartition(":")[2]).name
 
@@ -123,7 +123,7 @@ def _named(
         name = own_name(model) if plain else "model" if len(many) == 1 else f"model-{number}"
         if name in found:
             raise OptionError(
-                f"two models are called {name}: give them names, {{'first': ..., 'other': ...}}"
+                f"two models are called {name}: give them different names, {{'first': ..., 'other': ...}}"
             )
         found[name] = model
     return found

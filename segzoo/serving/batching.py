@@ -1,8 +1,8 @@
-"""The queue of one model: a few threads decode images, one segments those of one size together.
+"""The queue of one model: a few threads decode images, and one segments those of equal size together.
 
-Every image that is let in ends with an answer or an error; an image whose client has gone leaves the queue at
-once. How much waits is bounded three times: by the number of images, by the images that are decoded ahead of
-the network, and by the pixels that all models hold together (`PixelBudget`).
+Every accepted image ends with an answer or an error; if its client disconnects, the image leaves the queue at
+once. Three limits apply to waiting images: their number, the number decoded ahead of the network, and the
+pixels that all models hold together (`PixelBudget`).
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ if TYPE_CHECKING:
     from segzoo.prediction.segmentation import Segmentation
 
 _log = logging.getLogger(__name__)
-#: Threads that decode images, and as many that encode answers.
+#: Number of threads that decode images; as many encode answers.
 _THREADS = 2
-#: Images after which their intensities are reported, if they are far from the training data, and memory that
-#: was freed is given back, of which images of many sizes leave a little everywhere.
+#: Number of images after which unusual intensities are reported, and freed memory is returned to the system,
+#: because images of many sizes leave it fragmented.
 _REPORTED = 500
-#: How much the latest batch counts in the mean time that an image takes.
+#: Weight of the latest batch in the running mean of the time per image.
 _LATEST = 0.1
 
 
 class QueueFullError(FailureError):
-    """A model has as many images to segment as it may.
+    """A model has as many images in its queue as allowed.
 
     Attributes:
-        seconds: after which it has probably segmented those that wait.
+        seconds: estimated time until the waiting images are segmented.
     """
 
     def __init__(self, text: str, seconds: float = 1.0) -> None:
@@ -48,21 +48,21 @@ class QueueFullError(FailureError):
 
 
 class StoppedError(FailureError):
-    """The server ends, and takes no more images."""
+    """The server is stopping and accepts no more images."""
 
 
 @dataclass(eq=False, kw_only=True)
 class QueuedImage:
-    """An image on its way to an answer.
+    """An image and its answer.
 
     Attributes:
-        measure: opens the image, and returns its pixels without decoding them.
+        measure: opens the image, and returns its number of pixels without decoding them.
         prepare: decodes it.
-        finish: makes the answer of what was found.
-        probabilities: whether those are needed.
-        answer: the answer, or the error that there is instead; cancelled where nobody waits for it.
-        batch: how many images it was segmented with, itself included.
-        moments: when it was let in, decoded, segmented and answered, in seconds of `time.perf_counter`.
+        finish: makes the answer from the segmentation.
+        probabilities: whether probabilities are needed.
+        answer: the answer, or the error instead; cancelled if the client has disconnected.
+        batch: number of images it was segmented with, including itself.
+        moments: when it was accepted, decoded, segmented and answered, in seconds of `time.perf_counter`.
     """
 
     measure: Callable[[], int]
@@ -78,30 +78,30 @@ class QueuedImage:
 
     @property
     def kind(self) -> Hashable:
-        """Equal for images that can be one batch."""
+        """Kind of the image; images of equal kind can share a batch."""
         assert self.prepared is not None
         return self.prepared.kind, self.probabilities
 
     def passed(self, moment: str) -> None:
-        """Note that a stage was passed."""
+        """Record that a stage is finished."""
         self.moments[moment] = time.perf_counter()
 
     def drop(self) -> None:
-        """Stop working for a client that has gone."""
+        """Stop working for a client that has disconnected."""
         self.gone = True
         self.answer.cancel()
 
     def fail(self, error: BaseException) -> None:
-        """Answer with an error, unless there is an answer."""
+        """Answer with an error, unless there is an answer already."""
         with suppress(InvalidStateError):
             self.answer.set_exception(error)
 
 
 class PixelBudget:
-    """Pixels that the decoded images of all models may have together; first come, first served.
+    """Limit on the pixels of all decoded images of all models; first come, first served.
 
     Args:
-        pixels: how many; one image may have all of them.
+        pixels: the limit; a single image may use all of it.
     """
 
     def __init__(self, pixels: int) -> None:
@@ -111,10 +111,10 @@ class PixelBudget:
         self._closed = False
 
     def take(self, pixels: int) -> None:
-        """Wait until so many pixels are free.
+        """Wait until this many pixels are free.
 
         Raises:
-            StoppedError: the server ends.
+            StoppedError: the server is stopping.
         """
         mine = object()
         with self._change:
@@ -127,31 +127,31 @@ class PixelBudget:
             self._change.notify_all()
 
     def give_back(self, pixels: int) -> None:
-        """Free pixels that were taken."""
+        """Release pixels that were taken."""
         with self._change:
             self._free += pixels
             self._change.notify_all()
 
     def open(self) -> None:
-        """Let images in again."""
+        """Accept images again."""
         self._closed = False
 
     def close(self) -> None:
-        """Let nobody wait any more."""
+        """Stop all waiting."""
         with self._change:
             self._closed = True
             self._change.notify_all()
 
 
 class Batcher:
-    """Segments what comes for one model.
+    """Segments the images for one model.
 
     Args:
-        predictor: of the model; only the batcher's own threads call it.
-        budget: pixels that decoded images share.
-        queue: how many images may be on their way.
-        batch: how many images of one size are segmented together at most.
-        wait: seconds that a batch waits for images which are being decoded or uploaded.
+        predictor: predictor of the model; only the batcher's own threads call it.
+        budget: shared limit on the pixels of decoded images.
+        queue: maximum number of unanswered images.
+        batch: maximum number of images of equal size that are segmented together.
+        wait: seconds that a batch waits for images that are being decoded or uploaded.
         on_batch: called with the number of images of each batch.
     """
 
@@ -166,7 +166,7 @@ class Batcher:
         on_batch: Callable[[int], None],
     ) -> None:
         self.predictor, self.queue, self.batch, self.wait = predictor, queue, batch, wait
-        #: Uploads that have begun; a batch waits for them a little.
+        #: Number of uploads in progress; a batch waits a little for them.
         self.coming = 0
         self.ready = False
         self._budget, self._on_batch = budget, on_batch
@@ -180,7 +180,7 @@ class Batcher:
         self._writers = ThreadPoolExecutor(_THREADS, thread_name_prefix="segzoo-answer")
 
     def start(self) -> None:
-        """Start the threads; the first thing that they do is to run the network once."""
+        """Start the threads, which run the network once first."""
         if self._closed:  # it was closed, and is started again
             self._closed = False
             self._writers = ThreadPoolExecutor(_THREADS, thread_name_prefix="segzoo-answer")
@@ -189,26 +189,26 @@ class Batcher:
 
     @property
     def length(self) -> int:
-        """How many images are on their way."""
+        """Number of unanswered images."""
         return len(self._images)
 
     def check(self) -> None:
-        """Raise where one more image would not be let in.
+        """Raise if another image would not be accepted.
 
         Raises:
-            QueueFullError: there are as many as there may be.
+            QueueFullError: the queue is full.
             StoppedError: the batcher was closed.
         """
         if self._closed:
             raise StoppedError("the server is stopping")
         if len(self._images) >= self.queue:
             raise QueueFullError(
-                f"{len(self._images)} images wait, as many as may: try again later",
+                f"the queue is full with {len(self._images)} waiting images: try again later",
                 len(self._images) * self._pace,
             )
 
     def submit(self, image: QueuedImage) -> None:
-        """Let an image in; errors as those of `check`."""
+        """Accept an image; raises the errors of `check`."""
         with self._change:
             self.check()
             self._images.add(image)
@@ -218,7 +218,7 @@ class Batcher:
         image.answer.add_done_callback(lambda _: self._leave(image))
 
     def close(self) -> None:
-        """Let no image in any more, and answer those that are on their way with an error."""
+        """Accept no more images, and answer the remaining ones with an error."""
         with self._change:
             self._closed = True
             left = list(self._images)
@@ -249,7 +249,7 @@ class Batcher:
                     self._change.notify_all()
 
     def _next_to_decode(self) -> QueuedImage | None:
-        """Wait for an image; few are decoded ahead of the network, as pixels take far more than files."""
+        """Wait for an image; few are decoded ahead of the network, because pixels take far more memory."""
         with self._change:
             self._change.wait_for(lambda: self._closed or (self._waiting and self._ahead < 2 * self.batch))
             if self._closed:
@@ -265,7 +265,7 @@ class Batcher:
         pixels = image.measure()
         self._budget.take(pixels)
         with self._change:
-            if image.answer.done():  # its client went when it had taken none
+            if image.answer.done():  # the client disconnected before pixels were taken
                 self._budget.give_back(pixels)
                 return
             image.pixels = pixels
@@ -279,7 +279,7 @@ class Batcher:
     def _warm_and_segment(self) -> None:
         try:
             warm(self.predictor)
-        except Exception:  # the first image will say so to its client
+        except Exception:  # the first image will report it to its client
             _log.exception("the network could not be run before the first image")
         self.ready = True
         while images := self._next_batch():
@@ -288,13 +288,13 @@ class Batcher:
                 if live:
                     self._segment(live)
                 self._report(len(live))
-            except Exception as error:  # whatever it is, those that come next are segmented
+            except Exception as error:  # whatever the error, continue with the next images
                 _log.exception("a batch could not be segmented")
                 for image in images:
                     image.fail(error)
 
     def _next_batch(self) -> list[QueuedImage]:
-        """Wait for images, and for others of the same size if such may come soon; none: it is over."""
+        """Wait for images, and for others of equal size that may come soon; empty when closed."""
         with self._change:
             self._change.wait_for(lambda: self._closed or self._decoded)
             if self._closed:
@@ -308,7 +308,7 @@ class Batcher:
                 left = until - time.monotonic()
                 if len(images) == self.batch or left <= 0:
                     break
-                if not (self.coming or self._waiting or self._decoding):  # nobody to wait for
+                if not (self.coming or self._waiting or self._decoding):  # no image to wait for
                     break
                 self._change.wait(left)
             self._change.notify_all()
@@ -328,7 +328,7 @@ class Batcher:
         except Exception as error:
             if len(images) == 1:
                 images[0].fail(error)
-            else:  # one image's trouble is not that of the others
+            else:  # an error of one image must not affect the others
                 for image in images:
                     self._segment([image])
             return
@@ -360,7 +360,7 @@ def _finish(image: QueuedImage, found: Segmentation) -> None:
 
 
 def warm(predictor: Predictor) -> None:
-    """Run the network once, so that the first client does not wait for what is made at first use."""
+    """Run the network once, so that the first client does not wait for one-time initialisation."""
     import torch
 
     from segzoo.images import placed

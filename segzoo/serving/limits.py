@@ -1,4 +1,4 @@
-"""What a server takes, and how long it waits."""
+"""Limits of a server: sizes, queue lengths and timeouts."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ from dataclasses import dataclass
 from segzoo.errors import OptionError
 from segzoo.options import check_integer, check_number
 
-#: Uploads of the largest size that a server holds in memory together.
+#: Number of uploads of maximum size that a server holds in memory at once.
 UPLOADS = 4
 
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """What a server takes, and how long it waits.
+    """Limits of a server.
 
     Attributes:
-        queue: images of a model that may be on their way; one more is answered with 429.
-        batch: images of one size that the network takes together at most; 1 takes each by itself.
-        wait: seconds that a batch waits for images which are being sent or decoded; it does not wait for
+        queue: maximum number of unanswered images per model; more are answered with 429.
+        batch: maximum number of images of equal size that the network processes together; 1 for no batches.
+        wait: seconds that a batch waits for images that are being sent or decoded; it does not wait for
             anything else.
-        max_bytes: bytes that the body of a request may have; a larger one is answered with 413. All bodies
+        max_bytes: maximum size of a request body in bytes; a larger one is answered with 413. All bodies
             together may have four times as many.
-        max_pixels: pixels that an image may have; one of more than 16 bytes counts as several. All decoded
-            images together have at most as many; the others wait.
-        timeout: seconds in which a client must have sent its image; later it is answered with 408.
+        max_pixels: maximum number of pixels of an image; a pixel of more than 16 bytes counts as several. All
+            decoded images together have at most this many; the others wait.
+        timeout: seconds in which a client must have sent its image; otherwise it is answered with 408.
     """
 
     queue: int = 64
@@ -42,4 +42,4 @@ class Limits:
         for name, value, most in (("wait", self.wait, 60), ("timeout", self.timeout, 86_400)):
             check_number(name, value)
             if not 0 <= value <= most:
-                raise OptionError(f"{name} must lie in 0 to {most} seconds, got {value:g}")
+                raise OptionError(f"{name} must be between 0 and {most} seconds, got {value:g}")

@@ -1,4 +1,4 @@
-"""What Prometheus reads at ``/metrics``."""
+"""Metrics for Prometheus at ``/metrics``."""
 
 from __future__ import annotations
 
@@ -27,27 +27,27 @@ class Measures:
     """Counts requests, seconds, bytes and batches of one server.
 
     Args:
-        batchers: of each model, whose queues are looked at.
+        batchers: batcher of each model, whose queue length is reported.
     """
 
     def __init__(self, batchers: Mapping[str, Batcher]) -> None:
         self._registry = registry = CollectorRegistry()
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
-        # Models alone are labels of their own: what else stands in a path is a client's word.
+        # Only model names are labels: other parts of a path are chosen by clients.
         self._requests = Counter(
             "segzoo_requests", "Requests by model and status.", ["model", "status"], registry=registry
         )
         self._seconds = Histogram(
             "segzoo_request_seconds",
-            "Seconds from the head of a request to its answer, of those that were segmented.",
+            "Seconds from the start of a request to its answer, for segmented images.",
             ["model"],
             buckets=_SECONDS,
             registry=registry,
         )
         self._stages = Histogram(
             "segzoo_stage_seconds",
-            "Seconds in each stage: decode (with waiting for it), network (with waiting), encode.",
+            "Seconds in each stage: decode (including waiting), network (including waiting), encode.",
             ["model", "stage"],
             buckets=_SECONDS,
             registry=registry,
@@ -58,12 +58,12 @@ class Measures:
         self._sent = Counter("segzoo_sent_bytes", "Bytes of answers.", ["model"], registry=registry)
         self._batches = Histogram(
             "segzoo_batch_size",
-            "Images that were segmented together.",
+            "Number of images that were segmented together.",
             ["model"],
             buckets=_SIZES,
             registry=registry,
         )
-        queues = Gauge("segzoo_queue_length", "Images on their way.", ["model"], registry=registry)
+        queues = Gauge("segzoo_queue_length", "Number of unanswered images.", ["model"], registry=registry)
         for name, batcher in batchers.items():
             queues.labels(name).set_function(lambda one=batcher: one.length)
 
@@ -72,7 +72,7 @@ class Measures:
         self._batches.labels(model).observe(size)
 
     def request(self, model: str, status: int, seconds: float, received: int, sent: int) -> None:
-        """Count a request that was answered; 499: its client has gone."""
+        """Count an answered request; status 499 means that the client disconnected."""
         self._requests.labels(model, str(status)).inc()
         self._received.labels(model).inc(received)
         self._sent.labels(model).inc(sent)
@@ -85,5 +85,5 @@ class Measures:
             self._stages.labels(model, stage).observe(seconds)
 
     def text(self) -> bytes:
-        """Return all of it as Prometheus reads it."""
+        """Return all metrics in Prometheus' text format."""
         return generate_latest(self._registry)

@@ -1,4 +1,4 @@
-"""Warnings about an image, for the client that sent it rather than for the server's log."""
+"""Warnings about an image go to the client that sent it, not to the server's log."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _here = threading.local()
 
 @contextmanager
 def noting(notes: list[str]) -> Iterator[None]:
-    """Put warnings of this thread into a list, where `gathering` is at work."""
+    """Collect warnings of this thread in a list, while `gathering` is active."""
     before = getattr(_here, "notes", None)
     _here.notes = notes
     try:
@@ -26,9 +26,9 @@ def noting(notes: list[str]) -> Iterator[None]:
 
 @contextmanager
 def gathering() -> Iterator[None]:
-    """Let `noting` work, in the whole process.
+    """Enable `noting` in the whole process.
 
-    Otherwise Python would show each warning and keep its text for good, which names another file each time.
+    Otherwise Python would show each warning and store its text forever, and each text names another file.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("always", UserWarning)

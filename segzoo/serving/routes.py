@@ -1,4 +1,4 @@
-"""The routes: what is asked at which address, and which status says what went wrong."""
+"""The routes of the server: URLs, their answers, and the status codes of errors."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ if TYPE_CHECKING:
 
 #: One line for each request.
 _log = logging.getLogger("segzoo.serving")
-#: Request ids of clients that are taken over; others are replaced.
+#: Request ids of clients that are accepted; others are replaced.
 _SANE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:+/=@-]{0,127}")
-#: Errors by class, the first that fits, and their status.
+#: HTTP status by error class; the first match counts.
 _STATUS: tuple[tuple[type[SegzooError], int], ...] = (
     (TooLargeError, 413),
     (MemoryShortageError, 413),
@@ -55,33 +55,37 @@ _STATUS: tuple[tuple[type[SegzooError], int], ...] = (
     (MissingExtraError, 422),
     (UsageError, 400),
 )
-#: What logs and measures say of a client that went before it was answered.
+#: Status in logs and metrics for a client that disconnected before the answer.
 _GONE = 499
-#: Addresses that monitors ask for.
+#: URLs that monitoring systems request.
 _LOOKS = ("/healthz", "/readyz", "/metrics")
 
-Name = Annotated[str, PathParameter(description="Name of a model, as `/v1/models` has it.")]
+Name = Annotated[str, PathParameter(description="Name of a model, as listed at `/v1/models`.")]
 Page = Annotated[int | None, Query(ge=0, description="Page of a stack, from 0; the first by default.")]
 Output = Annotated[
     str | None,
     Query(
-        description="`json`, or an output of `segzoo list outputs`, with a format behind a colon such as "
-        "`mask:tif`. Without it, the header `Accept` counts."
+        description="`json`, or an output of `segzoo list outputs`, optionally with a format after a colon, "
+        "such as `mask:tif`. By default, the `Accept` header decides."
     ),
 ]
-Only = Annotated[list[str] | None, Query(description="Show these classes alone; the others are background.")]
-Opacity = Annotated[float, Query(ge=0, le=1, description="Opacity of overlays.")]
+Only = Annotated[list[str] | None, Query(description="Show only these classes; others become background.")]
+Opacity = Annotated[float, Query(ge=0, le=1, description="Overlay opacity.")]
 Simplify = Annotated[
     float,
-    Query(ge=0, le=1000, description="How far polygons may pass from corners that are left out, in pixels."),
+    Query(
+        ge=0,
+        le=1000,
+        description="Largest distance in pixels between a polygon and a corner that is left out.",
+    ),
 ]
-Coco = Annotated[Literal["rle", "polygons"], Query(description="How `coco` has objects.")]
+Coco = Annotated[Literal["rle", "polygons"], Query(description="Format of objects in `coco`.")]
 
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
 _BODY = {
     "requestBody": {
         "required": True,
-        "description": "The bytes of an image, of any format that segzoo reads, or a form with one file.",
+        "description": "The bytes of an image, in any format that segzoo reads, or a form with one file.",
         "content": {
             "application/octet-stream": _BINARY,
             "image/*": _BINARY,
@@ -107,7 +111,7 @@ _ERROR = {
 }
 _ANSWERS: dict[int | str, dict[str, Any]] = {
     200: {
-        "description": "The mask, or the output that was asked for.",
+        "description": "The mask, or the output that was requested.",
         "content": {
             "image/png": _BINARY,
             "application/json": {"schema": {"type": "object"}},
@@ -119,12 +123,12 @@ _ANSWERS: dict[int | str, dict[str, Any]] = {
         for status, text in {
             400: "An option is wrong.",
             404: "There is no such model.",
-            406: "No accepted type of answer can be made.",
+            406: "None of the accepted media types is available.",
             408: "The image did not arrive in time.",
-            413: "The body has too many bytes, or the image too many pixels.",
-            415: "The body is packed.",
-            422: "The body is no image, is damaged, or has bands or values that the model does not take.",
-            429: "As many images wait as may; `Retry-After` says when to come back.",
+            413: "The body has too many bytes, or the image has too many pixels.",
+            415: "The body is compressed.",
+            422: "The body is not an image, is damaged, or has bands or values that do not fit the model.",
+            429: "The queue is full; `Retry-After` says when to try again.",
             503: "The server is stopping.",
         }.items()
     },
@@ -135,8 +139,8 @@ def make_routes(service: Service, *, page: bool, allow_origins: Sequence[str]) -
     """Return the application.
 
     Args:
-        service: that it is for.
-        page: whether ``/`` is a page to drop images on.
+        service: service that answers.
+        page: whether ``/`` is a page for dropping images.
         allow_origins: origins of web pages that may use it from a browser.
     """
 
@@ -206,7 +210,7 @@ def _predict(service: Service, chosen: Callable[..., Awaitable[str]]) -> Callabl
     """Return the route that segments an image.
 
     Args:
-        service: that it is for.
+        service: service that answers.
         chosen: returns the name of the model that a request is for.
     """
 
@@ -223,7 +227,7 @@ def _predict(service: Service, chosen: Callable[..., Awaitable[str]]) -> Callabl
         """Segment an image.
 
         The answer is a PNG whose values are class indices and whose palette has the colours of the classes,
-        unless `?output=` or `Accept` ask for something else. `/predict` is for a server of one model.
+        unless `?output=` or `Accept` requests something else. `/predict` works if the server has one model.
         """
         request.state.model = name
         labels = service.predictors[name].config.labels
@@ -248,7 +252,7 @@ def _predict(service: Service, chosen: Callable[..., Awaitable[str]]) -> Callabl
 
 
 def _stages(image: QueuedImage) -> dict[str, float]:
-    """Return the seconds that each stage of an image took, waiting included."""
+    """Return the seconds in each stage of an image, including waiting."""
     moments = [image.moments[name] for name in ("accepted", "decoded", "segmented", "answered")]
     names = ("decode", "network", "encode")
     return {name: moments[place + 1] - moments[place] for place, name in enumerate(names)}
@@ -256,7 +260,7 @@ def _stages(image: QueuedImage) -> dict[str, float]:
 
 def _add_facts(app: FastAPI, service: Service) -> None:
     async def models() -> JSONResponse:
-        """List the models, their classes, and what may be asked for."""
+        """List the models, their classes, and the available outputs."""
         found = [_described(service, name) for name in service.predictors]
         return JSONResponse({"models": found, "outputs": answers()})
 
@@ -266,16 +270,16 @@ def _add_facts(app: FastAPI, service: Service) -> None:
         return JSONResponse(_described(service, name))
 
     async def healthz() -> JSONResponse:
-        """Say that the process is alive."""
+        """Report that the process is alive."""
         return JSONResponse({"status": "alive"})
 
     async def readyz() -> JSONResponse:
-        """Say whether images are taken: all networks have been run, and the server is not stopping."""
+        """Report whether images are accepted: all networks have been run, and the server is not stopping."""
         status = "stopping" if service.draining else "ready" if service.ready else "warming up"
         return JSONResponse({"status": status}, status_code=200 if service.ready else 503)
 
     async def metrics() -> Response:
-        """Give the measures that Prometheus reads."""
+        """Return the metrics in Prometheus' format."""
         return Response(service.measures.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
     for path, route, tag in (
@@ -316,7 +320,7 @@ def _described(service: Service, name: str) -> dict[str, Any]:
 
 def _page(name: str) -> Any:
     text = files("segzoo.serving").joinpath(name).read_text(encoding="utf-8")
-    # The page asks nothing of any other server, and none may put it into a frame.
+    # The page loads nothing from other servers, and may not be embedded in a frame.
     policy = (
         "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src blob: data:; "
         "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -352,11 +356,11 @@ async def _http(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     text = error.detail
     if text == "Invalid multipart data.":
-        text = "the form cannot be read: it is not coded as its Content-Type says"
+        text = "the form cannot be read: its encoding does not match its Content-Type"
     if error.status_code == 404 and text == "Not Found":
-        text = "there is nothing at this address; /docs shows what there is"
+        text = "there is nothing at this URL; /docs lists all URLs"
     if error.status_code == 405:
-        text = f"{request.method} is not what this address takes; /docs shows what it does"
+        text = f"this URL does not accept {request.method}; /docs shows what it accepts"
     return _error(request, error.status_code, text, dict(error.headers or {}))
 
 
@@ -367,11 +371,11 @@ async def _invalid(request: Request, error: Exception) -> JSONResponse:
 
 
 class RequestLog:
-    """Gives every request an id, counts it, and writes a line about it.
+    """Gives every request an id, counts it, and logs it in one line.
 
     Args:
-        app: that answers.
-        service: whose measures count.
+        app: application that answers.
+        service: service whose metrics count the request.
     """
 
     def __init__(self, app: ASGIApp, service: Service) -> None:
@@ -392,7 +396,9 @@ class RequestLog:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 message["headers"] = [*message["headers"], (b"x-request-id", name.encode())]
-                if self._service.draining:  # else a client would send its next request into a closed door
+                if (
+                    self._service.draining
+                ):  # else the client would send its next request to a closed connection
                     message["headers"].append((b"connection", b"close"))
             sent += len(message.get("body", b""))
             await send(message)
@@ -409,7 +415,7 @@ class RequestLog:
             model, received = getattr(state, "model", ""), getattr(state, "received", 0)
             seconds = time.perf_counter() - began
             self._service.measures.request(model, status or _GONE, seconds, received, sent)
-            # Health checks come often.
+            # Health checks are frequent.
             level = logging.DEBUG if scope["path"] in _LOOKS and status < 400 else logging.INFO
             batch = f", batch of {state.batch}" if hasattr(state, "batch") else ""
             error = f": {printable(state.error)}" if hasattr(state, "error") else ""

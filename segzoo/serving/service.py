@@ -1,4 +1,4 @@
-"""What runs behind the routes: a queue for each model, limits, measures, and how it all ends."""
+"""The service behind the routes: a queue for each model, limits, metrics, and shutdown."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ if TYPE_CHECKING:
 
 
 class GoneError(Exception):
-    """The client has gone; nobody is answered."""
+    """The client has disconnected; no answer is needed."""
 
 
 class Service:
     """All models of a server.
 
     Args:
-        predictors: by the name that each has in addresses.
-        limits: what the server takes.
+        predictors: predictors by their name in URLs.
+        limits: size limits and timeouts.
     """
 
     def __init__(self, predictors: Mapping[str, Predictor], limits: Limits) -> None:
         self.predictors, self.limits = dict(predictors), limits
-        #: Whether the server is about to end: what was let in is answered, and nothing more is let in.
+        #: Whether the server is stopping: accepted images are answered, and no more are accepted.
         self.draining = False
-        #: Requests for a mask that are not answered.
+        #: Number of unanswered requests for a mask.
         self.busy = 0
         self._held = HeldBytes(UPLOADS * limits.max_bytes)
         self._pixels = min(limits.max_pixels, most_taken())
@@ -71,11 +71,11 @@ class Service:
 
     @property
     def ready(self) -> bool:
-        """Whether every network has been run, and images are let in."""
+        """Whether every network has been run, and images are accepted."""
         return not self.draining and all(batcher.ready for batcher in self.batchers.values())
 
     def close(self) -> None:
-        """Answer what is left with an error, and end the threads."""
+        """Answer the remaining images with an error, and stop the threads."""
         self.draining, self._started = True, False
         for batcher in self.batchers.values():
             batcher.close()
@@ -87,10 +87,10 @@ class Service:
         """Read the image of a request, segment it, and return the answer and notes about the image.
 
         Raises:
-            GoneError: the client went; its image was dropped.
-            SegzooError: there is no answer, and why.
+            GoneError: the client disconnected; its image was dropped.
+            SegzooError: there is no answer; the message explains why.
         """
-        if not self.draining:  # within another application, nobody has started this one
+        if not self.draining:  # inside another application, the service may not have been started
             self.start()
         batcher = self.batchers[model]
         self.check(batcher)
@@ -114,14 +114,16 @@ class Service:
             self._held.bytes -= getattr(request.state, "received", 0)
 
     def check(self, batcher: Batcher) -> None:
-        """Raise where a request would be read for nothing.
+        """Raise if a request would be refused after reading it.
 
         Raises:
-            StoppedError: the server is about to end.
-            QueueFullError: as many images wait as may.
+            StoppedError: the server is stopping.
+            QueueFullError: the queue is full.
         """
         if self.draining:
-            raise StoppedError("the server is stopping: it answers what it has begun, and takes nothing more")
+            raise StoppedError(
+                "the server is stopping: it finishes the requests in progress and accepts no more"
+            )
         batcher.check()
 
     def _queued(self, model: str, upload: Upload, requested: RequestedOutput, name: str) -> QueuedImage:
@@ -140,7 +142,7 @@ class Service:
 
 
 async def _answered(request: Request, image: QueuedImage) -> Answer:
-    """Wait for the answer, and for the client to go, whichever comes first."""
+    """Wait for the answer, or for the client to disconnect, whichever comes first."""
     answer = asyncio.wrap_future(image.answer)
     gone = asyncio.ensure_future(_gone(request))
     try:

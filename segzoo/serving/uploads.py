@@ -1,7 +1,7 @@
-"""What a client sends: its bytes within limits, and the image that they are, opened by segzoo's readers.
+"""Uploads: the bytes that a client sends, within limits, opened as an image by segzoo's readers.
 
-A request names no file. Its bytes are written into a folder of their own, under a name of ours, and the
-folder goes when the request is answered.
+A request cannot name files of the server. Its bytes are written into a temporary folder, under a name that
+the server chooses, and the folder is deleted when the request is answered.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     from segzoo.prediction.predictor import Predictor, Prepared
     from segzoo.serving.limits import Limits
 
-#: Formats that Pillow hands to another program, or that are drawings.
+#: Formats that Pillow passes to another program, or that are vector drawings.
 _PROGRAMS = ("EPS", "WMF", "EMF")
-#: Bytes of a pixel; one that takes more counts as several.
+#: Bytes per pixel; a pixel with more counts as several.
 _DEEP = 16
 
 
@@ -46,11 +46,11 @@ class SlowClientError(FailureError):
 
 
 class ForeignBodyError(FailureError):
-    """The body of a request is coded in a way that is not read here."""
+    """The body of a request has an encoding that is not supported."""
 
 
 class HeldBytes:
-    """Bytes of all uploads that the server holds."""
+    """Number of bytes of all uploads in memory."""
 
     def __init__(self, most: int) -> None:
         self.most, self.bytes = most, 0
@@ -60,29 +60,29 @@ class Upload:
     """An image that a client sent.
 
     Args:
-        content: its bytes.
-        name: what it is called in messages.
-        suffix: of its file, one that readers know; empty where its first bytes are to tell.
-        page: which of several; ``None`` is the first.
-        most: pixels that it may have.
+        content: bytes of the image.
+        name: name of the image in messages.
+        suffix: suffix of its file, one that readers know; empty to detect the format from its first bytes.
+        page: page to use; ``None`` for the first.
+        most: maximum number of pixels.
     """
 
     def __init__(self, content: bytes, *, name: str, suffix: str, page: int | None, most: int) -> None:
         self._content, self._name, self._suffix, self._page, self._most = content, name, suffix, page, most
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._path = Path()
-        #: Warnings about it, for its client.
+        #: Warnings about the image, for its client.
         self.notes: list[str] = []
-        #: The file's metadata, once it was opened.
+        #: Metadata of the file, after it was opened.
         self.info: ImageInfo | None = None
 
     def measure(self) -> int:
-        """Open the image; return its pixels without decoding them.
+        """Open the image; return its number of pixels without decoding them.
 
         Raises:
-            ImageError: it is none.
+            ImageError: it is not an image.
             OptionError: it has no such page.
-            TooLargeError: it has more pixels than it may.
+            TooLargeError: it has too many pixels.
         """
         if not self._content:
             raise ImageError("the request has no body: send the bytes of an image")
@@ -97,19 +97,19 @@ class Upload:
                 )
             info = image.describe(self._page or 0)
         if info.format in _PROGRAMS:
-            raise ImageError(f"the image is {info.format}, a drawing: send it as PNG, JPEG or TIFF")
+            raise ImageError(f"the image is {info.format}, a vector drawing: send it as PNG, JPEG or TIFF")
         self.info = info
         size = info.height * info.width
         deep = size * len(info.bands) * _bytes_of(info.dtype)
         if max(size, deep // _DEEP) > self._most:
             raise TooLargeError(
                 f"the image has {info.width} x {info.height} pixels of {len(info.bands)} band(s), "
-                f"{info.dtype}; this server takes {self._most:,} pixels, of at most {_DEEP} bytes"
+                f"{info.dtype}; this server accepts {self._most:,} pixels, of at most {_DEEP} bytes"
             )
         return max(size, deep // _DEEP)
 
     def prepare(self, predictor: Predictor, *, probabilities: bool) -> Prepared:
-        """Decode the image; errors as those of `segzoo.Predictor.prepare`."""
+        """Decode the image; raises the errors of `segzoo.Predictor.prepare`."""
         with self.unnamed():
             return predictor.prepare(
                 self._path, probabilities=probabilities, name=self._name, page=self._page
@@ -117,7 +117,7 @@ class Upload:
 
     @contextmanager
     def unnamed(self) -> Iterator[None]:
-        """Leave the server's own paths, and advice for its command line, out of errors and notes."""
+        """Remove the server's own paths, and advice for its command line, from errors and notes."""
         told: list[str] = []
         try:
             with noting(told):
@@ -132,7 +132,7 @@ class Upload:
             if not is_short_of_memory(error):
                 raise
             raise MemoryShortageError(
-                f"the image does not fit the server's memory ({told_shortage(error)})"
+                f"the image does not fit in the server's memory ({told_shortage(error)})"
             ) from error
 
     def _plain(self, text: str) -> str:
@@ -146,7 +146,7 @@ class Upload:
 
 
 def most_taken() -> int:
-    """Return how many pixels a server may take at most: as many as readers decode at once."""
+    """Return the largest pixel limit that a server may have: as many as readers decode at once."""
     return most_pixels() or 1 << 62
 
 
@@ -160,23 +160,25 @@ async def received(request: Request, limits: Limits, held: HeldBytes) -> tuple[b
     """Read the image of a request.
 
     Args:
-        request: whose body is an image, or a form with one file.
-        limits: of bytes and seconds.
-        held: counts the bytes; the caller gives them back.
+        request: request whose body is an image, or a form with one file.
+        limits: limits on bytes and seconds.
+        held: counts the bytes; the caller releases them.
 
     Returns:
-        The bytes of the image, and the suffix that a form gave its file, if folders are searched for it.
+        The bytes of the image, and the suffix of the form's file, if it is an image suffix.
 
     Raises:
         TooLargeError: the body is too large.
-        SlowClientError: it did not come in time.
-        ForeignBodyError: it is packed.
-        QueueFullError: the server holds as many bytes as it may.
+        SlowClientError: it did not arrive in time.
+        ForeignBodyError: it is compressed.
+        QueueFullError: the server holds as many bytes as allowed.
         OptionError: a form has no file.
     """
     coding = request.headers.get("content-encoding", "identity").strip().lower()
     if coding not in ("", "identity"):
-        raise ForeignBodyError(f"Content-Encoding {coding[:40]!r} is not read: send the image as it is")
+        raise ForeignBodyError(
+            f"Content-Encoding {coding[:40]!r} is not supported: send the image uncompressed"
+        )
     body = await _body(request, limits, held)
     if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
         return body, ""
@@ -199,7 +201,7 @@ async def _body(request: Request, limits: Limits, held: HeldBytes) -> bytes:
     most = told_bytes(limits.max_bytes)
     told = request.headers.get("content-length", "")
     if told.isdecimal() and int(told) > limits.max_bytes:
-        raise TooLargeError(f"the body has {int(told):,} bytes; this server takes {most}")
+        raise TooLargeError(f"the body has {int(told):,} bytes; this server accepts {most}")
     parts: list[bytes] = []
     size = 0
     try:
@@ -209,14 +211,14 @@ async def _body(request: Request, limits: Limits, held: HeldBytes) -> bytes:
                 held.bytes += len(part)
                 parts.append(part)
                 if size > limits.max_bytes:
-                    raise TooLargeError(f"the body has more than {most}, the most that this server takes")
+                    raise TooLargeError(f"the body has more than {most}, the maximum of this server")
                 if held.bytes > held.most:
-                    raise QueueFullError("the server holds as many uploads as it may: try again later")
+                    raise QueueFullError("the server holds as many uploads as allowed: try again later")
         return b"".join(parts)
     except TimeoutError as error:
         raise SlowClientError(
             f"the image did not arrive within {limits.timeout:g} seconds ({size:,} bytes did)"
         ) from error
     finally:
-        # What is held is counted back by the caller, whatever became of the body.
+        # The caller releases what is held, even after an error.
         request.state.received = size
