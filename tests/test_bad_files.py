@@ -91,7 +91,7 @@ def test_a_header_that_claims_more_than_its_file_holds_takes_no_memory(tmp_path)
     (tmp_path / "a.npy").write_bytes(data.replace(b"(20, 24, 3), }      ", b"(90000, 90000, 3), }"))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     for reader in (read, read_mask, open_rows):
-        with pytest.raises(ImageError, match=r"a\.npy is no array of numbers .* or is cut short"):
+        with pytest.raises(ImageError, match=r"a\.npy is not an array of numbers .* or is cut short"):
             reader(tmp_path / "a.npy")
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < before + 20_000
 

@@ -56,7 +56,7 @@ def test_alpha_is_left_out_only_where_the_file_declares_it_and_the_network_has_n
     choice = choose_bands(4, RGBA, Preprocessing(), 3)
     assert choice.names == ("red", "green", "blue")
     assert choice.dropped == "alpha"
-    assert told_alpha(2, 3) == "the alpha of 2 images was left out, as the network takes 3 bands"
+    assert told_alpha(2, 3) == "the alpha channel of 2 images was ignored: the network takes 3 bands"
     assert select_bands(FOUR, RGBA, Preprocessing(channels="any"), 4) is FOUR
     first = info("alpha", "grey", alpha=0)
     assert choose_bands(2, first, Preprocessing(channels="grey"), 1).indices == (1,)
@@ -102,11 +102,13 @@ def test_bands_that_are_not_there_are_told_with_those_that_are():
 
 def test_an_error_says_what_helps():
     # Two bands of a microscope: one of them is grey to a network of colours.
-    with pytest.raises(ImageError, match=r"--bands 1 \(bands=1 in Python\), which counts as grey"):
+    with pytest.raises(ImageError, match=r"--bands 1 \(bands=1 in Python\), which is used as grey"):
         choose_bands(2, None, Preprocessing(), 3)
     with pytest.raises(ImageError, match=r"no band is called 'nir'.*no names, so choose by number"):
         choose_bands(4, None, Preprocessing(bands=("nir", "1", "2")), 3)
-    with pytest.raises(ImageError, match=r"an array \(3, 20, 30\).*bands come first, say layout='CHW'"):
+    with pytest.raises(
+        ImageError, match=r"an array of shape \(3, 20, 30\).*bands come first, pass layout='CHW'"
+    ):
         select_bands(np.zeros((3, 20, 30), np.uint8), None, Preprocessing(), 3)
 
 

@@ -187,11 +187,11 @@ def test_what_holds_no_pixels_is_no_image(place, pixels):
 def test_what_pillow_and_numpy_hold_is_read_or_refused_by_name(place):
     picture = Image.open(place / "a.png")
     picture.close()
-    with pytest.raises(ImageError, match="image of Pillow cannot be read"):
+    with pytest.raises(ImageError, match="Pillow image cannot be read"):
         as_image(picture)
     whole = io.BytesIO()
     Image.effect_noise((32, 32), 90).save(whole, "PNG")
-    with pytest.raises(ImageError, match="image of Pillow cannot be read"):
+    with pytest.raises(ImageError, match="Pillow image cannot be read"):
         as_image(Image.open(io.BytesIO(whole.getvalue()[:400])))
     clear = Image.new("RGBA", (4, 4), (255, 0, 0, 128))
     assert as_image(clear.convert("LA").convert("La")).shape == (4, 4, 1)

@@ -211,7 +211,7 @@ def test_arrays_of_numpy_are_images_and_masks(tmp_path):
     with pytest.raises(MaskError, match=r"a\.npy holds float64 values; a mask needs integers"):
         FolderDataset(tmp_path, "all")[0]
     np.save(tmp_path / "masks/a.npy", np.array([{}]), allow_pickle=True)
-    with pytest.raises(MaskError, match=r"a\.npy is no array of numbers"):
+    with pytest.raises(MaskError, match=r"a\.npy is not an array of numbers"):
         FolderDataset(tmp_path, "all")[0]
 
 

@@ -289,8 +289,8 @@ def test_files_that_cannot_be_read_are_named_with_the_reason(tmp_path: Path) -> 
     told = dict(example.split(": ", 1) for example in finding(report, "damaged").examples)
     assert told["images/img.00.png"] == "the file is empty"
     assert "cut short" in told["images/img.01.png"]
-    assert "no image in a format" in told["masks/img.02.png"]
-    assert told["masks/img.03.png"] == "it is a link to what is not there"
+    assert "not an image in a format" in told["masks/img.02.png"]
+    assert told["masks/img.03.png"] == "it is a link to a missing file"
     assert not trains(str(data))
 
 
@@ -300,7 +300,7 @@ def test_a_file_that_is_no_image_is_not_read_to_its_end(tmp_path: Path) -> None:
         file.truncate(50_000_000_000)
     (told,) = finding(check_data(data), "damaged").examples
     assert NAMES[0] in told
-    assert "no image in a format" in told
+    assert "not an image in a format" in told
 
 
 def test_an_image_too_large_to_decode_is_a_finding_and_not_a_crash(

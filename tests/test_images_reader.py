@@ -163,7 +163,7 @@ def test_a_tiff_that_needs_imagecodecs_says_so(tmp_path):
         file.pages[0].tags["Compression"].overwrite(34887)  # LERC
     with pytest.raises(
         MissingExtraError,
-        match=r"a\.tif is packed with LERC, which needs imagecodecs: pip install imagecodecs$",
+        match=r"a\.tif is compressed with LERC, which needs imagecodecs: pip install imagecodecs$",
     ):
         read(tmp_path / "a.tif")
 
@@ -309,7 +309,7 @@ def test_jpeg_2000_that_pillow_narrows_is_told_of(tmp_path):
     read(tmp_path / "a.jp2")  # without a warning
     data = (tmp_path / "a.jp2").read_bytes()
     (tmp_path / "b.jp2").write_bytes(data.replace(b"\0\3\7\7", b"\0\3\x0b\7", 1))  # 12 bits, in its header
-    with pytest.warns(UserWarning, match=r"b\.jp2 holds 12 bits a band, of which Pillow decodes 8"):
+    with pytest.warns(UserWarning, match=r"b\.jp2 holds 12 bits per band, of which Pillow decodes 8"):
         read(tmp_path / "b.jp2")
 
 

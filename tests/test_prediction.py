@@ -113,7 +113,7 @@ def test_an_image_with_other_channels_than_the_network_is_refused(folder):
     with pytest.raises(ImageError, match=r"has 5 bands .* the network takes 3"):
         segzoo.predict(np.zeros((4, 4, 5), np.uint8), model=str(folder))
     model = Brightness(preprocessing=Preprocessing(channels="grey"))
-    with pytest.raises(OptionError, match="takes 3 bands, but its config says channels='grey'"):
+    with pytest.raises(OptionError, match="expects 3 bands, but its config has channels='grey'"):
         segzoo.predict(half_white(), model=model)
 
 
@@ -143,7 +143,7 @@ def test_alpha_that_is_left_out_is_told_once_a_run(folder, tmp_path, capsys):
     assert run(words) == 0
     told = capsys.readouterr().err
     assert told.count("alpha") == 1
-    assert "the alpha of 2 images was left out, as the network takes 3 bands" in told
+    assert "the alpha channel of 2 images was ignored: the network takes 3 bands" in told
     assert run([*words, "--bands", "1,2,3", "--overwrite"]) == 0
     assert "alpha" not in capsys.readouterr().err
 

@@ -71,7 +71,7 @@ def test_channels_that_the_config_does_not_decode_to_are_told(model, image):
     config = model.segzoo_config
     grey = copy.deepcopy(model)
     grey.segzoo_config = replace(config, preprocessing=replace(config.preprocessing, channels="grey"))
-    with pytest.raises(OptionError, match="takes 3 bands, but its config says channels='grey'"):
+    with pytest.raises(OptionError, match="expects 3 bands, but its config has channels='grey'"):
         segzoo.Predictor(grey)(image)
 
 

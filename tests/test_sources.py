@@ -99,7 +99,7 @@ def test_pages_are_chosen_by_number_and_keep_their_names(tmp_path):
 
 @pytest.mark.parametrize("text", ["x", "-3", "5-3", "1,,2", "0.5", "1-2-3"])
 def test_what_is_no_choice_of_pages_is_refused(text):
-    with pytest.raises(OptionError, match=r"pages are numbers from 0 and spans such as 0,3-5"):
+    with pytest.raises(OptionError, match=r"pages are numbers from 0 and ranges such as 0,3-5"):
         parse_pages(text)
 
 

@@ -156,5 +156,5 @@ def test_an_image_with_five_channels_is_refused_by_its_name(
         assert run([*words, "--memory", memory]) == 1
         told = capsys.readouterr().err
         assert "five.npy: " in told
-        assert "and the network takes 3 (red, green, blue): choose with --bands 1,2,3" in told
+        assert "but the network takes 3 (red, green, blue): choose with --bands 1,2,3" in told
     assert [path.name for path in (tmp_path / "masks").iterdir()] == ["manifest.jsonl"]

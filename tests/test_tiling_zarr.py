@@ -79,7 +79,7 @@ def test_an_image_that_is_none_is_refused_with_what_is_wrong(tmp_path: Path) -> 
     with pytest.raises(ImageError, match=r"axes of \(2, 1, 3, 8, 8\)"):
         open_rows(five)
     unclear = array(tmp_path / "unclear.zarr", np.zeros((3, 8, 3), np.uint8))
-    with pytest.raises(ImageError, match="channels cannot be told"):
+    with pytest.raises(ImageError, match="unclear which axis has the channels"):
         read(unclear)
     times = ome(tmp_path / "times.zarr")
     told = json.loads((times / ".zattrs").read_text())

@@ -97,7 +97,7 @@ def test_what_was_trained_on_is_told_with_counts():
     assert found.told == (
         "3 images: values of 0 to 1023 become 0 to 255",
         "2 images: values of 0 to 4095 become 0 to 255",
-        "the alpha of 5 images was left out, as the network takes 3 bands",
+        "the alpha channel of 5 images was ignored: the network takes 3 bands",
     )
     assert len(found.statistics) == 3
     bytes_ = measure_data(Images(*deep(3, 256, 1, np.uint8)), Preprocessing(), 3)

@@ -1,6 +1,6 @@
-"""Files to arrays: read, orient, bring to the size and the values that a network expects.
+"""Image files to arrays: read, rotate upright, and convert to the size and values that a network expects.
 
-Files are opened in one way, `open_image`, by the readers of all plug-ins. Arrays are ``(H, W, C)`` of the
+Files are opened in one way, `open_image`, by the readers of all plug-ins. Arrays are ``(H, W, C)`` in the
 file's own type, with all its bands.
 """
 

@@ -1,4 +1,4 @@
-"""Arrays that numpy.save or torch.save wrote, as images."""
+"""Arrays written by numpy.save or torch.save, as images."""
 
 from __future__ import annotations
 
@@ -22,29 +22,29 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-#: The most bands that the first axis of an array may count.
+#: Maximum number of bands for arrays whose first axis may be the bands.
 FEW = 16
-#: Largest pickle in a tensor file, which describes the tensor; usual are about 200 bytes.
+#: Maximum size in bytes of the pickle that describes the tensor in a file; about 200 bytes are usual.
 _MOST_PICKLE = 1 << 20
 
 
 @contextmanager
 def open_npy(path: Path) -> Iterator[ArrayImage]:
-    """Open what numpy.save wrote; see `segzoo.interfaces.ImageReader`."""
+    """Open an array written by numpy.save; see `segzoo.interfaces.ImageReader`."""
     yield FileImage(path, map_array(path))
 
 
 @contextmanager
 def open_tensor(path: Path) -> Iterator[ArrayImage]:
-    """Open a tensor that torch.save wrote; see `segzoo.interfaces.ImageReader`."""
+    """Open a tensor written by torch.save; see `segzoo.interfaces.ImageReader`."""
     yield ArrayImage(path, check_numbers(_read_tensor(regular(path)), path), "torch")
 
 
 class ArrayImage:
-    """An array ``(H, W)``, ``(H, W, C)`` or, of up to 16 bands, ``(C, H, W)`` as an open image.
+    """An array ``(H, W)``, ``(H, W, C)`` or, for up to 16 bands, ``(C, H, W)`` as an open image.
 
     Raises:
-        ImageError: it has another shape or no pixel.
+        ImageError: it has another shape or no pixels.
     """
 
     def __init__(self, path: Path, array: NDArray[Any], kind: str) -> None:
@@ -54,7 +54,7 @@ class ArrayImage:
                 f"{array.shape}"
             )
         array = array[..., None] if array.ndim == 2 else array
-        # Bands first, as torch has them: an image of so few rows and so many bands is none.
+        # Bands first, as in torch: no image has so few rows and so many bands.
         self._array = array.transpose(1, 2, 0) if array.shape[0] <= FEW < array.shape[2] else array
         self.info = ImageInfo(
             height=self._array.shape[0],
@@ -81,13 +81,13 @@ class ArrayImage:
 
 
 class RawRows:
-    """Values one after another in a file, read rather than mapped: mapped pages count as memory.
+    """Consecutive values in a file; they are read, not memory-mapped, because mapped pages count as memory.
 
     Args:
         path: the file.
-        offset: where the values begin, in bytes.
+        offset: position of the first value in bytes.
         shape: ``(H, W, C)``.
-        dtype: of the values, with the file's order of bytes.
+        dtype: type of the values, in the file's byte order.
     """
 
     resident = 0
@@ -110,11 +110,11 @@ class RawRows:
 
 
 class BlockRows:
-    """Rows out of blocks, such as strips, tiles or chunks: a row of blocks is decoded at a time, and kept.
+    """Rows out of blocks, such as strips, tiles or chunks: one row of blocks is decoded at a time and cached.
 
     Args:
-        height: of the image.
-        tall: rows of pixels in a block.
+        height: height of the image.
+        tall: height of a block in pixels.
     """
 
     def __init__(self, height: int, tall: int) -> None:
@@ -127,10 +127,10 @@ class BlockRows:
         """Return rows ``top`` to ``bottom``.
 
         Args:
-            top: the first.
-            bottom: the one after the last.
-            decode: returns the rows of one row of blocks, by its first and the one after its last.
-            page: that they are of.
+            top: first row.
+            bottom: row after the last.
+            decode: decodes one row of blocks, given its first row and the row after its last.
+            page: page of the rows.
         """
         found = []
         while top < bottom:
@@ -144,7 +144,7 @@ class BlockRows:
 
 
 class FileImage(ArrayImage):
-    """An array that is mapped from its file."""
+    """An array that is memory-mapped from its file."""
 
     def __init__(self, path: Path, array: np.memmap[Any, Any]) -> None:
         super().__init__(path, array, "numpy")
@@ -152,59 +152,59 @@ class FileImage(ArrayImage):
         self._raw = RawRows(path, array.offset, self._array.shape, self._array.dtype)
 
     def rows(self, page: int, top: int, bottom: int) -> NDArray[Any]:
-        """Return some rows, read rather than mapped where they lie together."""
+        """Return some rows, which are read, not mapped, if they are contiguous."""
         return native(self._raw.rows(top, bottom)) if self._joined else super().rows(page, top, bottom)
 
     def resident(self, page: int) -> int:
-        """Return 0 where rows follow each other in the file; else the bytes that are mapped."""
+        """Return 0 if rows are contiguous in the file; else the number of bytes that are mapped."""
         return 0 if self._joined else super().resident(page)
 
 
 def native(array: NDArray[Any]) -> NDArray[Any]:
-    """Return the values in the machine's order of bytes."""
+    """Return the values in native byte order."""
     return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
 
 
 def map_array(path: Path) -> np.memmap[Any, Any]:
-    """Return the array of a ``.npy`` file without reading its values, which are all numbers.
+    """Return the array of a ``.npy`` file without reading its values; it must hold numbers.
 
     Raises:
-        ImageError: it is none, or shorter than its header says.
+        ImageError: it does not, or is shorter than its header claims.
     """
     regular(path)
     try:
-        # Mapped, a header that claims more than the file holds is refused, and takes no memory.
+        # With mapping, a header that claims more than the file holds is refused without using memory.
         mapped = np.load(path, mmap_mode="r", allow_pickle=False)
     except OSError:
         raise
-    except Exception as error:  # tokenize.TokenError and OverflowError come out of headers, too
+    except Exception as error:  # headers can also cause tokenize.TokenError and OverflowError
         if not path.stat().st_size:
             raise ImageError(f"{path} cannot be read: the file is empty") from error
         raise ImageError(
-            f"{path} is no array of numbers as numpy.save writes it, or is cut short: {error}"
+            f"{path} is not an array of numbers from numpy.save, or is cut short: {error}"
         ) from error
     if not isinstance(mapped, np.memmap):
         mapped.close()
-        raise ImageError(f"{path} holds several arrays as numpy.savez writes them, not one: save each alone")
+        raise ImageError(f"{path} holds several arrays from numpy.savez: save each in its own file")
     check_numbers(mapped, path)
     return mapped
 
 
 def check_numbers(array: NDArray[Any], path: Path) -> NDArray[Any]:
-    """Return an array as it is if its values are real numbers, or true and false.
+    """Return an array unchanged if its values are real numbers or booleans.
 
     Raises:
-        ImageError: they are words, dates, records, complex or others.
+        ImageError: they are text, dates, records, complex numbers or others.
     """
     if array.dtype.kind not in "biuf":
         raise ImageError(
-            f"{path} holds values of type {array.dtype}: a pixel is an integer, a float or a bool"
+            f"{path} holds values of type {array.dtype}: pixels must be integers, floats or booleans"
         )
     return array
 
 
 def _read_tensor(path: Path) -> NDArray[Any]:
-    import torch  # only what torch wrote waits for it
+    import torch  # imported only for files that torch wrote
 
     _check_stored(path)
     try:
@@ -217,21 +217,21 @@ def _read_tensor(path: Path) -> NDArray[Any]:
         raise ImageError(f"{path} holds {type(tensor).__name__}, not one tensor (H, W) or (H, W, C)")
     if tensor.layout != torch.strided or tensor.is_quantized or tensor.device.type != "cpu":
         raise ImageError(
-            f"{path} is no tensor with a number for each pixel: it is {tensor.layout}, {tensor.dtype}, on "
+            f"{path} is not a tensor with a number for each pixel: it is {tensor.layout}, {tensor.dtype}, on "
             f"{tensor.device}"
         )
     if tensor.numel() * tensor.element_size() > path.stat().st_size:
-        # A tensor that repeats one value takes no room in its file: no more than of an image is believed.
+        # A tensor that repeats one value takes no space in its file, so limit the size that it claims.
         check_pixels(path, *(*tensor.shape, 1, 1)[:2])
     return from_tensor(tensor)
 
 
 def _check_stored(path: Path) -> None:
-    """Refuse a tensor that its file unpacks to more than an image may have; torch.save never packs.
+    """Refuse a file that unpacks to more than an image may have; torch.save does not compress.
 
     Raises:
-        ImageError: it does.
-        ValueError: a checksum in it differs.
+        ImageError: it unpacks to too much.
+        ValueError: a checksum is wrong.
     """
     if not zipfile.is_zipfile(path):
         with path.open("rb") as file:

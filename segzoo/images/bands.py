@@ -1,8 +1,8 @@
-"""Which bands of an image a network takes, and in which order: the one rule.
+"""The one rule for which bands of an image a network gets, and in which order.
 
-Bands that the user chose win. Otherwise a network of colours takes red, green and blue, or grey; another
-takes all bands. A band is left out only if the file declares it to be alpha and the network has no place for
-it; `BandChoice.dropped` names it, so that callers can say so once a run.
+Bands that the user chose are used. Otherwise a network for colour images gets red, green and blue, or grey;
+any other network gets all bands. A band is dropped only if the file declares it as alpha and the network has
+no input for it; `BandChoice.dropped` names it, so that callers can report it once per run.
 """
 
 from __future__ import annotations
@@ -27,22 +27,22 @@ if TYPE_CHECKING:
     from segzoo.interfaces import ImageInfo
     from segzoo.specs import Preprocessing
 
-#: Names of bands that are colours, in the order of a colour image.
+#: Names of colour bands, in the order of a colour image.
 COLOURS = ("red", "green", "blue")
 GREY = "grey"
-#: Bands whose names an error lists.
+#: Number of band names that an error lists.
 _LISTED = 12
 
 
 @dataclass(frozen=True)
 class BandChoice:
-    """Which bands of an image are taken.
+    """The bands of an image that are used.
 
     Attributes:
-        indices: of the image's bands, from 0, in the order in which they are taken; one may come repeatedly.
-        names: of what the network gets, one per band.
-        luminance: whether the three bands taken become one, as Pillow makes grey of colours.
-        dropped: name of the alpha band that is left out; empty where none is.
+        indices: indices of the bands, from 0, in the order used; an index may be repeated.
+        names: names of the network's input, one per band.
+        luminance: whether the three bands are combined into one, as Pillow converts colour to grey.
+        dropped: name of the alpha band that is dropped; empty if there is none.
     """
 
     indices: tuple[int, ...]
@@ -54,20 +54,19 @@ class BandChoice:
 def select_bands(
     pixels: NDArray[Any], info: ImageInfo | None, preprocessing: Preprocessing, in_channels: int
 ) -> NDArray[Any]:
-    """Return ``(H, W, in_channels)``: the bands that a network takes, in its order, of the image's own type.
+    """Return ``(H, W, in_channels)``: the bands that a network gets, in its order, in the image's own type.
 
     Args:
-        pixels: ``(H, W)`` or ``(H, W, C)`` with all bands of the image, of any type. A view is returned
-            where one will do.
-        info: the metadata of the image's file; without it, no band is declared to be alpha, and bands
-            have no names.
-        preprocessing: whose ``bands`` and ``channels`` say which bands are wanted.
-        in_channels: bands that the network takes.
+        pixels: ``(H, W)`` or ``(H, W, C)`` with all bands of the image, of any type. If possible, a view is
+            returned.
+        info: metadata of the image's file; without it, no band is alpha and bands have no names.
+        preprocessing: preprocessing whose ``bands`` and ``channels`` define the bands.
+        in_channels: number of bands that the network expects.
 
     Raises:
-        ImageError: the image's bands do not fit; the error lists them and says how to choose.
-        OptionError: others than as many bands are chosen as the network takes, or the preprocessing is for
-            another number of bands.
+        ImageError: the image's bands do not fit; the message lists them and says how to choose.
+        OptionError: the number of chosen bands is not the network's, or the preprocessing is for another
+            number of bands.
     """
     pixels = pixels if pixels.ndim == 3 else pixels[..., None]
     try:
@@ -75,8 +74,8 @@ def select_bands(
     except ImageError as error:
         if info is None and pixels.shape[0] == in_channels < pixels.shape[2]:
             raise ImageError(
-                f"an array {pixels.shape} is (H, W, C), so it has {pixels.shape[2]} bands, and the network "
-                f"takes {in_channels}: if its bands come first, say layout='CHW', or give "
+                f"an array of shape {pixels.shape} is (H, W, C) with {pixels.shape[2]} bands, but the "
+                f"network expects {in_channels}: if bands come first, pass layout='CHW' or "
                 "array.transpose(1, 2, 0)"
             ) from error
         raise
@@ -86,18 +85,18 @@ def select_bands(
 def choose_bands(
     count: int, info: ImageInfo | None, preprocessing: Preprocessing, in_channels: int
 ) -> BandChoice:
-    """Return which of an image's bands `select_bands` takes, without looking at its pixels.
+    """Return which of an image's bands `select_bands` uses, without looking at its pixels.
 
     Args:
-        count: bands of the image.
-        info: as `select_bands`.
-        preprocessing: as `select_bands`.
-        in_channels: bands that the network takes.
+        count: number of bands of the image.
+        info: metadata of its file; see `select_bands`.
+        preprocessing: preprocessing; see `select_bands`.
+        in_channels: number of bands that the network expects.
 
     Raises:
-        ImageError: as `select_bands`.
-        OptionError: others than as many bands are chosen as the network takes, or the preprocessing is for
-            another number of bands.
+        ImageError: the image's bands do not fit; see `select_bands`.
+        OptionError: the number of chosen bands is not the network's, or the preprocessing is for another
+            number of bands.
     """
     names = band_names(count, info)
     wanted = preprocessing.channels
@@ -107,7 +106,7 @@ def choose_bands(
         return BandChoice(chosen, tuple(names[index] for index in chosen))
     if wanted != "any" and in_channels != (1 if wanted == "grey" else 3):
         raise OptionError(
-            f"the network takes {in_channels} bands, but its config says channels={wanted!r}: mend "
+            f"the network expects {in_channels} bands, but its config has channels={wanted!r}: correct "
             "preprocessing.channels in config.json"
         )
     choice = _any(names, info, in_channels) if wanted == "any" else _colours(names, info, wanted)
@@ -122,13 +121,13 @@ def with_bands(
     """Return a network's preprocessing with the bands that the user chose.
 
     Args:
-        preprocessing: of the network.
-        bands: as `parse_bands` takes them. What they give stands for red, green and blue where the network
-            takes colours; one band alone is grey to it.
-        in_channels: bands that the network takes.
+        preprocessing: preprocessing of the network.
+        bands: bands, in any form that `parse_bands` accepts. If the network is for colour images, they are
+            its red, green and blue; a single band is grey.
+        in_channels: number of bands that the network expects.
 
     Raises:
-        OptionError: these are no bands, or not as many as the network takes.
+        OptionError: these are not bands, or their number is not the network's.
     """
     chosen = replace(preprocessing, bands=parse_bands(bands))
     _fitted(range(len(chosen.bands)), chosen, in_channels)
@@ -136,11 +135,11 @@ def with_bands(
 
 
 def take_bands(pixels: NDArray[Any], choice: BandChoice) -> NDArray[Any]:
-    """Return ``(H, W, C)`` with the bands of a choice; a view of ``pixels`` where one will do.
+    """Return ``(H, W, C)`` with the bands of a choice; if possible, a view of ``pixels``.
 
     Args:
         pixels: ``(H, W, C)`` with all bands of the image, or some of its rows.
-        choice: of the bands, which `choose_bands` made for it.
+        choice: bands to use, from `choose_bands`.
     """
     first, count = choice.indices[0], len(choice.indices)
     if choice.indices == tuple(range(first, first + count)):
@@ -153,11 +152,11 @@ def take_bands(pixels: NDArray[Any], choice: BandChoice) -> NDArray[Any]:
 
 
 def band_names(count: int, info: ImageInfo | None) -> tuple[str, ...]:
-    """Return a name for each of an image's bands: ``"band 1"`` and so on where the file does not name them.
+    """Return a name for each of an image's bands: ``"band 1"`` and so on if the file does not name them.
 
     Args:
-        count: bands of the image.
-        info: the metadata of its file, if it has one.
+        count: number of bands of the image.
+        info: metadata of its file, if it has one.
     """
     if info is not None and len(info.bands) == count:
         return info.bands
@@ -165,35 +164,35 @@ def band_names(count: int, info: ImageInfo | None) -> tuple[str, ...]:
 
 
 def names_of_bands(count: int, *, colours: bool = True) -> tuple[str, ...]:
-    """Return names for bands that the file does not name: grey, colours, or ``"band 1"`` and so on.
+    """Return default names for bands: grey, colours, or ``"band 1"`` and so on.
 
     Args:
-        count: of bands.
-        colours: whether one is grey, and three are red, green and blue.
+        count: number of bands.
+        colours: whether one band is grey, and three are red, green and blue.
     """
     known = {1: (GREY,), 3: COLOURS} if colours else {}
     return known.get(count) or tuple(map(_unnamed, range(count)))
 
 
 def alpha_band(count: int, info: ImageInfo | None) -> int | None:
-    """Return the index of the band that an image's file declares to be alpha, if one is.
+    """Return the index of the band that an image's file declares as alpha, if there is one.
 
     Args:
-        count: bands of the image.
-        info: its description.
+        count: number of bands of the image.
+        info: metadata of the image's file.
     """
     return info.alpha if info is not None and len(info.bands) == count else None
 
 
 def colour_bands(choice: BandChoice, preprocessing: Preprocessing) -> tuple[int, ...]:
-    """Return which bands of a choice are colours: red, green and blue in this order, or those there are.
+    """Return which bands of a choice are colours: red, green and blue in this order, or those present.
 
-    Bands are colours by name. Bands without names that were not chosen are colours if the network takes
-    colours, or if there are one or three.
+    Bands are colours by name. Bands without names that were not chosen are colours if the network is for
+    colour images, or if there are one or three.
 
     Args:
-        choice: of an image's bands.
-        preprocessing: that it was made for.
+        choice: bands of an image.
+        preprocessing: preprocessing for which they were chosen.
     """
     names = [name.casefold() for name in choice.names]
     unnamed = all(name == _unnamed(index) for index, name in zip(choice.indices, names, strict=False))
@@ -208,37 +207,38 @@ def colour_bands(choice: BandChoice, preprocessing: Preprocessing) -> tuple[int,
 
 
 def told_alpha(count: int, in_channels: int) -> str:
-    """Return the message, given once per run, about alpha that was left out.
+    """Return the message, given once per run, about dropped alpha bands.
 
     Args:
-        count: images whose alpha was left out.
-        in_channels: bands that the network takes.
+        count: number of images whose alpha was dropped.
+        in_channels: number of bands that the network expects.
     """
     return (
-        f"the alpha of {many(count, 'image')} was left out, as the network takes {many(in_channels, 'band')}"
+        f"the alpha channel of {many(count, 'image')} was ignored: the network takes "
+        f"{many(in_channels, 'band')}"
     )
 
 
 def to_channels(image: NDArray[Any], preprocessing: Preprocessing) -> NDArray[Any]:
-    """Return what `select_bands` does, of an image that declares no alpha; kept for old plug-ins.
+    """Return the result of `select_bands` for an image without alpha; kept for old plug-ins.
 
     Raises:
-        ImageError: as `select_bands`.
+        ImageError: the image's bands do not fit; see `select_bands`.
     """
-    warnings.warn("segzoo.images.to_channels is select_bands now", DeprecationWarning, stacklevel=2)
+    warnings.warn("segzoo.images.to_channels is now select_bands", DeprecationWarning, stacklevel=2)
     wanted = {"any": image.shape[2], "grey": 1}.get(preprocessing.channels, 3)
     return select_bands(image, None, preprocessing, wanted)
 
 
 def chosen_bands(bands: Sequence[str], names: Sequence[str]) -> tuple[int, ...]:
-    """Return the indices of bands that are named by number from 1 or by name.
+    """Return the indices of bands that are given by number from 1 or by name.
 
     Args:
-        bands: as `segzoo.specs.parse_bands` returns them.
-        names: of all bands of an image.
+        bands: bands, from `segzoo.specs.parse_bands`.
+        names: names of all bands of an image.
 
     Raises:
-        ImageError: there is no such band, or several have its name; the error lists those there are.
+        ImageError: there is no such band, or several have its name; the message lists the bands.
     """
     return tuple(_index(band, names) for band in bands)
 
@@ -248,7 +248,7 @@ def _unnamed(index: int) -> str:
 
 
 def _fitted(chosen: Sequence[int], preprocessing: Preprocessing, in_channels: int) -> tuple[int, ...]:
-    """Return chosen bands in the order of the network: grey thrice for colours, BGR backwards."""
+    """Return chosen bands in the network's order: grey repeated for colours, and reversed for BGR."""
     bands, colours = tuple(chosen), preprocessing.channels in ("rgb", "bgr")
     if len(bands) == 1 and colours:
         bands *= 3
@@ -259,7 +259,7 @@ def _fitted(chosen: Sequence[int], preprocessing: Preprocessing, in_channels: in
 
 
 def _any(names: Sequence[str], info: ImageInfo | None, in_channels: int) -> BandChoice | None:
-    """Return all bands, or all but a declared alpha, whichever are as many as the network takes."""
+    """Return all bands, or all except alpha, if their number is the network's."""
     indices = tuple(range(len(names)))
     if len(names) == in_channels:
         return BandChoice(indices, tuple(names))
@@ -267,14 +267,14 @@ def _any(names: Sequence[str], info: ImageInfo | None, in_channels: int) -> Band
 
 
 def _colours(names: Sequence[str], info: ImageInfo | None, wanted: str) -> BandChoice | None:
-    """Return the bands that are red, green and blue, or grey, as ``wanted`` orders them."""
+    """Return the bands that are red, green and blue, or grey, in the order of ``wanted``."""
     choice = _without_alpha(tuple(range(len(names))), names, info)
     if len(choice.indices) not in (1, 3):
         return None
     indices = choice.indices
     if len(indices) == 1:
         return choice if wanted == "grey" else replace(choice, indices=indices * 3, names=choice.names * 3)
-    if set(choice.names) == set(COLOURS):  # in whichever order the file has them
+    if set(choice.names) == set(COLOURS):  # in any order
         indices = tuple(names.index(colour) for colour in COLOURS)
     if wanted == "grey":
         return BandChoice(indices, (GREY,), luminance=True, dropped=choice.dropped)
@@ -291,7 +291,7 @@ def _without_alpha(indices: tuple[int, ...], names: Sequence[str], info: ImageIn
 
 
 def _index(band: str, names: Sequence[str]) -> int:
-    """Return the index of a band that is named by its number from 1 or by its name."""
+    """Return the index of a band that is given by number from 1 or by name."""
     if is_band_number(band):
         if 1 <= int(band) <= len(names):
             return int(band) - 1
@@ -308,14 +308,14 @@ def _index(band: str, names: Sequence[str]) -> int:
 
 
 def _unfit(names: Sequence[str], wanted: str, in_channels: int) -> str:
-    """Return what an error says of an image whose bands are not those that a network takes."""
+    """Return the error message for an image whose bands do not fit a network."""
     kind = {"any": "", "grey": " (grey)"}.get(wanted, " (red, green, blue)")
-    told = f"the image has {_listed(names)}, and the network takes {in_channels}{kind}"
+    told = f"the image has {_listed(names)}, but the network takes {in_channels}{kind}"
     if len(names) < in_channels and wanted not in ("rgb", "bgr"):
-        return f"{told}: it needs images with more bands, or another network (in_channels={len(names)})"
+        return f"{told}: use images with more bands, or another network (in_channels={len(names)})"
     if len(names) < in_channels:
         return (
-            f"{told}: choose one with --bands 1 (bands=1 in Python), which counts as grey, or take another "
+            f"{told}: choose one with --bands 1 (bands=1 in Python), which is used as grey, or use another "
             f"network (in_channels={len(names)})"
         )
     numbers = [str(number) for number in range(1, in_channels + 1)]
@@ -328,17 +328,17 @@ def _unfit(names: Sequence[str], wanted: str, in_channels: int) -> str:
 
 
 def _listed(names: Sequence[str]) -> str:
-    """Return how many bands there are and what they are called, in words."""
+    """Return the number of bands and their names as text."""
     return f"{many(len(names), 'band')} ({listed(names, _LISTED)})"
 
 
 def _luminance(colours: NDArray[Any]) -> NDArray[Any]:
-    """Return ``(H, W, 1)`` of red, green and blue, of their type, with Pillow's weights (ITU-R 601-2)."""
+    """Return ``(H, W, 1)`` from red, green and blue, in their type, with Pillow's weights (ITU-R 601-2)."""
     if colours.dtype == np.uint8:
         return np.asarray(Image.fromarray(np.ascontiguousarray(colours)).convert("L"))[..., None]
     if colours.dtype.kind == "f":
         return colours @ np.array([[0.299], [0.587], [0.114]], colours.dtype)
-    # In steps of 2 ** -16, as Pillow does; 32 bits hold the sum of 16-bit values.
+    # In steps of 2 ** -16, as in Pillow; 32 bits hold the sum of 16-bit values.
     wide = colours.astype(np.uint32 if colours.dtype == np.uint16 else np.int64)
     grey = wide[..., :1] * 19595 + wide[..., 1:2] * 38470 + wide[..., 2:] * 7471 + 0x8000
     return (grey >> 16).astype(colours.dtype)

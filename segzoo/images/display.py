@@ -1,8 +1,8 @@
-"""Images of any bands and values as people can see them: red, green and blue, or grey, in 8 bits.
+"""Convert images with any bands and values for display: red, green and blue, or grey, in 8 bits.
 
-For the eye alone: what a network sees is decided by `segzoo.images.intensity`. Bytes stay as they are. Other
-values are stretched between two percentiles of the image, which a few outliers do not move: each band by
-itself, or red, green and blue alike, as their proportions are the colour.
+This is for display only: the network's input is defined by `segzoo.images.intensity`. 8-bit values do not
+change. Other values are stretched between two percentiles of the image, so that a few outliers have no
+effect: each band separately, but red, green and blue together, because their proportions define the colour.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ _BLACK, _WHITE = 1.0, 99.8
 
 @dataclass(frozen=True, kw_only=True)
 class Display:
-    """How an image is shown.
+    """How an image is displayed.
 
     Attributes:
         bands: indices of the one or three bands that are shown, as grey or as red, green and blue.
-        scaling: from their values to 0 to 1; ``None`` where bytes stay as they are.
+        scaling: scaling of their values to 0 to 1; ``None`` if 8-bit values do not change.
         inverted: whether low values are bright.
     """
 
@@ -45,7 +45,7 @@ class Display:
     inverted: bool = False
 
     def apply(self, pixels: NDArray[Any]) -> NDArray[np.uint8]:
-        """Return ``(H, W, 3)``; bytes of red, green and blue are returned as they are.
+        """Return ``(H, W, 3)``; 8-bit red, green and blue are returned unchanged.
 
         Args:
             pixels: ``(H, W, C)``: the image, or some of its rows.
@@ -62,14 +62,14 @@ class Display:
 def display_for(
     rows: Iterable[NDArray[Any]], info: ImageInfo | None = None, *, bands: Sequence[str] = ()
 ) -> Display:
-    """Return how an image is shown.
+    """Return how an image is displayed.
 
     Args:
-        rows: the image from the top, some rows ``(h, W, C)`` at a time, gone through once; of bytes, only the
-            first of them are asked for.
-        info: the metadata of the image's file: names of bands, a window, a value for no data.
-        bands: which one or three bands are shown, of more the first three, by number from 1 or by name; where
-            empty, red, green and blue, or the first three that are not alpha, or the first.
+        rows: rows ``(h, W, C)`` of the image from the top, iterated once; for 8-bit images, only the first
+            are used.
+        info: metadata of the image's file: band names, display window, no-data value.
+        bands: bands to show, by number from 1 or by name: one, or three (the first three if there are more);
+            by default red, green and blue, else the first three that are not alpha, else the first.
 
     Raises:
         ImageError: there are no such bands.
@@ -97,22 +97,22 @@ def display_for(
 def displayed(
     image: NDArray[Any], info: ImageInfo | None = None, *, bands: Sequence[str] = ()
 ) -> NDArray[np.uint8]:
-    """Return an image as people can see it, ``(H, W, 3)`` uint8; bytes of three bands stay as they are.
+    """Return an image for display, ``(H, W, 3)`` uint8; 8-bit images of three bands do not change.
 
     Args:
-        image: ``(H, W)`` or ``(H, W, C)`` of any type and any number of bands.
-        info: as `display_for`.
-        bands: as `display_for`.
+        image: ``(H, W)`` or ``(H, W, C)`` of any type and with any number of bands.
+        info: metadata of the image's file; see `display_for`.
+        bands: bands to show; see `display_for`.
 
     Raises:
-        ImageError: as `display_for`.
+        ImageError: there are no such bands.
     """
     pixels = image if image.ndim == 3 else image[..., None]
     return display_for([pixels], info, bands=bands).apply(pixels)
 
 
 def _shown(count: int, info: ImageInfo | None, bands: Sequence[str]) -> tuple[int, ...]:
-    """Return the indices of one band or three."""
+    """Return the indices of one or three bands."""
     names = band_names(count, info)
     if bands:
         chosen = chosen_bands(bands, names)

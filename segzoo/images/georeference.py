@@ -1,8 +1,8 @@
-"""GeoTIFF and GDAL tags: where a TIFF lies on the ground, its nodata value, and the names of its bands.
+"""GeoTIFF and GDAL tags: georeference of a TIFF, its no-data value, and the names of its bands.
 
-Sources: OGC 19-008r4 (GeoTIFF 1.1), and what GDAL's documentation of its GTiff driver says of its two tags.
-Tags are mappings from numbers to values as Pillow (``tag_v2``) and tifffile (``{tag.code: tag.value}``) give
-them, so that an image keeps its place whichever of the two decodes it, and without any other library.
+Sources: OGC 19-008r4 (GeoTIFF 1.1), and GDAL's documentation of its GTiff driver for its two tags. Tags are
+mappings from numbers to values as Pillow (``tag_v2``) and tifffile (``{tag.code: tag.value}``) return them,
+so an image keeps its georeference no matter which of the two decodes it, without any other library.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 PIXEL_SCALE, TIE_POINTS, TRANSFORMATION = 33550, 33922, 34264
 KEYS, DOUBLES, TEXTS = 34735, 34736, 34737
 GDAL_METADATA, GDAL_NODATA = 42112, 42113
-#: The tags that place an image; a mask that has the same ones lies where the image lies.
+#: Georeference tags; a mask with the same tags has the same position as the image.
 PLACING = (PIXEL_SCALE, TIE_POINTS, TRANSFORMATION, KEYS, DOUBLES, TEXTS)
 #: All tags that are read here.
 TAGS = (*PLACING, GDAL_METADATA, GDAL_NODATA)
-#: Colours as GDAL spells them.
+#: GDAL's names of colours that differ from segzoo's.
 _COLOURS = {"gray": "grey"} | {name: name for name in ("red", "green", "blue", "alpha")}
-#: Under this name, `segzoo.interfaces.ImageInfo.extra` holds those of `PLACING` that a file has.
+#: Key in `segzoo.interfaces.ImageInfo.extra` under which a file's tags from `PLACING` are stored.
 EXTRA = "geotiff"
 
 _MODEL, _IS_PROJECTED, _IS_GEOGRAPHIC = 1024, 1, 2
@@ -39,10 +39,10 @@ _PROJECTION, _METHOD = 3074, 3075
 _ELLIPSOID, _SEMI_MAJOR, _SEMI_MINOR, _INVERSE_FLATTENING = 2056, 2057, 2058, 2059
 _ELLIPSOIDS = {7019: "GRS80", 7022: "intl", 7030: "WGS84"}
 _DATUMS = {4258: "+ellps=GRS80", 4267: "+datum=NAD27", 4269: "+datum=NAD83", 4326: "+datum=WGS84"}
-#: How PROJ calls a unit, and the metres in it.
+#: PROJ's name of a unit, and its length in metres.
 _UNITS = {9001: ("m", 1.0), 9002: ("ft", 0.3048), 9003: ("us-ft", 1200 / 3937)}
-#: How PROJ calls a method, and the keys of its parameters; of two keys for one parameter, the first that is
-#: there counts.
+#: PROJ's name of a projection method, and the keys of its parameters; if a parameter has two keys, the first
+#: one present counts.
 _METHODS: dict[int, tuple[str, dict[str, tuple[int, ...]]]] = {
     1: ("tmerc", {"lon_0": (3080,), "lat_0": (3081,), "k": (3092,), "x_0": (3082,), "y_0": (3083,)}),
     8: (
@@ -76,13 +76,13 @@ _METHODS: dict[int, tuple[str, dict[str, tuple[int, ...]]]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class GeoTags:
-    """The content of the tags of a TIFF.
+    """The content of a TIFF's tags.
 
     Attributes:
-        geo: where it lies on the ground.
+        geo: georeference of the image.
         nodata: value of pixels without a measurement.
-        bands: name of each band, as described or by its colour; empty for bands of which nothing is said.
-        placing: the tags that place the image, for `segzoo.interfaces.ImageInfo.extra`.
+        bands: name of each band, from its description or colour; empty if the tags give none.
+        placing: georeference tags, for `segzoo.interfaces.ImageInfo.extra`.
     """
 
     geo: GeoReference | None = None
@@ -92,11 +92,11 @@ class GeoTags:
 
 
 def read_geo_tags(tags: Mapping[int, Any], bands: int = 1) -> GeoTags:
-    """Return the content of the tags of a TIFF; tags that are damaged or unknown are left out.
+    """Return the content of a TIFF's tags; damaged and unknown tags are ignored.
 
     Args:
-        tags: value by number.
-        bands: how many the image has.
+        tags: tag values by number.
+        bands: number of bands of the image.
     """
     transform = _transform(tags)
     placed = GeoReference(transform=transform, crs=_crs(tags), metre=_metre(tags)) if transform else None
@@ -109,11 +109,11 @@ def read_geo_tags(tags: Mapping[int, Any], bands: int = 1) -> GeoTags:
 
 
 def described(info: ImageInfo, tags: Mapping[int, Any]) -> ImageInfo:
-    """Return the metadata of a TIFF with its place on the ground, band names and nodata value, from its tags.
+    """Return the metadata of a TIFF, completed with georeference, band names and no-data value from its tags.
 
     Args:
-        info: whose bands have the names that the file's photometric interpretation gives them.
-        tags: value by number.
+        info: metadata whose band names come from the file's photometric interpretation.
+        tags: tag values by number.
     """
     found = read_geo_tags(tags, len(info.bands))
     bands = tuple(
@@ -125,22 +125,22 @@ def described(info: ImageInfo, tags: Mapping[int, Any]) -> ImageInfo:
 
 
 def placing_tags(geo: GeoReference, known: Mapping[int, Any] | None = None) -> dict[int, Any]:
-    """Return the tags that place a TIFF.
+    """Return the georeference tags of a TIFF.
 
     Args:
-        geo: where it lies.
-        known: the tags of the image that it belongs to, which are repeated as they are; else they are made
-            from ``geo``, whose system is kept if it is a code of EPSG.
+        geo: georeference.
+        known: tags of the original image, which are copied; without them, tags are made from ``geo``, whose
+            reference system is kept if it is an EPSG code.
     """
     if known:
-        return {int(code): value for code, value in known.items()}  # JSON makes words of numbers
+        return {int(code): value for code, value in known.items()}  # JSON turns numeric keys into text
     a, b, c, d, e, f = geo.transform
     tags: dict[int, Any] = {TRANSFORMATION: (a, b, 0.0, c, d, e, 0.0, f, *([0.0] * 7), 1.0)}
     if b == d == 0 and a > 0 > e:
         tags = {PIXEL_SCALE: (a, -e, 0.0), TIE_POINTS: (0.0, 0.0, 0.0, c, f, 0.0)}
     authority, _, code = geo.crs.partition(":")
     if authority == "EPSG" and code.isascii() and code.isdigit() and int(code) < _USER_DEFINED:
-        # EPSG's geographic systems of two dimensions are numbered from 4001 to 4999.
+        # EPSG's two-dimensional geographic systems have numbers from 4001 to 4999.
         geographic = 4000 < int(code) < 5000
         model, key = (_IS_GEOGRAPHIC, _GEOGRAPHIC) if geographic else (_IS_PROJECTED, _PROJECTED)
         unit = next((number for number, (_, metre) in _UNITS.items() if metre == geo.metre), 0)
@@ -162,7 +162,7 @@ def _transform(tags: Mapping[int, Any]) -> tuple[float, float, float, float, flo
     if not all(map(math.isfinite, (a, b, c, d, e, f))) or a * e == b * d:
         return None
     if geo_keys(tags).get(_RASTER_TYPE) == _PIXEL_IS_POINT:
-        # Tie points are then of centres of pixels, and ours are of their corners.
+        # Here tie points are centres of pixels, but segzoo uses their corners.
         c, f = c - (a + b) / 2, f - (d + e) / 2
     return a, b, c, d, e, f
 
@@ -184,7 +184,7 @@ def _metre(tags: Mapping[int, Any]) -> float:
 
 
 def _by_parameters(keys: Mapping[int, Any], *, projected: bool) -> str:
-    """Return a reference system without a code as PROJ text; empty if its method is not known."""
+    """Return a reference system without a code as PROJ text; empty if its method is not supported."""
     figure = _figure(keys)
     if not figure:
         return ""
@@ -206,7 +206,7 @@ def _by_parameters(keys: Mapping[int, Any], *, projected: bool) -> str:
 
 
 def _figure(keys: Mapping[int, Any]) -> str:
-    """Return the datum or the ellipsoid as PROJ writes it."""
+    """Return the datum or the ellipsoid in PROJ's form."""
     if (known := _DATUMS.get(keys.get(_GEOGRAPHIC, 0))) is not None:
         return known
     if (named := _ELLIPSOIDS.get(keys.get(_ELLIPSOID, 0))) is not None:
@@ -220,7 +220,7 @@ def _figure(keys: Mapping[int, Any]) -> str:
 
 
 def geo_keys(tags: Mapping[int, Any]) -> dict[int, Any]:
-    """Return the values of a TIFF's GeoKeys by number: whole numbers, floats or texts."""
+    """Return the values of a TIFF's GeoKeys by number: integers, floats or texts."""
     directory, doubles = _numbers(tags.get(KEYS)), _numbers(tags.get(DOUBLES))
     texts = tags.get(TEXTS, "")
     found: dict[int, Any] = {}
@@ -243,16 +243,16 @@ def _nodata(tags: Mapping[int, Any]) -> float | None:
 
 
 def _band_names(tags: Mapping[int, Any], bands: int) -> tuple[str, ...]:
-    """Return each band's colour or description from GDAL's metadata; empty where it has neither."""
+    """Return each band's colour or description from GDAL's metadata; empty if it has neither."""
     text = tags.get(GDAL_METADATA, "")
     names = [""] * bands
-    if not isinstance(text, str) or "<!" in text:  # no entity is ever looked up
+    if not isinstance(text, str) or "<!" in text:  # entities are never resolved
         return tuple(names)
     try:
         items = list(ElementTree.fromstring(text.strip("\0 \n")).iter("Item"))
     except ElementTree.ParseError:
         return tuple(names)
-    for role in ("description", "colorinterp"):  # what a band looks like matters more than its title
+    for role in ("description", "colorinterp"):  # the colour, which comes last, overrides the description
         for item in items:
             band, name = item.get("sample", ""), (item.text or "").strip()
             if item.get("role") != role or not band.isdecimal() or int(band) >= bands:

@@ -1,15 +1,16 @@
-"""From the values of a file to the numbers that mean and std are applied to.
+"""Scale the values of a file to the numbers that mean and std are applied to.
 
-This is the only place where values are scaled. It takes arrays ``(H, W, C)`` of any type, with the bands that
-the network sees, and gives **uint8** (0 to 255, which count as 0 to 1) or **float32** (0 to 1, without bounds
-after ``standard``). Two steps: `scaling_for` finds out how one image is scaled, `Scaling.apply` does it; an
-image larger than memory is measured by `scaling_of_rows`, and scaled a few rows at a time, to equal values.
+This is the only place where values are scaled. It takes arrays ``(H, W, C)`` of any type, with the bands of
+the network's input, and returns **uint8** (0 to 255, which count as 0 to 1) or **float32** (0 to 1, or
+unbounded after ``standard``). There are two steps: `scaling_for` finds how one image is scaled,
+`Scaling.apply` scales it. An image larger than memory is measured by `scaling_of_rows` and scaled a few rows
+at a time, with equal values.
 
-What is measured is robust where it can be: ``uint8`` mode looks for the bits that all but single bright
-pixels need (`_Bits`); percentiles of one image are exact for integers of up to 16 bits (`_Histogram`), and
-those of a million pixels for other types and for many images (`_Sample`). NaN, infinity and the value that a
-file declares as ``nodata`` are no measurements: they count for nothing and become 0, which is the lowest
-value, or the mean after ``standard``.
+Measurements are robust if possible: ``uint8`` mode finds the bit depth that all but isolated bright pixels
+need (`_Bits`); percentiles of one image are exact for integers of up to 16 bits (`_Histogram`), and computed
+from a million pixels for other types and for many images (`_Sample`). NaN, infinity and the file's ``nodata``
+value are not measurements: they are ignored and become 0, which is the lowest value, or the mean after
+``standard``.
 """
 
 from __future__ import annotations
@@ -28,37 +29,38 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-#: Values that are processed at a time, so that measuring takes little memory beside the image.
+#: Number of values processed at a time, so that measuring takes little memory in addition to the image.
 AT_ONCE = 1 << 20
-#: Pixels that percentiles of types of more than 16 bits are found from.
+#: Number of pixels for percentiles of types with more than 16 bits.
 _SAMPLED = 1 << 20
-#: 2 ** 32 over the golden ratio: its multiples are spread evenly, in rows and columns of any length.
+#: 2 ** 32 divided by the golden ratio: its multiples are spread evenly, in rows and columns of any length.
 _SPREAD = 2_654_435_769
-#: From this many pixels on, a table of all values of 16 bits is faster than arithmetic.
+#: From this many pixels on, a table of all 16-bit values is faster than arithmetic.
 _WORTH_A_TABLE = 1 << 16
 
-#: Floats count as 0 to 1 if all but single pixels lie in this range; beyond 0 and 1 they are clipped.
+#: Floats count as 0 to 1 if all but isolated pixels are in this range; values below 0 and above 1 are
+#: clipped.
 _UNIT = (-0.25, 2.0)
-#: Floats that reach no further than this are neither 0 to 1 nor a picture of 0 to 255.
+#: If the largest float is at most this, the image is neither 0 to 1 nor 0 to 255.
 _NEITHER = 16.0
-#: Bright values may be left out where they are fewer than one in so many; likewise those side by side.
+#: Bright values may be ignored if they are fewer than one in this many; the second is for adjacent ones.
 _SINGLE, _SIDE_BY_SIDE = 1_000, 100_000
 
-_NOTHING = "pixels must hold a measurement: all are NaN, infinite or the file's value for no data"
+_NOTHING = "no pixel holds a measurement: all are NaN, infinite or the file's no-data value"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Scaling:
-    """How the values of one image, or of all images of a run, become numbers.
+    """How the values of one image, or of all images of a run, are scaled.
 
     Attributes:
-        dtype: type of the values, as numpy names it; others are scaled the same way, perhaps more slowly.
+        dtype: type of the values, as named by numpy; other types are scaled equally, perhaps more slowly.
         low: value that becomes 0, once or per band.
         high: value that becomes 1, or the byte 255, once or per band.
         result: ``uint8`` or ``float32``.
         clip: whether values beyond these become 0 and 1.
-        nodata: value of pixels without a measurement, besides NaN and infinity.
-        told: the scaling in words; empty where 8 bits stay as they are.
+        nodata: value of pixels without a measurement, in addition to NaN and infinity.
+        told: description of the scaling; empty if 8-bit values do not change.
     """
 
     dtype: str
@@ -71,17 +73,17 @@ class Scaling:
 
     @property
     def is_identity(self) -> bool:
-        """Whether values stay as they are: bytes in ``uint8`` mode."""
+        """Whether values do not change: 8-bit values in ``uint8`` mode."""
         return self.result == "uint8" and self.dtype == "uint8"
 
     def apply(self, pixels: NDArray[Any]) -> NDArray[np.uint8] | NDArray[np.float32]:
-        """Return ``(H, W, C)`` of the type that ``result`` names; bytes that stay bytes are not copied.
+        """Return ``(H, W, C)`` in the type that ``result`` names; unchanged 8-bit values are not copied.
 
         Args:
             pixels: ``(H, W, C)``: the image that was measured, or some of its rows.
 
         Raises:
-            ImageError: it has another number of bands than was measured.
+            ImageError: its number of bands differs from what was measured.
         """
         if len(self.low) not in (1, pixels.shape[2]):
             raise ImageError(
@@ -113,7 +115,7 @@ class Scaling:
 
     @cached_property
     def _table(self) -> NDArray[Any]:
-        """What each value of a type of up to 16 bits becomes, ``(values, bands or 1)``."""
+        """The scaled value of each value of a type of up to 16 bits, ``(values, bands or 1)``."""
         dtype = np.dtype(self.dtype)
         values = np.arange(1 << 8 * dtype.itemsize).astype(f"uint{8 * dtype.itemsize}").view(dtype)
         return np.asfortranarray(self._computed(np.repeat(values[None, :, None], len(self.low), axis=2))[0])
@@ -125,12 +127,12 @@ class Scaling:
         if self.result == "uint8":
             found = np.rint(pixels * (255 / self.high[0])).clip(0, 255).astype(np.uint8)
         else:
-            # float32 holds every value of a float32, but not of a 32-bit integer.
+            # float32 holds every float32 value exactly, but not every 32-bit integer.
             wide = np.float32 if pixels.dtype.kind == "f" and pixels.itemsize <= 4 else np.float64
             low, high = np.array(self.low, wide), np.array(self.high, wide)
             found = (pixels - low) / np.where(high > low, high - low, wide(1))
             if self.clip:
-                # Without a width, what lies above it is bright: all but a few pixels of an image are alike.
+                # If the range is a single value, larger values are white: almost all pixels are equal.
                 found = np.where(high > low, found, pixels > low).clip(0, 1)
             found = found.astype(np.float32)
         if gone is not None:
@@ -139,15 +141,15 @@ class Scaling:
 
 
 def scaling_for(intensity: Intensity, image: NDArray[Any], *, nodata: float | None = None) -> Scaling:
-    """Return how an image is scaled; it is measured where ``intensity`` asks for that.
+    """Return how an image is scaled; it is measured if ``intensity`` requires it.
 
     Args:
-        intensity: the rule.
-        image: ``(H, W, C)``, with the bands that the network sees.
-        nodata: value of pixels without a measurement, where the file declares one.
+        intensity: intensity rule.
+        image: ``(H, W, C)``, with the bands of the network's input.
+        nodata: value of pixels without a measurement, if the file declares one.
 
     Raises:
-        ImageError: the values have no scale by this rule, such as negative ones in ``uint8`` mode.
+        ImageError: this rule cannot scale the values, such as negative ones in ``uint8`` mode.
     """
     return scaling_of_rows(intensity, [image], dtype=image.dtype, nodata=nodata)
 
@@ -159,20 +161,19 @@ def scaling_of_rows(
     dtype: np.dtype[Any],
     nodata: float | None = None,
 ) -> Scaling:
-    """Return what `scaling_for` does, for an image that comes in rows.
+    """Return the result of `scaling_for` for an image that arrives in rows.
 
     Args:
-        intensity: the rule.
-        rows: the image from the top, some rows ``(h, W, C)`` at a time; not asked for where nothing is
-            measured.
+        intensity: intensity rule.
+        rows: rows ``(h, W, C)`` of the image from the top; not read if nothing is measured.
         dtype: type of their values.
-        nodata: as `scaling_for` takes it.
+        nodata: value of pixels without a measurement, if the file declares one.
 
     Raises:
-        ImageError: as `scaling_for`.
+        ImageError: this rule cannot scale the values; see `scaling_for`.
     """
     if dtype.kind not in "iufb":
-        raise ImageError(f"pixels are integers, floats, or true and false, got an array of {dtype}")
+        raise ImageError(f"pixels must be integers, floats or booleans, got an array of {dtype}")
     beyond = ""
     measured = intensity.measured
     if not measured:
@@ -183,7 +184,7 @@ def scaling_of_rows(
         measured, beyond = tuple(measure.values()), measure.beyond
     low, high = (tuple(pair[side] for pair in measured) for side in (0, 1))
     if intensity.mode == "standard":
-        # What lies one standard deviation above the mean becomes 1.
+        # One standard deviation above the mean becomes 1.
         high = tuple(mean + std for mean, std in measured)
     result: Literal["uint8", "float32"] = "uint8" if intensity.mode == "uint8" else "float32"
     return Scaling(
@@ -203,16 +204,16 @@ def measured_over(
     *,
     nodata: float | None = None,
 ) -> Intensity:
-    """Return an intensity with the values that it measures over all images; others unchanged.
+    """Return an intensity rule with the values that it measures over all images; other rules do not change.
 
     Args:
-        intensity: the rule; only one with ``over="data"`` is measured, and only once.
-        images: each ``(H, W, C)`` with the bands that the network sees, or a pair of it and its own
-            ``nodata``; gone through once.
-        nodata: value of pixels without a measurement, of images that come without.
+        intensity: intensity rule; only one with ``over="data"`` is measured, and only once.
+        images: images ``(H, W, C)`` with the bands of the network's input, or pairs of an image and its
+            ``nodata`` value; iterated once.
+        nodata: value of pixels without a measurement, for images without their own.
 
     Raises:
-        ImageError: as `scaling_for`; also if images differ in bands.
+        ImageError: values cannot be scaled (see `scaling_for`), or images differ in bands.
     """
     if intensity.over != "data" or intensity.measured:
         return intensity
@@ -231,11 +232,11 @@ def measure_bands(images: Iterable[NDArray[Any]]) -> tuple[BandStatistics, ...]:
     """Return the statistics of images per band.
 
     Args:
-        images: each ``(H, W, C)`` as `Scaling.apply` gave it, uint8 or float32; gone through once, with
-            memory for a million pixels.
+        images: images ``(H, W, C)`` from `Scaling.apply`, uint8 or float32; iterated once, with memory for a
+            million pixels.
 
     Raises:
-        ImageError: they differ in bands.
+        ImageError: images differ in bands.
     """
     moments, sample = _Moments("band", limits=True), _Sample((1, 99), "band")
     for image in images:
@@ -257,11 +258,12 @@ def measure_bands(images: Iterable[NDArray[Any]]) -> tuple[BandStatistics, ...]:
 def missing(pixels: NDArray[Any], nodata: float | None = None) -> NDArray[np.bool_] | None:
     """Return ``(H, W)``, true where an image has no measurement; ``None`` if it has one everywhere.
 
-    A pixel is without one if a band is NaN or infinite there, or if all bands hold ``nodata``: a single band
-    may well reach that value.
+    A pixel has no measurement if a band is NaN or infinite there, or if all bands have the value ``nodata``:
+        a
+    single band may reach that value by chance.
 
     Args:
-        pixels: ``(H, W, C)`` as the file has them.
+        pixels: ``(H, W, C)`` as in the file.
         nodata: value that the file declares for pixels without a measurement.
     """
     gone = np.zeros(pixels.shape[:2], np.bool_)
@@ -273,7 +275,7 @@ def missing(pixels: NDArray[Any], nodata: float | None = None) -> NDArray[np.boo
 
 
 def _measure(intensity: Intensity, dtype: np.dtype[Any]) -> _Measure:
-    """Return what finds low and high, or mean and standard deviation, once or per band."""
+    """Return what measures low and high, or mean and standard deviation, once or per band."""
     if intensity.mode == "range":
         return _Known(intensity.low, intensity.high)
     if intensity.mode == "dtype":
@@ -283,7 +285,7 @@ def _measure(intensity: Intensity, dtype: np.dtype[Any]) -> _Measure:
     if intensity.mode == "standard":
         return _Moments(intensity.per)
     if intensity.mode == "percentiles":
-        # Images of a run may differ in their types, which share no histogram.
+        # Images of a run may differ in type, so they cannot share a histogram.
         kind = _Histogram if _is_short(dtype) and intensity.over == "image" else _Sample
         return kind((intensity.low, intensity.high), intensity.per)
     return _Bits()
@@ -294,8 +296,8 @@ def _full_range(dtype: np.dtype[Any]) -> tuple[float, float]:
         return 0.0, 1.0
     if dtype.kind == "f":
         raise ImageError(
-            f"intensity dtype needs integers, whose type has a full range, got {dtype}: name the range, as "
-            "in range:0,1"
+            f"intensity dtype needs integers, whose type has a full range, but values are {dtype}: give the "
+            "range instead, such as range:0,1"
         )
     info = np.iinfo(dtype)
     return float(info.min), float(info.max)
@@ -320,14 +322,14 @@ def _is_short(dtype: np.dtype[Any]) -> bool:
 
 
 def _chunks(image: NDArray[Any]) -> Iterator[slice]:
-    """Yield rows that hold about `AT_ONCE` values."""
+    """Yield slices of rows with about `AT_ONCE` values."""
     step = max(1, AT_ONCE // max(1, image[:1].size))
     for top in range(0, len(image), step):
         yield slice(top, top + step)
 
 
 def _without_value(pixels: NDArray[Any], nodata: float | None) -> NDArray[np.bool_] | None:
-    """Return where values are no measurements, in the shape of ``pixels``; ``None`` if all are."""
+    """Return where values are not measurements, in the shape of ``pixels``; ``None`` if all are."""
     gone = ~np.isfinite(pixels) if pixels.dtype.kind == "f" else None
     if nodata is not None and np.isfinite(nodata):
         same = pixels == nodata
@@ -336,9 +338,9 @@ def _without_value(pixels: NDArray[Any], nodata: float | None) -> NDArray[np.boo
 
 
 class _Measure:
-    """Statistics of images that are read some rows at a time."""
+    """Statistics of images that are read a few rows at a time."""
 
-    #: Which values are clipped, in words.
+    #: Description of the values that are clipped.
     beyond: str = ""
 
     def add(self, rows: NDArray[Any], nodata: float | None) -> None:
@@ -360,18 +362,19 @@ class _Known(_Measure):
 
 
 class _Bits(_Measure):
-    """The range that ``uint8`` mode brings to 8 bits: 0 to as many bits as the values need, in steps of two.
+    """The range that ``uint8`` mode scales to 8 bits: 0 to the needed bit depth, in steps of two.
 
-    Files of 12-bit cameras are 16 bits wide but reach only 4095. Bright values that stand alone in their row
-    are left out while they are fewer than one in a thousand: hot pixels of a camera do, and would darken all
-    else; a cell, however small, is wider than a pixel. Floats have two ranges, 0 to 1 and 0 to 255; values of
-    up to 16 may be meant in either, and are refused.
+    Files of 12-bit cameras are 16 bits wide but reach only 4095. Bright values that are isolated in their row
+    are ignored if they are fewer than one in a thousand: these are hot pixels of the camera, which would
+        darken
+    everything else, while even a small cell is wider than a pixel. Floats have two ranges, 0 to 1 and 0 to
+    255; values of up to 16 could belong to either, and are refused.
     """
 
     def __init__(self) -> None:
         self._total, self._least, self._most = 0, np.inf, -np.inf
         self._floats = False
-        # How many values lie beyond each threshold, and how many of these stand side by side in a row.
+        # Number of values beyond each threshold, and how many of them are adjacent in a row.
         self._beyond: dict[tuple[str, float], list[int]] = {}
 
     def add(self, rows: NDArray[Any], nodata: float | None) -> None:
@@ -389,7 +392,7 @@ class _Bits(_Measure):
         elif rows.dtype != np.bool_:
             for bits in (bits for bits in range(62, 7, -2) if int(most) >> bits > 0):
                 if self._count(("bits", bits), rows >= rows.dtype.type(1 << bits)) > rows.size // 2:
-                    break  # so are as many, or more, beyond the levels below
+                    break  # at least as many are beyond the lower thresholds
         for threshold in (0.0, _UNIT[0]):
             if least < threshold:
                 self._count(("below", threshold), rows < threshold)
@@ -410,8 +413,8 @@ class _Bits(_Measure):
         unit = self._floats and self._few("above", _UNIT[1])
         if not self._few("below", _UNIT[0] if unit else 0.0):
             raise ImageError(
-                f"negative values have no scale by default, got {self._least:g} to {self._most:g}: "
-                f"{self._advice()}"
+                f"negative values cannot be scaled by the default rule, got {self._least:g} to "
+                f"{self._most:g}: {self._advice()}"
             )
         if unit:
             self._tell("above", 1.0)
@@ -419,7 +422,7 @@ class _Bits(_Measure):
         if self._floats:
             if self._few("above", _NEITHER) or not self._few("above", 255.0):
                 raise ImageError(
-                    "floating-point values have no scale by default unless they are 0 to 1 or 0 to 255, got "
+                    "floats cannot be scaled by the default rule unless they are 0 to 1 or 0 to 255, got "
                     f"up to {self._most:g}: {self._advice()}"
                 )
             return [(0.0, 255.0)]
@@ -437,13 +440,13 @@ class _Bits(_Measure):
 
     def _advice(self) -> str:
         return (
-            f"say --intensity range:{self._least:g},{self._most:g} (the values that become 0 and 1), "
+            f"pass --intensity range:{self._least:g},{self._most:g} (the values that become 0 and 1), "
             "window:CENTRE,WIDTH or percentiles:1,99.8 (data.intensity= in training, intensity= in Python)"
         )
 
 
 class _Moments(_Measure):
-    """Mean and standard deviation, and if asked for the least and largest value, once or per band."""
+    """Mean and standard deviation, and optionally minimum and maximum, once or per band."""
 
     def __init__(self, per: str, *, limits: bool = False) -> None:
         self._per, self._limits = per, limits
@@ -467,7 +470,7 @@ class _Moments(_Measure):
         if gone is not None:
             away[gone] = 0
         square = np.einsum("ij,ij->j", away, away)
-        # Chan, Golub and LeVeque, 1979: moments of two parts, joined without cancellation.
+        # Chan, Golub and LeVeque, 1979: merge the moments of two parts without cancellation.
         both = np.maximum(self.count + count, 1)
         step = mean - self._mean
         self._square += square + step**2 * self.count * count / both
@@ -485,14 +488,14 @@ class _Moments(_Measure):
         return [(float(mean), float(one)) for mean, one in zip(self._mean, std, strict=True)]
 
     def limits(self) -> list[tuple[float, float]]:
-        """Return the least and the largest value, zeros where there is none."""
+        """Return minimum and maximum; zeros if there is no value."""
         empty = _some(self.count) == 0
         least, most = np.where(empty, 0, self._least), np.where(empty, 0, self._most)
         return [(float(low), float(high)) for low, high in zip(least, most, strict=True)]
 
 
 class _Histogram(_Measure):
-    """Percentiles of integers of up to 16 bits, exactly: how often each value occurs."""
+    """Exact percentiles of integers of up to 16 bits, from a histogram."""
 
     def __init__(self, percentiles: tuple[float, float], per: str) -> None:
         self._percentiles, self._per = percentiles, per
@@ -507,7 +510,7 @@ class _Histogram(_Measure):
         _check_bands(len(self._counts), values.shape[1])
         least = int(np.iinfo(self._dtype).min)
         for counts, band in zip(self._counts, values.T, strict=True):
-            # Signed values are counted from the least.
+            # Signed values are counted from the smallest one.
             found = np.bincount(band if least == 0 else band.astype(np.int32) - least, minlength=len(counts))
             if nodata is not None and float(nodata).is_integer() and 0 <= nodata - least < len(counts):
                 found[int(nodata) - least] = 0
@@ -523,7 +526,7 @@ class _Histogram(_Measure):
             return 0.0, 0.0
 
         def at(percentile: float) -> float:
-            # As numpy.percentile does: between the two values around the place, in proportion.
+            # As numpy.percentile does: linear interpolation between the two neighbouring values.
             place = percentile / 100 * (int(summed[-1]) - 1)
             before = int(place)
             after = min(before + 1, int(summed[-1]) - 1)
@@ -534,10 +537,10 @@ class _Histogram(_Measure):
 
 
 class _Sample(_Measure):
-    """Percentiles of any type, of at most `_SAMPLED` pixels that are spread evenly over all.
+    """Percentiles of any type, from at most `_SAMPLED` pixels spread evenly over all.
 
-    Which pixels these are depends on nothing but their number, so that equal images, in rows of any height,
-    give equal values.
+    The choice of pixels depends only on their number, so equal images give equal values, in rows of any
+    height.
     """
 
     def __init__(self, percentiles: tuple[float, float], per: str) -> None:
@@ -576,7 +579,7 @@ class _Sample(_Measure):
 
 
 def _some(count: NDArray[Any] | None) -> NDArray[Any]:
-    """Return counts of values; an error if there is no value."""
+    """Return counts of values; raise an error if there is no value."""
     if count is None or not count.any():
         raise ImageError(_NOTHING)
     return count

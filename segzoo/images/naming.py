@@ -1,4 +1,4 @@
-"""Errors while an image file is read, all of which name the file."""
+"""Turn errors while reading an image file into errors that name the file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-#: Plug-ins, and their extras, by the suffixes of what they read.
+#: Plug-ins, with extras, by the suffixes that they read.
 _ELSEWHERE = {
     **dict.fromkeys((".nii", ".nii.gz"), "segzoo-science[nifti]"),
     **dict.fromkeys((".dcm", ".dicom"), "segzoo-science[dicom]"),
@@ -27,29 +27,31 @@ _ELSEWHERE = {
 def naming(path: Path, page: int | None = None) -> Iterator[None]:
     """Turn any error while an image file is read into an `ImageError` that names the file.
 
-    Pillow raises SyntaxError for broken PNG chunks and struct.error for broken EXIF, numpy TokenError and
-    OverflowError for headers, tifffile and zarr what their codecs raise: there is no list of it all.
+    Pillow raises SyntaxError for broken PNG chunks and struct.error for broken EXIF, numpy raises TokenError
+    and
+    OverflowError for headers, and tifffile and zarr raise the errors of their codecs: there is no complete
+        list.
 
     Args:
-        path: the file.
-        page: which of several is read.
+        path: image file.
+        page: page that is read.
 
     Raises:
-        ImageError: as `read` says.
-        MissingExtraError: a package that reading the file needs is not installed.
+        ImageError: the file cannot be read; see `read`.
+        MissingExtraError: a package for reading the file is not installed.
     """
     try:
         yield
     except FileNotFoundError as error:
         link = path.is_symlink()
-        told = f"{path} is a link to what is not there" if link else f"there is no file {path}"
+        told = f"{path} is a link to a missing file" if link else f"there is no file {path}"
         raise ImageError(f"{told}{no_address(path)}") from error
     except UnidentifiedImageError as error:
         empty = path.stat().st_size == 0
         reason = (
             "the file is empty"
             if empty
-            else f"it holds no image in a format that a reader knows{reader_hint(path)}"
+            else f"it is not an image in a format that an installed reader supports{reader_hint(path)}"
         )
         raise ImageError(f"{path} cannot be read: {reason}") from error
     except Image.DecompressionBombError as error:
@@ -71,7 +73,7 @@ def naming(path: Path, page: int | None = None) -> Iterator[None]:
     except (SegzooError, Warning):
         raise
     except Exception as error:
-        if isinstance(error, OSError) and error.strerror:  # the system's word, not the reader's
+        if isinstance(error, OSError) and error.strerror:  # a message of the system, not of the reader
             raise ImageError(f"{path} cannot be read: {_lower(error.strerror)}") from error
         reason = str(error).strip() or type(error).__name__
         raise ImageError(f"{path} is damaged or cut short: {reason}") from error
@@ -79,7 +81,7 @@ def naming(path: Path, page: int | None = None) -> Iterator[None]:
 
 @contextmanager
 def naming_file(image: object) -> Iterator[None]:
-    """Name the file, where an image is one, in an `ImageError` about what it holds."""
+    """Add the name of an image's file, if it has one, to an `ImageError` about its content."""
     try:
         yield
     except ImageError as error:
@@ -89,7 +91,7 @@ def naming_file(image: object) -> Iterator[None]:
 
 
 def reader_hint(path: Path) -> str:
-    """Return which plug-in reads files of a suffix, for those that segzoo's own do not."""
+    """Return which plug-in reads files of a suffix that segzoo's own readers do not support."""
     plugin = next((one for suffix, one in _ELSEWHERE.items() if path.name.lower().endswith(suffix)), "")
     return f"; {plugin.partition('[')[0]} reads such files: pip install '{plugin}'" if plugin else ""
 

@@ -1,4 +1,4 @@
-"""One way to open an image file: the reader that its first bytes or its suffix ask for, of any plug-in."""
+"""The one way to open an image file: with the reader for its first bytes or suffix, from any plug-in."""
 
 from __future__ import annotations
 
@@ -28,29 +28,29 @@ if TYPE_CHECKING:
     from segzoo.registry import Registry
     from segzoo.specs import ReaderSpec
 
-#: Options of readers, which reach processes that load data too.
+#: Environment variable for options of readers; it also reaches processes that load data.
 OPTIONS = "SEGZOO_READER_OPTIONS"
-#: Readers whose files are one image.
+#: Readers whose files hold exactly one image.
 _FLAT = ("segzoo:pillow", "segzoo:numpy", "segzoo:torch")
-#: The reader of files that none claims by their first bytes or suffix: it knows dozens of formats by itself.
+#: The reader of files that no reader claims by first bytes or suffix: it detects dozens of formats itself.
 _FALLBACK = "segzoo:pillow"
 
 
 @contextmanager
 def open_image(path: str | os.PathLike[str]) -> Iterator[NamedImage]:
-    """Open an image file, or a folder that is an image, whose pixels are decoded when they are asked for.
+    """Open an image file, or a folder that is an image; pixels are decoded when they are requested.
 
-    The reader is chosen by the file's first bytes, else by its suffix; see `segzoo.specs.ReaderSpec`. It is
-    given the options that the environment variable ``SEGZOO_READER_OPTIONS`` has for it, such as
-    ``nifti:axis=coronal,fourth=bands``; several readers are set apart by blanks.
+    The reader is chosen by the file's first bytes, else by its suffix; see `segzoo.specs.ReaderSpec`. It gets
+    its options from the environment variable ``SEGZOO_READER_OPTIONS``, such as
+    ``nifti:axis=coronal,fourth=bands``; options of several readers are separated by spaces.
 
     Args:
-        path: the file or folder.
+        path: image file or folder.
 
     Raises:
         OptionError: the reader has no such option.
-        ImageError: there is no such file, or it is empty, damaged or no image.
-        MissingExtraError: what reads it takes an extra that is not installed.
+        ImageError: there is no such file, or it is empty, damaged or not an image.
+        MissingExtraError: the format needs an extra that is not installed.
 
     Example:
         >>> from segzoo.images import open_image
@@ -80,7 +80,7 @@ def open_image(path: str | os.PathLike[str]) -> Iterator[NamedImage]:
 
 
 def _said_options(spec: ReaderSpec) -> dict[str, str]:
-    """Return the options that the environment has for a reader."""
+    """Return the options for a reader from the environment."""
     found: dict[str, str] = {}
     for words in os.environ.get(OPTIONS, "").split():
         name, _, options = words.partition(":")
@@ -95,11 +95,11 @@ def _said_options(spec: ReaderSpec) -> dict[str, str]:
 
 
 class NamedImage:
-    """An open image that names its file in errors, and holds its reader to its promises.
+    """An open image that names its file in errors, and checks what its reader returns.
 
     Args:
         path: the file.
-        opened: what its reader gave.
+        opened: the object that its reader returned.
     """
 
     def __init__(self, path: Path, opened: OpenedImage) -> None:
@@ -112,11 +112,11 @@ class NamedImage:
 
     @property
     def info(self) -> ImageInfo:
-        """The file's metadata."""
+        """Metadata of the file."""
         return self._opened.info
 
     def describe(self, page: int = 0) -> ImageInfo:
-        """Return what the file says of a page; pages may differ in size and kind.
+        """Return the metadata of a page; pages may differ in size and kind.
 
         Raises:
             ImageError: there is no such page.
@@ -128,7 +128,7 @@ class NamedImage:
             return self._opened.describe(page)  # pyright: ignore[reportAttributeAccessIssue]
 
     def read(self, page: int = 0, *, smallest: tuple[int, int] | None = None) -> NDArray[Any]:
-        """Return a page as ``(H, W, C)`` of its own type; see `segzoo.interfaces.OpenedImage`.
+        """Return a page as ``(H, W, C)`` in its own type; see `segzoo.interfaces.OpenedImage`.
 
         Raises:
             ImageError: there is no such page, or it is damaged.
@@ -138,12 +138,12 @@ class NamedImage:
             pixels = np.asarray(self._opened.read(page, smallest=smallest))
         if pixels.ndim != 3 or 0 in pixels.shape or pixels.dtype.kind not in "biuf":
             raise ImageError(
-                f"{self.path}: its reader gave {pixels.dtype} {pixels.shape}, expected numbers (H, W, C)"
+                f"{self.path}: its reader returned {pixels.dtype} {pixels.shape}, expected numbers (H, W, C)"
             )
         return pixels
 
     def rows(self, page: int, top: int, bottom: int) -> NDArray[Any]:
-        """Return rows ``top`` to ``bottom`` of a page; only where `resident` is a number.
+        """Return rows ``top`` to ``bottom`` of a page; only if `resident` is a number.
 
         Raises:
             ImageError: the file is damaged.
@@ -152,7 +152,7 @@ class NamedImage:
             return self._opened.rows(page, top, bottom)  # pyright: ignore[reportAttributeAccessIssue]
 
     def resident(self, page: int) -> int | None:
-        """Return the bytes that `rows` holds besides what it gives; ``None`` if a page is decoded whole."""
+        """Return the bytes that `rows` holds besides its result; ``None`` if a page is decoded whole."""
         self._check(page)
         if not hasattr(self._opened, "rows"):
             return None
@@ -168,15 +168,15 @@ class NamedImage:
 
 @dataclass(frozen=True)
 class _Readers:
-    """The readers of a zoo in the order in which they are asked.
+    """The readers of a zoo, in the order in which they are tried.
 
     Attributes:
-        registry: that they came from.
-        specs: plug-ins' before segzoo's own.
-        head: how many bytes of a file are looked at.
-        searched: suffixes that folders are searched for.
+        registry: registry that they come from.
+        specs: specs of readers, those of plug-ins before segzoo's own.
+        head: number of bytes of a file that readers look at.
+        searched: suffixes that count as images in folders.
         readable: all suffixes.
-        flat: of files that are one image.
+        flat: suffixes of files that hold exactly one image.
         folders: readers of folders.
     """
 
@@ -190,7 +190,7 @@ class _Readers:
     _code: dict[str, Any] = field(default_factory=dict)
 
     def code(self, spec: ReaderSpec, reference: str) -> Any:
-        """Return what a field of a reader's spec names, imported once.
+        """Return the object that a field of a reader's spec names, imported once.
 
         Raises:
             PluginError: it cannot be imported.
@@ -206,10 +206,10 @@ class _Readers:
         return self._code[reference]
 
     def claims(self, spec: ReaderSpec, path: Path) -> bool:
-        """Whether a reader whose magic, suffix or kind fits takes a file or folder.
+        """Whether a reader whose magic, suffix or kind fits accepts a file or folder.
 
         Raises:
-            PluginError: what says so fails.
+            PluginError: the reader's own check fails.
         """
         if not spec.claims:
             return True
@@ -249,7 +249,7 @@ def reader_of(path: Path) -> ReaderSpec:
     """Return the reader that opens a file or folder.
 
     Raises:
-        OSError: there is no such file, or it is none, such as a pipe or a folder that is no image.
+        OSError: there is no such file, or it is special, such as a pipe or a folder that is not an image.
     """
     return _reader_of(path, _readers())
 
@@ -291,17 +291,17 @@ def is_image_folder(path: Path) -> bool:
     """Whether a path is a folder that is one image, such as Zarr."""
     try:
         return path.is_dir() and _of_folder(path, _readers()) is not None
-    except OSError:  # it may not be looked at, or its name is too long: opening it will say so
+    except OSError:  # no permission, or the name is too long: opening it will report the problem
         return False
 
 
 def searched_suffixes() -> frozenset[str]:
-    """Return the suffixes of images that folders are searched for; a file named by itself may have any."""
+    """Return the suffixes that count as images in folders; a file that is named directly may have any."""
     return _readers().searched
 
 
 def readable_suffixes() -> frozenset[str]:
-    """Return the suffixes of all files that images and masks are read from."""
+    """Return the suffixes of all files from which images and masks are read."""
     return _readers().readable
 
 
@@ -311,15 +311,15 @@ def folder_suffixes() -> frozenset[str]:
 
 
 def may_have_pages(path: Path) -> bool:
-    """Whether a file may have several pages, each an image: any but pictures and arrays.
+    """Whether a file may have several pages, each an image; pictures and arrays never do.
 
-    Of an animation, such as a GIF, the first frame is meant.
+    For an animation, such as a GIF, the first frame is used.
     """
     return not has_suffix(path, _readers().flat)
 
 
 def begins_as_image(path: Path) -> bool:
-    """Whether the first bytes of a file are those of a format that folders are searched for."""
+    """Whether the first bytes of a file are those of a format that counts as an image in folders."""
     known = _readers()
     try:
         with regular(path).open("rb", buffering=0) as file:
@@ -331,7 +331,7 @@ def begins_as_image(path: Path) -> bool:
 
 
 def without_suffix(path: Path) -> Path:
-    """Return a path without its suffix, of which ``.nii.gz`` is one; ``..png`` stays: ``.`` is a folder."""
+    """Return a path without its suffix, such as ``.nii.gz``; ``..png`` stays, because ``.`` is a folder."""
     name = path.name.lower()
     long = next((one for one in _long(readable_suffixes()) if name.endswith(one)), "")
     stem = path.name[: -len(long)] if long else path.stem
@@ -339,11 +339,11 @@ def without_suffix(path: Path) -> Path:
 
 
 def has_suffix(path: Path, suffixes: frozenset[str]) -> bool:
-    """Whether a file's name ends with one of the suffixes, in any case.
+    """Whether a file's name ends with one of the suffixes, ignoring case.
 
     Args:
         path: the file, which need not exist.
-        suffixes: in lower case; ``.nii.gz`` is one.
+        suffixes: suffixes in lower case, such as ``.nii.gz``.
     """
     name = path.name.lower()
     return path.suffix.lower() in suffixes or any(map(name.endswith, _long(suffixes)))
@@ -351,5 +351,5 @@ def has_suffix(path: Path, suffixes: frozenset[str]) -> bool:
 
 @lru_cache(maxsize=8)
 def _long(suffixes: frozenset[str]) -> tuple[str, ...]:
-    """Return those of the suffixes that have two dots, as ``.nii.gz`` has."""
+    """Return the suffixes with two dots, such as ``.nii.gz``."""
     return tuple(one for one in suffixes if one.count(".") > 1)

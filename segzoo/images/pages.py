@@ -1,4 +1,4 @@
-"""Which pages of images with several are taken: slices of a volume, time points, pages of a TIFF."""
+"""Which pages of a file are used: slices of a volume, time points, pages of a TIFF."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from segzoo.options import shown
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-#: Spans of pages from 0, the last one included; ``None`` ends a span at the last page there is.
+#: Ranges of pages from 0, including the last; ``None`` ends a range at the last page.
 Pages = tuple[tuple[int, int | None], ...]
 
 _SPAN = re.compile(r"(\d{1,9})(?:(-)(\d{1,9})?)?")
 
 
 def parse_pages(text: str | int | Iterable[int]) -> Pages:
-    """Return the spans of pages that a text such as ``"0,3-5,10-"`` or a list of numbers names.
+    """Return the ranges of pages in a text such as ``"0,3-5,10-"`` or a list of numbers.
 
     Args:
-        text: pages from 0 and spans of them, separated by commas; ``"all"`` or nothing takes all.
+        text: pages from 0 and ranges, separated by commas; ``"all"`` or an empty text for all.
 
     Raises:
-        OptionError: it names no page, or a span ends before it begins.
+        OptionError: it names no page, or a range ends before it begins.
     """
     if isinstance(text, str):
         words = [word.strip() for word in text.split(",")]
@@ -36,22 +36,22 @@ def parse_pages(text: str | int | Iterable[int]) -> Pages:
     for word in words:
         found = _SPAN.fullmatch(word)
         if not found or (found[3] and int(found[3]) < int(found[1])):
-            raise OptionError(f"pages are numbers from 0 and spans such as 0,3-5 or 10-, got {shown(text)}")
+            raise OptionError(f"pages are numbers from 0 and ranges such as 0,3-5 or 10-, got {shown(text)}")
         last = (int(found[3]) if found[3] else None) if found[2] else int(found[1])
         spans.append((int(found[1]), last))
     return tuple(spans)
 
 
 def chosen_pages(pages: Pages, count: int, name: object) -> list[int]:
-    """Return which pages of an image are taken, in the order in which they were named, each once.
+    """Return the pages of an image that are used, in the order given, without duplicates.
 
     Args:
-        pages: what `parse_pages` returned; without any, all are taken.
-        count: how many the image has.
-        name: of the image, for errors.
+        pages: ranges from `parse_pages`; all pages if empty.
+        count: number of pages of the image.
+        name: name of the image, for errors.
 
     Raises:
-        ImageError: the image lacks one of them.
+        ImageError: the image does not have one of the pages.
     """
     taken: dict[int, None] = {}
     for first, last in pages or ((0, None),):

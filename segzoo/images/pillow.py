@@ -1,4 +1,4 @@
-"""Files that Pillow decodes, with the values that they hold."""
+"""Files that Pillow decodes, with their exact values."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from segzoo.interfaces import OpenedImage
 
-#: Bands of the modes whose pixels are taken as they are, and which of them is opacity.
+#: Bands of the modes whose pixels are used unchanged, and which of them is alpha.
 _BANDS: dict[str, tuple[tuple[str, ...], int | None]] = {
     "1": ((GREY,), None),
     "L": ((GREY,), None),
@@ -37,17 +37,17 @@ _BANDS: dict[str, tuple[tuple[str, ...], int | None]] = {
     "RGBA": ((*COLOURS, "alpha"), 3),
     "LAB": (("lightness", "a", "b"), None),
 }
-#: The modes that Pillow would have, if it had them with 16 bits, of PNGs.
+#: Raw modes of 16-bit PNGs, and the 8-bit modes that Pillow narrows them to.
 _NARROWED = {"LA;16B": "LA", "RGB;16B": "RGB", "RGBA;16B": "RGBA"}
-#: Bytes at the start of a JPEG 2000 file that say how deep it is.
+#: Number of bytes at the start of a JPEG 2000 file in which its bit depth is searched.
 _HEAD = 4096
-#: Other modes, and the one that they become: the same colours, coded in another way.
+#: Other modes, and the mode that they are converted to: the same colours in another encoding.
 _BECOMES = {"La": "LA", "PA": "RGBA", "RGBa": "RGBA"}
 
 
 @contextmanager
 def open_pillow(path: Path) -> Iterator[OpenedImage]:
-    """Open what Pillow knows; a PNG that it would narrow to 8 bits is decoded here.
+    """Open a file that Pillow supports; PNGs that Pillow would narrow to 8 bits are decoded here.
 
     See `segzoo.interfaces.ImageReader`.
     """
@@ -63,7 +63,7 @@ def _open(path: Path) -> Image.Image:
     try:
         return Image.open(path)
     except Image.DecompressionBombError:
-        # Some rows of a PNG can be had all the same; all of them at once are refused when they are asked for.
+        # Rows of a large PNG can still be read; decoding all of it at once is refused later.
         with path.open("rb") as file:
             if file.read(8) != SIGNATURE:
                 raise
@@ -71,16 +71,16 @@ def _open(path: Path) -> Image.Image:
 
 
 class PillowImage:
-    """An image of Pillow as an open image.
+    """A Pillow image as an open image.
 
     Args:
-        path: its file.
-        image: open, at its first page.
-        counted: whether pages are counted, for which each of a TIFF is looked at.
+        path: file of the image.
+        image: open image, at its first page.
+        counted: whether pages are counted, which reads the header of each page of a TIFF.
 
     Attributes:
-        info: what the file says.
-        mode: of Pillow, at the first page.
+        info: metadata of the file.
+        mode: Pillow's mode of the first page.
     """
 
     def __init__(self, path: Path, image: Image.Image, *, counted: bool = True) -> None:
@@ -101,21 +101,21 @@ class PillowImage:
             extra={"coding": image.mode} if taken == "RGB" != image.mode else {},
         )
         if image.format == "JPEG2000" and self.info.dtype == "uint8" and (bits := jp2_bits(path)) > 8:
-            warnings.warn(f"{path} holds {bits} bits a band, of which Pillow decodes 8", stacklevel=2)
+            warnings.warn(f"{path} holds {bits} bits per band, of which Pillow decodes 8", stacklevel=2)
         if image.format == "TIFF" and orientation_of(image) != 1:
-            # Pillow turns these itself; where it maps the file into memory, it takes rows for columns.
+            # Pillow rotates these itself; if it memory-maps the file, it confuses rows and columns.
             image.filename = ""  # pyright: ignore[reportAttributeAccessIssue]
         if counted:
             self.count_pages()
 
     def count_pages(self) -> None:
-        """Look how many pages there are."""
+        """Count the pages."""
         if (pages := getattr(self._image, "n_frames", 1)) != 1:
             self.info = replace(self.info, pages=pages)
 
     @property
     def tags(self) -> Mapping[int, Any]:
-        """The tags of a TIFF."""
+        """Tags of a TIFF."""
         return getattr(self._image, "tag_v2", {})
 
     def close(self) -> None:
@@ -123,8 +123,8 @@ class PillowImage:
         self._image.close()
 
     def read(self, page: int = 0, *, smallest: tuple[int, int] | None = None) -> NDArray[Any]:
-        """Return a page; a JPEG is decoded smaller where that is enough."""
-        if self._reduced:  # of a file that was decoded smaller, the rest is gone
+        """Return a page; a JPEG is decoded at a smaller size if that is enough."""
+        if self._reduced:  # after decoding at a smaller size, Pillow cannot decode the file again
             self.close()
             self._image, self._reduced = Image.open(self._path), False
         image = self._image
@@ -136,13 +136,13 @@ class PillowImage:
 
 
 class PngImage(PillowImage):
-    """A PNG, whose rows are read some at a time, and whose colours of 16 bits Pillow would narrow to 8."""
+    """A PNG whose rows can be read in parts, and whose 16-bit colours Pillow would narrow to 8 bits."""
 
     def __init__(self, path: Path, image: Image.Image) -> None:
         super().__init__(path, image)
         self._interlaced = bool(image.info.get("interlace"))
         self._rows: PngRows | None = None
-        # Pillow reads 16 bits a colour, and keeps the upper 8.
+        # Pillow reads 16-bit colours but keeps only the upper 8 bits.
         tile = getattr(image, "tile", None)
         rawmode = str(tile[0][3]) if tile else ""
         self._narrowed = rawmode in _NARROWED
@@ -156,7 +156,7 @@ class PngImage(PillowImage):
         if not self._narrowed:
             known = "exif" in self._image.info
             pixels = super().read(page, smallest=smallest)
-            if not known and "exif" in self._image.info:  # it may come after the pixels
+            if not known and "exif" in self._image.info:  # EXIF may come after the pixels
                 self.info = replace(self.info, orientation=orientation_of(self._image))
             return pixels
         if self._interlaced:
@@ -164,18 +164,18 @@ class PngImage(PillowImage):
         return PngRows(self._path).read(0, self.info.height)
 
     def rows(self, page: int, top: int, bottom: int) -> NDArray[Any]:
-        """Return some rows; decodes from the start again if they lie above the last ones."""
+        """Return some rows; decodes from the start again if they are above the last ones."""
         del page
         self._rows = self._rows or PngRows(self._path)
         return self._rows.read(top, bottom)
 
     def resident(self, page: int) -> int | None:
-        """Return 0, or ``None`` where rows do not follow each other in the file."""
+        """Return 0, or ``None`` if rows are not consecutive in the file."""
         return None if self._interlaced or page else 0
 
 
 class PnmImage(PillowImage):
-    """A PNM, whose values of more than 8 bits Pillow would narrow or stretch."""
+    """A PNM with values of more than 8 bits, which Pillow would narrow or stretch."""
 
     def __init__(self, path: Path, image: Image.Image) -> None:
         super().__init__(path, image)
@@ -195,7 +195,7 @@ _OPENS = {"PNG": PngImage, "PPM": PnmImage}
 
 
 def mode_of(image: Image.Image) -> str:
-    """Return the mode whose bands an image has: its own, or one that it is turned into without loss."""
+    """Return the mode whose bands an image has: its own, or one that it converts to without loss."""
     if image.mode.startswith("I;16"):
         return "I"
     if image.mode in _BANDS:
@@ -204,7 +204,7 @@ def mode_of(image: Image.Image) -> str:
 
 
 def pixels_of(image: Image.Image) -> NDArray[Any]:
-    """Return an image of Pillow as ``(H, W, C)`` of its own type, not turned, palettes not looked up."""
+    """Return a Pillow image as ``(H, W, C)`` in its own type, not rotated, and with palette indices."""
     mode = mode_of(image)
     if mode != image.mode and mode != "I":
         image = image.convert(mode)
@@ -213,24 +213,24 @@ def pixels_of(image: Image.Image) -> NDArray[Any]:
 
 
 def jp2_bits(path: Path) -> int:
-    """Return the bits of the first band of a JPEG 2000 file; 0 where its header is not found."""
+    """Return the bits of the first band of a JPEG 2000 file; 0 if its header is not found."""
     with path.open("rb") as file:
         head = file.read(_HEAD)
     if (place := head.find(b"ihdr")) >= 0:
         return (head[place + 14] & 127) + 1
-    place = head.find(b"\xff\x51")  # the marker SIZ of a bare stream of code
+    place = head.find(b"\xff\x51")  # the SIZ marker of a raw codestream
     return (head[place + 40] & 127) + 1 if 0 <= place < _HEAD - 40 else 0
 
 
 def orientation_of(image: Image.Image) -> int:
-    """Return the EXIF orientation; 1, upright, if it is none."""
-    # That of PNG would decode the pixels, to find what comes after them.
+    """Return the EXIF orientation; 1 (upright) if it is invalid."""
+    # PNG's own method would decode the pixels, to find what comes after them.
     turn = Image.Image.getexif(image).get(ExifTags.Base.Orientation, 1)
     return turn if turn in range(1, 9) else 1
 
 
 def palette_of(image: Image.Image) -> tuple[tuple[int, int, int], ...]:
-    """Return red, green and blue of each index of a palette."""
+    """Return red, green and blue of each palette index."""
     flat = image.getpalette("RGB") or []
     return tuple(zip(flat[::3], flat[1::3], flat[2::3], strict=False))
 

@@ -1,4 +1,4 @@
-"""Pillow images and arrays of any kind to ``(H, W, C)`` uint8."""
+"""Convert Pillow images and arrays of any kind to ``(H, W, C)`` uint8."""
 
 from __future__ import annotations
 
@@ -22,33 +22,33 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-#: The order of an array's axes: rows, columns, channels, or channels first.
+#: Order of an array's axes: rows, columns, channels, or channels first.
 Layout = Literal["HWC", "CHW"]
 
 
 def from_pillow(image: Image.Image) -> NDArray[np.uint8]:
-    """Return a Pillow image as ``(H, W, 3)`` or ``(H, W, 1)`` uint8, turned upright.
+    """Return a Pillow image as ``(H, W, 3)`` or ``(H, W, 1)`` uint8, rotated upright.
 
     Raises:
-        ImageError: it has no pixel, or values out of range.
+        ImageError: it has no pixels, or values out of range.
     """
     return to_uint8(_pillow_pixels(image))
 
 
 def _pillow_pixels(image: Image.Image, *, alpha: bool = False) -> NDArray[Any]:
-    """Return what `from_pillow` does, of the image's own type, and perhaps with its alpha."""
+    """Return the result of `from_pillow` in the image's own type, optionally with alpha."""
     if 0 in image.size:
         raise ImageError(f"an image must have at least one pixel, got {image.width} x {image.height}")
     if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
-        image = ImageOps.exif_transpose(image)  # which copies an upright image too
+        image = ImageOps.exif_transpose(image)  # which also copies upright images
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
         return np.asarray(image)[..., None]
     grey = image.mode in ("1", "L", "LA", "La")
     mode = ("L" if grey else "RGB") + "A" * (alpha and _has_alpha(image))
-    if image.mode == "La":  # which Pillow turns into LA alone
+    if image.mode == "La":  # Pillow converts it only to LA
         image = image.convert("LA")
     if image.mode == "P" and isinstance(image.info.get("transparency"), bytes):
-        image = image.convert("RGBA")  # as Pillow asks for, in a warning that names no file
+        image = image.convert("RGBA")  # as Pillow recommends in a warning that names no file
     pixels = np.asarray(image if image.mode == mode else image.convert(mode))
     return pixels.reshape(image.height, image.width, -1)
 
@@ -58,28 +58,28 @@ def _has_alpha(image: Image.Image) -> bool:
 
 
 def as_image(image: NDArray[Any] | Tensor | Image.Image, *, layout: Layout = "HWC") -> NDArray[np.uint8]:
-    """Return what `as_pixels` does, as uint8: values are taken as `to_uint8` says.
+    """Return the result of `as_pixels` as uint8; see `to_uint8` for the scaling of values.
 
     Args:
-        image: as `as_pixels`.
-        layout: as `as_pixels`.
+        image: the image; see `as_pixels`.
+        layout: axes of arrays; see `as_pixels`.
 
     Raises:
-        ImageError: as `as_pixels`; also for values out of range.
-        OptionError: as `as_pixels`.
+        ImageError: it has another shape, no pixels, or values out of range.
+        OptionError: there is no such layout.
     """
     return to_uint8(as_pixels(image, layout=layout))
 
 
 def as_pixels(image: NDArray[Any] | Tensor | Image.Image, *, layout: Layout = "HWC") -> NDArray[Any]:
-    """Return an image as ``(H, W, C)`` of its own type: all bands, and of a Pillow image all but alpha.
+    """Return an image as ``(H, W, C)`` in its own type: all bands, except the alpha of a Pillow image.
 
     Args:
-        image: a Pillow image, or an array or a tensor on any device, ``(H, W)`` or as ``layout`` says.
-        layout: ``HWC``, or ``CHW`` for channels first, as torch has it.
+        image: a Pillow image, or an array or tensor on any device, ``(H, W)`` or in ``layout``.
+        layout: axes of arrays and tensors: ``HWC``, or ``CHW`` for channels first, as in torch.
 
     Raises:
-        ImageError: it has another shape, or no pixel.
+        ImageError: it has another shape, or no pixels.
         OptionError: there is no such layout.
     """
     if isinstance(image, Image.Image):
@@ -100,9 +100,10 @@ def as_pixels(image: NDArray[Any] | Tensor | Image.Image, *, layout: Layout = "H
 def as_pixels_with_info(
     image: NDArray[Any] | Tensor | Image.Image, *, layout: Layout = "HWC"
 ) -> tuple[NDArray[Any], ImageInfo | None]:
-    """Return what `as_pixels` does with all bands, and for a Pillow image the metadata that its mode gives.
+    """Return the result of `as_pixels` with all bands, and for a Pillow image the metadata from its mode.
 
-    Of an array or a tensor nothing is known, so that no band of it is alpha; arguments and errors as there.
+    Arrays and tensors have no metadata, so none of their bands is alpha. Arguments and errors are those of
+    `as_pixels`.
     """
     if not isinstance(image, Image.Image):
         return as_pixels(image, layout=layout), None
@@ -117,40 +118,41 @@ def as_pixels_with_info(
 
 @contextmanager
 def _naming_mode(image: Image.Image) -> Iterator[None]:
-    """Say which image of Pillow cannot be read: it was closed, or its file is cut short."""
+    """Add the mode to errors about a Pillow image that is closed, or whose file is truncated."""
     try:
         yield
     except ImageError:
         raise
     except (OSError, ValueError, SyntaxError) as error:
-        raise ImageError(f"the {image.mode} image of Pillow cannot be read: {error}") from error
+        raise ImageError(f"the {image.mode} Pillow image cannot be read: {error}") from error
 
 
 def from_tensor(image: Any) -> NDArray[Any]:
-    """Return what is a tensor, on any device and of any type, or can become an array, as an array."""
+    """Return a tensor, on any device and of any type, or an array-like object, as an array."""
     try:
         if isinstance(image, str | bytes | bytearray | memoryview | IOBase):
-            raise TypeError("name a file by its path, or open it with PIL.Image.open")
+            raise TypeError("give a file as a path, or open it with PIL.Image.open")
         if not hasattr(image, "detach"):
             return np.asarray(image)
         tensor = image.detach().cpu()
         # numpy has no bfloat16.
         return (tensor.float() if tensor.is_floating_point() else tensor).numpy()
-    except (TypeError, ValueError, RuntimeError) as error:  # ragged lists; sparse tensors, or without values
+    except (TypeError, ValueError, RuntimeError) as error:  # ragged lists, sparse tensors, meta tensors
         told = str(error).partition("\n")[0]
-        raise ImageError(f"{type(image).__name__} is no array of pixels: {told}") from error
+        raise ImageError(f"{type(image).__name__} is not an array of pixels: {told}") from error
 
 
 def to_uint8(array: NDArray[Any]) -> NDArray[np.uint8]:
-    """Scale values to 0 to 255, as `Intensity` does in its mode ``uint8``.
+    """Scale values to 0 to 255, as `Intensity` does in ``uint8`` mode.
 
-    Bytes stay as they are. Deeper integers are taken to use as many bits as all but single bright values
-    need, in steps of two from 8: files of 12-bit cameras are 16 bits wide but reach only 4095. Floats up to
-    1, or a little above, are scaled by 255, larger ones are taken as they are. False is 0 and true 255. What
-    is NaN or infinite becomes 0.
+    8-bit values do not change. The bit depth of deeper integers is what all but isolated bright values need,
+    in
+    steps of two from 8: files of 12-bit cameras are 16 bits wide but reach only 4095. Floats up to about 1
+        are
+    multiplied by 255, larger ones are used unchanged. False is 0 and true 255. NaN and infinity become 0.
 
     Raises:
-        ImageError: values are no numbers, negative, or floats above 255.
+        ImageError: values are not numbers, are negative, or are floats above 255.
     """
     if array.dtype == np.uint8:
         return array

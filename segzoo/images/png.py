@@ -1,7 +1,7 @@
-"""PNG with all its bits, and by rows: Pillow would narrow colours of 16 bits to 8, and hold the whole image.
+"""PNG with full bit depth, and by rows: Pillow narrows 16-bit colours to 8 bits and decodes the whole image.
 
-Format: W3C, Portable Network Graphics (third edition). A band is inflated here; its filters are undone by
-Pillow's decoder, which is handed the row before in front of it.
+Format: W3C, Portable Network Graphics (third edition). A band of rows is inflated here; its filters are
+undone by Pillow's decoder, which gets the row before as its first row.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
-#: Rows that are decoded at a time on the way to those that are asked for.
+#: Number of rows decoded at a time on the way to the requested rows.
 _BAND = 64
 _SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 _PALETTE = 3
-#: Pillow's mode by bytes a pixel, on which filters alone depend.
+#: Pillow's mode by bytes per pixel, the only thing that filters depend on.
 _MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
 
 
 class PngRows:
-    """The rows of a PNG file that is not interlaced, ``(rows, width, samples)``.
+    """The rows of a PNG file without interlacing, ``(rows, width, samples)``.
 
-    Values are those that Pillow gives: bool of 1 bit, indices of palettes, else uint8 or uint16.
+    Values equal Pillow's: bool for 1 bit, palette indices, else uint8 or uint16.
 
     Raises:
-        ImageError: it is damaged.
+        ImageError: the file is damaged.
     """
 
     def __init__(self, path: Path) -> None:
@@ -47,7 +47,7 @@ class PngRows:
         self._stream: _Stream | None = None
 
     def read(self, top: int, bottom: int) -> NDArray[Any]:
-        """Return rows ``top`` to ``bottom``; decodes from the start again if they lie above the last."""
+        """Return rows ``top`` to ``bottom``; decodes from the start again if they are above the last ones."""
         if self._stream is None or top < self._position:
             self._stream, self._position = _Stream(self._path, self.width, self._bits, self._colour), 0
         while self._position < top:
@@ -62,15 +62,15 @@ class PngRows:
         return rows
 
 
-#: Adam7: the first row and column, and the steps between them, of each pass.
+#: Adam7: first row, first column, and the steps between rows and columns, of each pass.
 _PASSES = ((0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1))
 
 
 def read_interlaced(path: Path) -> NDArray[Any]:
-    """Return all of a PNG file that is interlaced; values as `PngRows`.
+    """Return the whole image of an interlaced PNG file, with values as in `PngRows`.
 
     Raises:
-        ImageError: it is damaged.
+        ImageError: the file is damaged.
     """
     with path.open("rb") as file:
         width, height, bits, colour = _header(file, path)[:4]
@@ -90,13 +90,13 @@ def read_interlaced(path: Path) -> NDArray[Any]:
 
 
 class _Stream:
-    """The rows of a PNG file as its bytes with the filters undone."""
+    """The rows of a PNG file as bytes, with filters undone."""
 
     def __init__(self, path: Path, width: int, bits: int, colour: int) -> None:
         self._path = path
         self._sample_bits = _SAMPLES[colour] * bits
-        # Filters know nothing of samples, only of bytes a pixel apart: of 16 bits, the upper and the lower
-        # bytes are two images of their own, each of a kind that Pillow has.
+        # Filters work on bytes one pixel apart, regardless of samples: with 16 bits, the upper and the lower
+        # bytes form two separate images, each in a mode that Pillow supports.
         self._lanes = 2 if bits == 16 else 1
         self._mode = _MODES[max(1, self._sample_bits // 8 // self._lanes)]
         self._inflated = _inflated(path)
@@ -104,12 +104,12 @@ class _Stream:
         self.restart(width)
 
     def restart(self, width: int) -> None:
-        """Begin an image of another width, as each pass of an interlaced one is."""
+        """Begin an image of another width, such as the next pass of an interlaced image."""
         self._row_bytes = (width * self._sample_bits + 7) // 8
         self._above = np.zeros(self._row_bytes, np.uint8)
 
     def rows(self, count: int, first: int) -> NDArray[np.uint8]:
-        """Return the next ``count`` rows ``(count, bytes)``; ``first`` is told in errors."""
+        """Return the next ``count`` rows ``(count, bytes)``; ``first`` is named in errors."""
         wanted = count * (self._row_bytes + 1)
         try:
             while len(self._rest) < wanted:
@@ -135,10 +135,10 @@ class _Stream:
     def _unfiltered(
         self, kinds: NDArray[np.uint8], filtered: NDArray[np.uint8], above: NDArray[np.uint8]
     ) -> NDArray[np.uint8]:
-        """Return rows ``(count, bytes)`` with the filters of these kinds undone, below the row ``above``."""
+        """Return rows ``(count, bytes)`` with filters undone, given the row ``above`` them."""
         first = np.concatenate([np.zeros(1, np.uint8), above])
         given = np.vstack([first, np.concatenate([kinds, filtered], axis=1)])
-        # Stored, not deflated: Pillow undoes filters only on the way out of zlib.
+        # Stored without compression: Pillow undoes filters only on zlib data.
         stored = zlib.compress(given.tobytes(), 0)
         size = (filtered.shape[1] // len(self._mode), len(given))
         image = Image.frombytes(self._mode, size, stored, "zip", self._mode, 0)
@@ -158,7 +158,7 @@ def _samples(raw: NDArray[np.uint8], bits: int, colour: int, width: int) -> NDAr
 
 
 def _unpacked(raw: NDArray[np.uint8], bits: int, width: int) -> NDArray[np.uint8]:
-    """Return a byte for each sample of 1, 2 or 4 bits."""
+    """Return one byte for each sample of 1, 2 or 4 bits."""
     single = np.unpackbits(raw, axis=1).reshape(len(raw), -1, bits)
     places = (1 << np.arange(bits - 1, -1, -1)).astype(np.uint8)
     return (single * places).sum(axis=2, dtype=np.uint8)[:, :width]
@@ -173,7 +173,7 @@ def _header(file: BinaryIO, path: Path) -> tuple[int, ...]:
     if fields is None or fields[3] not in _SAMPLES or fields[2] not in (1, 2, 4, 8, 16):
         raise ImageError(f"{path} is damaged: it has no valid PNG header")
     if 0 in fields[:2]:
-        raise ImageError(f"{path} is damaged: an image of {fields[1]}x{fields[0]} has no pixel")
+        raise ImageError(f"{path} is damaged: an image of {fields[1]}x{fields[0]} has no pixels")
     return fields
 
 
@@ -183,7 +183,7 @@ def _inflated(path: Path) -> Iterator[bytes]:
         for kind, data in _chunks(file, path):
             rest = data if kind == b"IDAT" else b""
             while rest:
-                # A few bytes may inflate to a thousand times as many: no more than this at once.
+                # A few bytes may inflate to a thousand times as many, so limit the output per step.
                 yield inflate.decompress(rest, 1 << 20)
                 rest = inflate.unconsumed_tail
     yield inflate.flush()
@@ -191,7 +191,7 @@ def _inflated(path: Path) -> Iterator[bytes]:
 
 def _chunks(file: BinaryIO, path: Path, until: bytes = b"IEND") -> Iterator[tuple[bytes, bytes]]:
     if file.read(8) != SIGNATURE:
-        raise ImageError(f"{path} is no PNG file")
+        raise ImageError(f"{path} is not a PNG file")
     while len(head := file.read(8)) == 8:
         length, kind = struct.unpack(">I4s", head)
         if kind == until:

@@ -1,4 +1,4 @@
-"""PNM of more than 8 bits, which Pillow would narrow (colours) or stretch (grey) to its own range.
+"""PNM with more than 8 bits, which Pillow would narrow (colour) or stretch (grey) to its own range.
 
 Format: Netpbm, https://netpbm.sourceforge.net/doc/ppm.html, and pgm.html.
 """
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 
 _GAP = rb"(?:\s+|#[^\n\r]*[\n\r])+"
 _HEADER = re.compile(rb"P([2356])" + _GAP.join([b"", rb"(\d+)", rb"(\d+)", rb"(\d+)"]) + rb"\s")
-#: Bytes that a header with its comments may have.
+#: Maximum size in bytes of a header with its comments.
 _LONGEST = 1 << 16
 
 
 class PnmRows:
-    """The rows of a PGM or PPM file whose values have more than 8 bits.
+    """The rows of a PGM or PPM file with values of more than 8 bits.
 
     Args:
-        path: the file.
+        path: image file.
     """
 
     def __init__(self, path: Path) -> None:
@@ -44,7 +44,7 @@ class PnmRows:
         """Return rows ``(bottom - top, width, samples)``.
 
         Raises:
-            ImageError: the file is cut short.
+            ImageError: the file is truncated.
         """
         height, width, samples = self._shape
         across = width * samples

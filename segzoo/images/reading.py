@@ -1,4 +1,4 @@
-"""Files to arrays, upright, with their own type and all their bands."""
+"""Read image files as upright arrays in their own type, with all their bands."""
 
 from __future__ import annotations
 
@@ -25,27 +25,28 @@ if TYPE_CHECKING:
     from segzoo.interfaces import GeoReference, ImageInfo
     from segzoo.specs import Resize
 
-#: The axes that an EXIF orientation flips.
+#: Axes that an EXIF orientation flips.
 _FLIPS = {2: (1,), 3: (0, 1), 4: (0,), 6: (1,), 7: (0, 1), 8: (0,)}
-#: From this orientation on, rows and columns change places before that.
+#: From this orientation on, rows and columns are swapped before flipping.
 TURNED = 5
 
 
 def read(path: str | os.PathLike[str], *, scale: float = 1.0, page: int | None = None) -> NDArray[Any]:
-    """Read an image file as ``(H, W, C)`` of its own type, with all its bands.
+    """Read an image file as ``(H, W, C)`` in its own type, with all its bands.
 
-    It is turned upright as its orientation says, and palettes are looked up. Colours that are coded in
-    another way, such as YCbCr and CMYK, become red, green and blue.
+    The image is rotated upright according to its orientation, and palette colours are looked up. Colours in
+    other encodings, such as YCbCr and CMYK, become red, green and blue.
 
     Args:
-        path: a file of any format that a reader knows (``segzoo list readers``), or a folder that is one.
-        scale: what both sides are multiplied by, truncated; a JPEG is decoded at a half, a quarter or
-            an eighth where that is enough, and what remains is done bicubically.
-        page: which page of several, from 0; ``None`` reads the first, with a warning if there are more.
+        path: file in any format that a reader supports (``segzoo list readers``), or a folder that is an
+            image.
+        scale: factor for height and width, which are truncated. A JPEG is decoded at a half, a quarter or an
+            eighth of its size if that is enough, and the rest is resized bicubically.
+        page: page of a file with several, from 0; ``None`` reads the first, with a warning if there are more.
 
     Raises:
-        ImageError: there is no such file, or it is empty, truncated or no image.
-        MissingExtraError: what reads it takes an extra that is not installed.
+        ImageError: there is no such file, or it is empty, truncated or not an image.
+        MissingExtraError: the format needs an extra that is not installed.
     """
     return read_with_info(path, scale=scale, page=page)[0]
 
@@ -53,15 +54,15 @@ def read(path: str | os.PathLike[str], *, scale: float = 1.0, page: int | None =
 def read_with_info(
     path: str | os.PathLike[str], *, scale: float = 1.0, page: int | None = None
 ) -> tuple[NDArray[Any], ImageInfo]:
-    """Read an image file and its metadata; errors as `read`.
+    """Read an image file and its metadata; raises the errors of `read`.
 
     Args:
-        path: as `read`.
-        scale: as `read`.
-        page: as `read`.
+        path: image file; see `read`.
+        scale: factor for height and width; see `read`.
+        page: page of a file with several; see `read`.
 
     Returns:
-        ``(H, W, C)``, and its description as it was read: upright, without a palette.
+        ``(H, W, C)``, and the metadata of the image as read: upright, without a palette.
     """
     return _read(path, scale, page, str(path))
 
@@ -81,22 +82,22 @@ def _read(
 def read_stored(
     image: NamedImage, page: int | None, name: object, *, smallest: tuple[int, int] | None = None
 ) -> tuple[NDArray[Any], ImageInfo]:
-    """Return a page as it is stored, neither turned nor with its palette looked up, and its description.
+    """Return a page as stored, without rotation and palette lookup, and its metadata.
 
     Args:
-        image: open.
-        page: from 0; ``None`` is the first, with a warning if there are more.
-        name: of the image, for the warning.
-        smallest: as `segzoo.interfaces.OpenedImage.read` takes it.
+        image: open image.
+        page: page from 0; ``None`` is the first, with a warning if there are more.
+        name: name of the image, for the warning.
+        smallest: smallest useful size; see `segzoo.interfaces.OpenedImage.read`.
     """
     if page is None and image.info.pages > 1:
         warnings.warn(f"{name} holds {image.info.pages} pages; only the first is read", stacklevel=5)
     pixels = image.read(page or 0, smallest=smallest)
-    return pixels, image.describe(page or 0)  # asked now: in a PNG, EXIF may come after the pixels
+    return pixels, image.describe(page or 0)  # after reading: in a PNG, EXIF may come after the pixels
 
 
 def without_alpha(pixels: NDArray[Any], info: ImageInfo) -> NDArray[Any]:
-    """Return an image without the band that its file declares to be opacity."""
+    """Return an image without the band that its file declares as alpha."""
     return pixels if info.alpha is None else np.delete(pixels, info.alpha, axis=2)
 
 
@@ -104,15 +105,15 @@ def read_bytes(content: bytes, name: str) -> tuple[NDArray[Any], ImageInfo]:
     """Read an image file that is in memory, and its metadata.
 
     Args:
-        content: all of the file.
-        name: what it is called in errors; its suffix counts where the first bytes do not tell the format.
+        content: content of the file.
+        name: name in error messages; its suffix is used if the first bytes do not identify the format.
 
     Returns:
-        As `read_with_info`.
+        The image and its metadata; see `read_with_info`.
 
     Raises:
-        ImageError: it is no image, or damaged.
-        MissingExtraError: what reads it takes an extra that is not installed.
+        ImageError: it is not an image, or damaged.
+        MissingExtraError: the format needs an extra that is not installed.
     """
     if not content:
         raise ImageError(f"{name} cannot be read: it is empty")
@@ -127,16 +128,16 @@ def read_bytes(content: bytes, name: str) -> tuple[NDArray[Any], ImageInfo]:
 
 
 def read_reduced(path: str | os.PathLike[str], resize: Resize | None) -> tuple[NDArray[Any], ImageInfo]:
-    """Read an image as `read` does, or smaller where a network sees it smaller anyway.
+    """Read an image like `read`, but at a smaller size if the network's resolution is lower anyway.
 
-    A JPEG is decoded at a half, a quarter or an eighth where that is enough for ``resize``, each pixel then
-    being the mean of those that it stands for.
+    A JPEG is decoded at a half, a quarter or an eighth of its size if that is enough for ``resize``; each
+    pixel is then the mean of the pixels that it replaces.
 
     Returns:
-        The array, and the description of the whole image, upright.
+        The array, and the metadata of the full image, upright.
 
     Raises:
-        ImageError: as `read`.
+        ImageError: the file cannot be read; see `read`.
     """
     with open_image(path) as image:
         info = image.info
@@ -150,17 +151,17 @@ def read_reduced(path: str | os.PathLike[str], resize: Resize | None) -> tuple[N
 
 
 def upright_colours(pixels: NDArray[Any], info: ImageInfo) -> tuple[NDArray[Any], ImageInfo]:
-    """Return what a reader gave with its palette looked up, upright, and the description of that.
+    """Return a reader's pixels upright, with palette colours looked up, and their metadata.
 
     Args:
-        pixels: as `OpenedImage.read` gives them.
-        info: the file's metadata.
+        pixels: pixels from `OpenedImage.read`.
+        info: metadata of the file.
     """
     return turned(*with_colours(pixels, info))
 
 
 def with_colours(pixels: NDArray[Any], info: ImageInfo) -> tuple[NDArray[Any], ImageInfo]:
-    """Return an image's colours in place of the indices of a palette, if it has one."""
+    """Return an image with colours in place of palette indices, if it has a palette."""
     if not info.palette:
         return pixels, info
     table = np.zeros((256, 3), np.uint8)
@@ -169,13 +170,13 @@ def with_colours(pixels: NDArray[Any], info: ImageInfo) -> tuple[NDArray[Any], I
 
 
 def upright_info(info: ImageInfo) -> ImageInfo:
-    """Return the description of an image as `upright_colours` returns it, of the file's metadata alone."""
+    """Return the metadata of an image after `upright_colours`, from the file's metadata only."""
     info = _with_colour_bands(info) if info.palette else info
     return info if info.orientation == 1 else _turned_info(info)
 
 
 def turned(pixels: NDArray[Any], info: ImageInfo) -> tuple[NDArray[Any], ImageInfo]:
-    """Return an image upright, as its orientation says; ``pixels`` are ``(H, W)`` or ``(H, W, C)``."""
+    """Return an image upright, according to its orientation; ``pixels`` are ``(H, W)`` or ``(H, W, C)``."""
     orientation = info.orientation
     if orientation == 1:
         return pixels, info
@@ -183,7 +184,7 @@ def turned(pixels: NDArray[Any], info: ImageInfo) -> tuple[NDArray[Any], ImageIn
 
 
 def upright(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
-    """Return an image or a mask ``(H, W, ...)`` turned as an EXIF orientation of 1 to 8 says."""
+    """Return an image or mask ``(H, W, ...)`` rotated according to an EXIF orientation of 1 to 8."""
     lying = pixels.swapaxes(0, 1) if orientation >= TURNED else pixels
     return np.ascontiguousarray(np.flip(lying, _FLIPS.get(orientation, ())))
 
@@ -195,7 +196,7 @@ def _with_colour_bands(info: ImageInfo) -> ImageInfo:
 def _turned_info(info: ImageInfo) -> ImageInfo:
     lying, flips = info.orientation >= TURNED, _FLIPS.get(info.orientation, ())
     height, width = (info.width, info.height) if lying else (info.height, info.width)
-    # Where column and row of the upright image lie in the stored one.
+    # Column and row in the stored image, as functions of x and y in the upright image.
     column = (-1.0, 0.0, float(width)) if 1 in flips else (1.0, 0.0, 0.0)
     row = (0.0, -1.0, float(height)) if 0 in flips else (0.0, 1.0, 0.0)
     column, row = (row, column) if lying else (column, row)
@@ -212,7 +213,7 @@ def _turned_info(info: ImageInfo) -> ImageInfo:
 
 
 def _smaller(info: ImageInfo, height: int, width: int) -> ImageInfo:
-    """Return the description of an image that was resized."""
+    """Return the metadata of an image that was resized."""
     down, across = info.height / height, info.width / width
     return replace(
         info,
@@ -227,7 +228,7 @@ def _smaller(info: ImageInfo, height: int, width: int) -> ImageInfo:
 def _moved(
     geo: GeoReference, column: tuple[float, float, float], row: tuple[float, float, float]
 ) -> GeoReference:
-    """Return where pixels lie whose column is ``column[0] * x + column[1] * y + column[2]`` of the old."""
+    """Return the moved georeference: old column = ``column[0] * x + column[1] * y + column[2]``."""
     a, b, c, d, e, f = geo.transform
     xs = [a * column[i] + b * row[i] for i in range(3)]
     ys = [d * column[i] + e * row[i] for i in range(3)]
@@ -235,13 +236,13 @@ def _moved(
 
 
 def count_pages(path: str | os.PathLike[str]) -> int:
-    """Return how many pages an image file has; errors as `read`."""
+    """Return the number of pages of an image file; raises the errors of `read`."""
     with open_image(path) as image:
         return image.info.pages
 
 
 def _resized(pixels: NDArray[Any], height: int, width: int, alpha: int | None) -> NDArray[Any]:
-    """Return ``(height, width, C)`` of the same type, resampled bicubically, bools by the nearest pixel."""
+    """Return ``(height, width, C)`` of the same type, resized bicubically; booleans by nearest neighbour."""
     if pixels.shape[:2] == (height, width):
         return pixels
     if pixels.dtype == np.bool_:

@@ -1,4 +1,4 @@
-"""Images to the size and the values that a network expects."""
+"""Resize images to the size, and normalise them to the values, that a network expects."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
     from segzoo.specs import Preprocessing, Resize
 
-#: How many times the pixels of an image it may be given, where they are more than `MOST_PIXELS`.
+#: Largest factor by which the number of pixels may grow, if the result exceeds `MOST_PIXELS`.
 _MOST_ENLARGED = 256
 
-#: What an error about too many pixels advises people at a command line.
-ANY_SIZE = "if you trust it, say --any-size"
+#: Advice in errors about too many pixels, for the command line.
+ANY_SIZE = "if you trust it, pass --any-size"
 
-#: Pillow's method for an interpolation of a `Resize`.
+#: Pillow's resampling method for an interpolation of a `Resize`.
 RESAMPLING = {
     "nearest": Image.Resampling.NEAREST,
     "bilinear": Image.Resampling.BILINEAR,
@@ -37,15 +37,15 @@ def scaled_size(width: int, height: int, scale: float) -> tuple[int, int]:
     """Return width and height times ``scale``, truncated, and at least 1.
 
     Args:
-        width: of the image.
-        height: of the image.
-        scale: what both are multiplied by.
+        width: width of the image.
+        height: height of the image.
+        scale: factor for both.
     """
     return max(int(width * scale), 1), max(int(height * scale), 1)
 
 
 def most_pixels() -> int | None:
-    """Return how many pixels Pillow decodes at once, twice ``MAX_IMAGE_PIXELS``; ``None`` for any number."""
+    """Return Pillow's limit on pixels decoded at once, twice ``MAX_IMAGE_PIXELS``; ``None`` for no limit."""
     return None if Image.MAX_IMAGE_PIXELS is None else 2 * Image.MAX_IMAGE_PIXELS
 
 
@@ -58,20 +58,20 @@ def check_pixels(path: Path, height: int, width: int) -> None:
     most = most_pixels()
     if most is not None and height * width > most:
         raise ImageError(
-            f"{path} is too large to decode at once: it claims {height}x{width} pixels, above the limit of "
-            f"{most} that guards against files made to exhaust a machine; {ANY_SIZE}"
+            f"{path} is too large to decode at once: it claims {height}x{width} pixels, more than the limit "
+            f"of {most} that protects against files made to exhaust memory; {ANY_SIZE}"
         )
 
 
 @dataclass(frozen=True)
 class Placement:
-    """Where the image lies inside what the network sees.
+    """Position of the image within the network's input.
 
     Attributes:
-        top: its first row.
-        left: its first column.
-        height: how many rows it has.
-        width: how many columns.
+        top: first row.
+        left: first column.
+        height: number of rows.
+        width: number of columns.
     """
 
     top: int
@@ -81,11 +81,11 @@ class Placement:
 
 
 def placed(height: int, width: int, resize: Resize | None) -> tuple[tuple[int, int], Placement]:
-    """Return height and width of what a network sees of an image, and where the image lies in that.
+    """Return height and width of the network's input, and the position of the image within it.
 
     Args:
-        height: of the image.
-        width: of the image.
+        height: height of the image.
+        width: width of the image.
         resize: how it is resized; ``None`` keeps its size.
     """
     if resize is None:
@@ -120,8 +120,8 @@ def _short(height: int, width: int, resize: Resize) -> tuple[int, int]:
         short, long = max(round(resize.long * shorter / longer), 1), resize.long
     if short * long > max(MOST_PIXELS, _MOST_ENLARGED * height * width):
         raise ImageError(
-            f"an image of {height}x{width}, made {short} pixels on its shorter side, would have {long:,} on "
-            "the other: crop it, or resize it otherwise"
+            f"an image of {height}x{width} with its shorter side resized to {short} pixels would have "
+            f"{long:,} on the other side: crop it, or resize it differently"
         )
     return _rounded_up(*((short, long) if height <= width else (long, short)), resize.multiple)
 
@@ -131,7 +131,7 @@ def _rounded_up(height: int, width: int, multiple: int) -> tuple[int, int]:
 
 
 def averages(resize: Resize | None) -> bool:
-    """Whether a smaller image is made of means of the larger one's pixels, so that the way hardly matters."""
+    """Whether a smaller image consists of means of the larger one's pixels, so the method hardly matters."""
     return resize is not None and resize.antialias and resize.interpolation != "nearest"
 
 
@@ -142,13 +142,13 @@ def resized(
     size: tuple[int, int] | None = None,
     resample: Callable[[NDArray[Any], int, int, Resize], NDArray[Any]] | None = None,
 ) -> tuple[NDArray[Any], Placement]:
-    """Bring ``(H, W, C)`` to the size of a `Resize` and say where the image then lies.
+    """Resize ``(H, W, C)`` as a `Resize` defines and return the position of the image in the result.
 
     Args:
-        image: uint8 or float32, as `segzoo.images.intensity` gives it; of that type comes the result.
-        resize: how.
-        size: height and width that count as the image's, where it was read smaller (`read_reduced`).
-        resample: does it instead of Pillow: maps ``(H, W, C)`` to a height and a width.
+        image: uint8 or float32, from `segzoo.images.intensity`; the result has the same type.
+        resize: how to resize.
+        size: height and width of the full image, if a smaller version was read (`read_reduced`).
+        resample: replaces Pillow: resizes ``(H, W, C)`` to a height and a width.
     """
     height, width = size or image.shape[:2]
     seen, place = placed(height, width, resize)
@@ -163,29 +163,30 @@ def resized(
 
 
 def fill_of(resize: Resize, dtype: np.dtype[Any]) -> float:
-    """Return the value of a letterbox's bars beside pixels of a type: of 255 in uint8, of 1 in float32."""
+    """Return the value of a letterbox's bars for pixels of a type: of 255 in uint8, of 1 in float32."""
     return resize.fill if dtype == np.uint8 else resize.fill / 255
 
 
 def normalised(
     image: NDArray[np.uint8] | NDArray[np.float32], preprocessing: Preprocessing
 ) -> NDArray[np.float32]:
-    """Return ``(C, H, W)`` float32: ``(value - mean) / std``, where bytes are divided by 255 before.
+    """Return ``(C, H, W)`` float32: ``(value - mean) / std``, with 8-bit values divided by 255 first.
 
     Args:
-        image: ``(H, W, C)``, uint8 or float32, with the bands that the network takes.
-        preprocessing: which has mean and std.
+        image: ``(H, W, C)``, uint8 or float32, with the bands that the network expects.
+        preprocessing: preprocessing with mean and std.
 
     Raises:
         ImageError: mean and std are for another number of channels.
     """
     mean, std = (np.array(values, np.float32) for values in (preprocessing.mean, preprocessing.std))
     if mean.size not in (1, image.shape[2]):
-        raise ImageError(f"the image has {image.shape[2]} channels, the network's mean has {mean.size}")
+        raise ImageError(f"the image has {image.shape[2]} channels, but the network's mean has {mean.size}")
     if image.dtype != np.uint8:
-        scaled = image.transpose(2, 0, 1).astype(np.float32, order="C")  # a copy, to be changed in place
+        scaled = image.transpose(2, 0, 1).astype(np.float32, order="C")  # a copy, modified in place
     else:
-        # Moved while they are bytes, and changed in place: each copy of floats would cost as much as the sum.
+        # Reordered as bytes, then modified in place: each copy of floats would cost as much as the
+        # computation.
         planes = np.ascontiguousarray(image.transpose(2, 0, 1))
         scaled = np.divide(planes, np.float32(255), dtype=np.float32)
     if mean.any():

@@ -1,4 +1,4 @@
-"""Which directories of a TIFF are a page: one each, or by the axes that ImageJ, OME and tifffile write."""
+"""Which directories of a TIFF form a page: one each, or by the axes that ImageJ, OME and tifffile write."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-#: Bits of the tag NewSubfileType.
+#: Bits of the NewSubfileType tag.
 _REDUCED, _MASK = 1, 4
-#: What an axis of a stack is called.
+#: Names of the axes of a stack.
 _AXES = {"Z": "z", "T": "time", "P": "position", "R": "position"}
 
 
 @dataclass(frozen=True)
 class TiffPage:
-    """Where a page's bands lie: in one directory of the file, or in one for each.
+    """Where a page's bands are stored: in one directory of the file, or in several.
 
     Attributes:
-        keyframe: the directory that says how all of them are stored.
-        parts: tifffile's pages, each with one band or several; empty where values follow each other at
+        keyframe: directory that describes how all of them are stored.
+        parts: tifffile's pages, each with one or several bands; empty if values are stored contiguously at
             ``offsets``.
-        offsets: where the values of each part begin.
-        dtype: of values at offsets, with the file's order of bytes.
+        offsets: position of the values of each part.
+        dtype: type of the values at ``offsets``, in the file's byte order.
     """
 
     keyframe: Any
@@ -55,7 +55,7 @@ class TiffPage:
         return found[0] if len(found) == 1 else np.concatenate(found, axis=2)
 
     def planes(self, path: Path) -> list[RawRows | SegmentRows] | None:
-        """Return what reads rows, or ``None`` where tifffile or Pillow decode the page at once."""
+        """Return what reads rows, or ``None`` if tifffile or Pillow decodes the page at once."""
         key = self.keyframe
         shape = (key.imagelength, key.imagewidth, key.samplesperpixel)
         if self.offsets:
@@ -75,10 +75,10 @@ class TiffPages:
     """The pages of a file.
 
     Attributes:
-        pages: each with its bands.
-        axis: what pages are.
-        names: of the bands that lie in parts of their own.
-        frames: the number of Pillow's frame for each page, where a page is one directory.
+        pages: pages with their bands.
+        axis: meaning of the pages.
+        names: names of the bands, if they are stored in separate parts.
+        frames: number of Pillow's frame for each page, if a page is one directory.
     """
 
     pages: list[TiffPage]
@@ -93,8 +93,8 @@ def pages_of(file: Any) -> TiffPages:
 
 
 def _directories(file: Any) -> TiffPages:
-    """Return a page for each directory of the file, but for overviews and masks of others."""
-    # Counted first: going through them one by one never ends where one leads back to itself.
+    """Return a page for each directory of the file, except overviews and masks of others."""
+    # Count first: iterating would never end if a directory links back to itself.
     found = [(number, file.pages[number]) for number in range(len(file.pages))]
     kept = [(number, page) for number, page in found if not _is_side(page)] or found
     return TiffPages(
@@ -104,13 +104,13 @@ def _directories(file: Any) -> TiffPages:
 
 
 def _is_side(page: Any) -> bool:
-    """Whether a page is a smaller copy or a mask of another."""
+    """Whether a page is a smaller copy or a mask of another page."""
     kind = int(getattr(page, "subfiletype", 0) or 0)
     return bool(kind & _REDUCED or kind & _MASK)
 
 
 def _stacked(file: Any) -> TiffPages | None:
-    """Return the pages of a file that names its axes; ``None`` where each directory is a page of its own."""
+    """Return the pages of a file that names its axes; ``None`` if each directory is a separate page."""
     if not (file.is_imagej or file.is_ome or file.is_shaped or file.is_lsm) or _is_alone(file):
         return None
     pages: list[TiffPage] = []
@@ -140,7 +140,7 @@ def _stacked(file: Any) -> TiffPages | None:
 
 
 def _is_alone(file: Any) -> bool:
-    """Whether a file that tifffile wrote is one page, which its description calls as large as it is."""
+    """Whether a file that tifffile wrote is a single page whose description gives its shape."""
     if len(file.pages) != 1 or file.is_imagej or file.is_ome or not file.is_shaped:
         return False
     told = re.match(r'\{"shape": \[([\d, ]+)\]', str(file.pages.first.description))
@@ -153,7 +153,7 @@ def _series_pages(series: Any) -> tuple[list[TiffPage], str] | None:
     key = series.keyframe
     axes = list(zip(series.get_axes(squeeze=False), series.get_shape(squeeze=False), strict=True))
     plane = [axis for axis in axes if axis[0] in key.axes]
-    # What numbers the directories, before the axes of one directory.
+    # The axes that number the directories come before the axes of one directory.
     outer = [axis for axis in axes if axis not in plane]
     if len(plane) != len(key.axes) or not {"Y", "X"} <= set(key.axes):
         return None
@@ -179,7 +179,7 @@ def _series_pages(series: Any) -> tuple[list[TiffPage], str] | None:
 
 
 def _channel_names(file: Any, count: int) -> tuple[str, ...]:
-    """Return the names that OME gives to channels, one for each of ``count``, or none."""
+    """Return OME's names of channels, exactly ``count`` of them, or none."""
     if not file.is_ome or count < 2:
         return ()
     try:

@@ -1,4 +1,4 @@
-"""The bands of a TIFF's directories by tifffile: decoded at once, or a row of strips or tiles at a time."""
+"""Read bands of a TIFF's directories with tifffile: at once, or one row of strips or tiles at a time."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-#: What values of a photometric interpretation mean.
+#: Values of the photometric interpretation.
 WHITE_IS_ZERO, BLACK_IS_ZERO, COLOURS, INKS = 0, 1, 2, 5
-#: Pixels of a tile that may be more than the whole image has.
+#: Number of pixels by which a tile may exceed the whole image.
 _LARGEST_TILE = 2**24
 
 
 def in_order(pixels: NDArray[Any], axes: str, path: Path) -> NDArray[Any]:
     """Return a decoded page as ``(H, W, C)``."""
     if sorted(axes) not in (["X", "Y"], ["S", "X", "Y"]):
-        raise ImageError(f"{path} has the axes {axes}: a page must be rows, columns and perhaps colours")
+        raise ImageError(f"{path} has the axes {axes}: a page must have rows, columns and optionally colours")
     pixels = pixels.transpose([axes.index(axis) for axis in "YXS" if axis in axes])
     return pixels if "S" in axes else pixels[..., None]
 
 
 def decoded(page: Any, path: Path) -> NDArray[Any]:
-    """Return all values of a directory, axes as they are stored.
+    """Return all values of a directory, with axes as stored.
 
     Raises:
         ImageError: it is damaged.
-        MissingExtraError: it is packed in a way that takes imagecodecs, which is not installed.
+        MissingExtraError: its compression needs imagecodecs, which is not installed.
     """
     try:
         return page.asarray()
@@ -43,27 +43,27 @@ def decoded(page: Any, path: Path) -> NDArray[Any]:
 
 
 def told_error(error: Exception, page: Any, path: Path) -> Exception:
-    """Return the error where tifffile cannot decode: a codec is missing, or the file is damaged."""
+    """Return the error if tifffile cannot decode: a codec is missing, or the file is damaged."""
     if isinstance(error, MemoryError | ImageError):
         return error
     if "imagecodecs" in str(error):
         name = getattr(page.compression, "name", page.compression)
         return MissingExtraError(
-            f"{path} is packed with {name}, which needs imagecodecs: pip install imagecodecs"
+            f"{path} is compressed with {name}, which needs imagecodecs: pip install imagecodecs"
         )
     return ImageError(f"{path} is damaged or cut short: {str(error).strip() or type(error).__name__}")
 
 
 def check_tiles(page: Any) -> None:
-    """Raise `ValueError` if the tiles of a page of tifffile are far larger than its image."""
+    """Raise `ValueError` if the tiles of a tifffile page are far larger than its image."""
     tile = page.tilelength * page.tilewidth if page.is_tiled else 0
     if tile > max(_LARGEST_TILE, 4 * page.imagelength * page.imagewidth):
         raise ValueError(f"its tiles are {page.tilelength}x{page.tilewidth}, far larger than the image")
 
 
 def rows_of(page: Any, path: Path) -> Sequence[RawRows | SegmentRows] | None:
-    """Return what reads the rows of a directory; ``None`` where it must be decoded whole."""
-    key = page.keyframe  # of a stack, the first page alone says how all are stored
+    """Return what reads the rows of a directory; ``None`` if it must be decoded whole."""
+    key = page.keyframe  # in a stack, only the first page describes how all are stored
     grey = key.photometric == BLACK_IS_ZERO
     colours = key.photometric == COLOURS
     deep = key.photometric == WHITE_IS_ZERO and key.bitspersample != 8
@@ -86,18 +86,18 @@ def rows_of(page: Any, path: Path) -> Sequence[RawRows | SegmentRows] | None:
     try:
         planes[0].rows(0, 1)
     except MissingExtraError:
-        return None  # Pillow may decode it, or it will be said when it is decoded
+        return None  # Pillow may decode it; otherwise decoding will report the problem
     return planes
 
 
 class SegmentRows:
-    """The strips or tiles of a page, decoded a row of them at a time.
+    """The strips or tiles of a page, decoded one row of them at a time.
 
     Args:
-        path: the file.
-        page: tifffile's.
-        bands: that each strip or tile holds.
-        first: the plane that they are of, where planes are separate.
+        path: image file.
+        page: tifffile's page.
+        bands: number of bands in each strip or tile.
+        first: plane of the strips or tiles, if planes are stored separately.
     """
 
     def __init__(self, path: Path, page: Any, bands: int, first: int = 0) -> None:
@@ -114,7 +114,7 @@ class SegmentRows:
 
     @property
     def resident(self) -> int:
-        """Bytes of a row of strips as it is kept, as it is decoded, and as the file holds it."""
+        """Bytes of a row of strips: cached, while decoded, and in the file."""
         return 3 * self._tall * self._across * self._wide * self._bands * self._dtype.itemsize
 
     def rows(self, top: int, bottom: int) -> NDArray[Any]:
@@ -135,11 +135,11 @@ class SegmentRows:
 
     def _segment(self, data: bytes, index: int) -> NDArray[Any]:
         if not data:
-            # A strip that is left out holds zeros.
+            # A strip that is left out consists of zeros.
             return np.zeros((self._tall, self._wide, self._bands), self._dtype)
         try:
             segment = self._page.decode(data, index, jpegtables=self._page.jpegtables)[0]
-        except Exception as error:  # each codec raises errors of its own
+        except Exception as error:  # each codec raises its own errors
             raise told_error(error, self._page, self._path) from error
         if segment is None:
             raise ImageError(f"{self._path} is damaged: part {index} is empty")

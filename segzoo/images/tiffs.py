@@ -1,7 +1,8 @@
 """TIFF of any type, with the axes that ImageJ, OME and tifffile write: channels are bands, others are pages.
 
-Format: Adobe, TIFF revision 6.0. tifffile (the extra ``tiff``) says what a file holds, and decodes what
-Pillow would narrow to 8 bits, drop bands of, or not know. All else is Pillow's, which has more codecs.
+Format: Adobe, TIFF revision 6.0. tifffile (the extra ``tiff``) reads the structure of a file, and decodes
+what Pillow would narrow to 8 bits, read without some bands, or not support. Pillow decodes the rest: it has
+more codecs.
 """
 
 from __future__ import annotations
@@ -37,14 +38,14 @@ if TYPE_CHECKING:
     from segzoo.images.strips import SegmentRows
     from segzoo.interfaces import OpenedImage
 
-#: Extra samples that are opacity: associated with the colours, or not.
+#: Extra samples that are alpha: premultiplied with the colours, or not.
 _MULTIPLIED = 1
 _OPACITY = (_MULTIPLIED, 2)
-#: How strips and tiles are packed that tifffile unpacks by itself: not at all, by Deflate, PackBits.
+#: Compression of strips and tiles that tifffile decodes itself: none, Deflate, PackBits.
 _PACKED = (1, 8, 32773, 32946)
-#: What Pillow's modes hold of each pixel; others lose something of a TIFF.
+#: Samples per pixel in Pillow's modes; other modes lose information of a TIFF.
 _SAMPLES = {"1": 1, "L": 1, "P": 1, "F": 1, "LA": 2, "RGB": 3, "RGBA": 4, "CMYK": 4, "YCbCr": 3, "LAB": 3}
-#: Units of length as OME and ImageJ spell them: the unit that is reported, and the factor to it.
+#: Units of length as spelled by OME and ImageJ: the unit that is reported, and its factor.
 _LENGTHS = {
     **dict.fromkeys(("µm", "\u03bcm", "um", "micron", "microns", "\\u00B5m"), ("um", 1.0)),
     **dict.fromkeys(("nm", "nanometer"), ("um", 1e-3)),
@@ -73,11 +74,11 @@ def load_tifffile() -> Any:
 def open_tiff(path: Path) -> Iterator[OpenedImage]:
     """Open a TIFF; see `segzoo.interfaces.ImageReader`.
 
-    Without tifffile, files that Pillow reads with all that they hold are opened all the same.
+    Without tifffile, files that Pillow reads completely can still be opened.
 
     Raises:
         ImageError: it is damaged.
-        MissingExtraError: tifffile is not installed, and Pillow does not do.
+        MissingExtraError: tifffile is not installed, and Pillow is not enough.
     """
     regular(path)
     try:
@@ -91,7 +92,7 @@ def open_tiff(path: Path) -> Iterator[OpenedImage]:
             yield picture
         return
     with ExitStack() as stack:
-        # Each file for itself, where OME's metadata name others beside it.
+        # Open only this file, even if OME's metadata name others next to it.
         file = stack.enter_context(tifffile.TiffFile(path, _multifile=False))
         if not file.pages:
             raise ImageError("it has no page")
@@ -101,11 +102,11 @@ def open_tiff(path: Path) -> Iterator[OpenedImage]:
 
 @contextmanager
 def _pillows(path: Path) -> Iterator[PillowImage | None]:
-    """Open a TIFF with Pillow, if that knows it."""
+    """Open a TIFF with Pillow, if Pillow supports it."""
     try:
         picture = PillowImage(path, Image.open(path), counted=False)
     except (UnidentifiedImageError, Image.DecompressionBombError):
-        yield None  # some rows of an image that is too large can still be read
+        yield None  # rows of an image that is too large can still be read
         return
     try:
         yield picture
@@ -114,14 +115,14 @@ def _pillows(path: Path) -> Iterator[PillowImage | None]:
 
 
 def _is_plain(page: Any) -> bool:
-    """Whether tifffile decodes a page alone, so that Pillow is not needed."""
+    """Whether tifffile decodes a page by itself, so that Pillow is not needed."""
     bits = page.bitspersample
     stored = page.compression in _PACKED and isinstance(bits, int) and bits % 8 == 0
     return stored and page.photometric in (BLACK_IS_ZERO, COLOURS) and _MULTIPLIED not in page.extrasamples
 
 
 def _is_enough(picture: PillowImage) -> bool:
-    """Whether Pillow gives all of a TIFF: 8 bits, or one band of 16 or of floats, and no axes but pages."""
+    """Whether Pillow reads all of a TIFF: 8 bits, or one band of 16 bits or floats, and no axes but pages."""
     tags = picture.tags
     bits, kinds = tags.get(258, (1,)), tags.get(339, (1,))
     told = str(tags.get(270, ""))
@@ -136,12 +137,12 @@ class TiffImage:
     """A TIFF as an open image.
 
     Args:
-        path: the file.
-        file: tifffile's.
-        picture: Pillow's, if it knows the file.
+        path: image file.
+        file: tifffile's object.
+        picture: Pillow's object, if Pillow supports the file.
 
     Raises:
-        ImageError: it is damaged, or a page is neither rows and columns nor bands.
+        ImageError: it is damaged, or a page has axes other than rows, columns and bands.
     """
 
     def __init__(self, path: Path, file: Any, picture: PillowImage | None) -> None:
@@ -160,7 +161,9 @@ class TiffImage:
         """Return the metadata of a page; pages of a TIFF may differ in size and kind."""
         key = self._layout.pages[page].keyframe
         if key.dtype is None:
-            raise ImageError(f"{self._path} holds values of {key.bitspersample} bits that are not read")
+            raise ImageError(
+                f"{self._path} holds values of {key.bitspersample} bits, which are not supported"
+            )
         bands, alpha = _bands(key, self._layout.pages[page].count, self._layout.names)
         dtype, palette = np.dtype(key.dtype).name, ()
         height, width, orientation = key.imagelength, key.imagewidth, orientation_of(key)
@@ -170,7 +173,7 @@ class TiffImage:
             dtype, palette = told.dtype, told.palette
             if len(told.bands) != len(bands) or picture.mode not in ("LA", "RGBA"):
                 bands, alpha = told.bands, told.alpha
-            # Pillow turns values of up to 8 bits round, and images upright.
+            # Pillow inverts values of up to 8 bits, and rotates images upright.
             inverted = inverted and dtype not in ("bool", "uint8")
             height, width = (width, height) if orientation >= TURNED else (height, width)
             orientation = 1
@@ -190,7 +193,7 @@ class TiffImage:
             unit=unit,
             inverted=inverted,
         )
-        # Of what Pillow has turned upright, the tags say where it would lie unturned.
+        # If Pillow has rotated the image, the georeference tags are for the unrotated one.
         stays = orientation == orientation_of(key)
         codes = [code for code in TAGS if code in key.tags and (stays or code not in PLACING)]
         return described(info, {code: key.tags[code].value for code in codes})
@@ -216,14 +219,14 @@ class TiffImage:
         return native(parts[0] if len(parts) == 1 else np.concatenate(parts, axis=2))
 
     def resident(self, page: int) -> int | None:
-        """Return the bytes that are held to read rows, or ``None`` where the page is decoded whole."""
+        """Return the bytes that are held to read rows, or ``None`` if the page is decoded whole."""
         planes = self._by_rows(page)
         return None if planes is None else sum(plane.resident for plane in planes)
 
     def _by_rows(self, page: int) -> list[RawRows | SegmentRows] | None:
         found = self._layout.pages[page]
         changed = orientation_of(found.keyframe) != 1 or _MULTIPLIED in found.keyframe.extrasamples
-        if changed and self._picture_of(page):  # by Pillow, and rows are as they are stored
+        if changed and self._picture_of(page):  # changed by Pillow, while rows are as stored
             return None
         if page not in self._planes:
             self._planes = {page: found.planes(self._path)}
@@ -237,7 +240,7 @@ def _pixel_size(file: Any, page: Any) -> tuple[tuple[float, float] | None, str]:
     unit = _LENGTHS.get(str((file.imagej_metadata or {}).get("unit", "")).strip())
     if unit is None:
         return None, ""
-    # ImageJ keeps pixels in a unit where others keep dots in an inch.
+    # ImageJ stores pixels per unit where other programs store dots per inch.
     try:
         sizes = [page.tags[name].value for name in ("YResolution", "XResolution")]
         height, width = (unit[1] * below / above for above, below in sizes)
@@ -261,11 +264,11 @@ def _ome_size(file: Any) -> tuple[tuple[float, float] | None, str]:
 
 
 def _exact(page: Any, picture: PillowImage) -> bool:
-    """Whether Pillow gives all bits and bands of a page as they are."""
+    """Whether Pillow decodes all bits and bands of a page unchanged."""
     mode, samples, bits = picture.mode, page.samplesperpixel, page.bitspersample
     if page.photometric == INKS:
         return mode == "CMYK" and samples == 4
-    if not isinstance(bits, int) or page.planarconfig != 1:  # of one band too, where Pillow stumbles over it
+    if not isinstance(bits, int) or page.planarconfig != 1:  # even for one band, which confuses Pillow
         return False
     if mode.startswith("I;16") or mode == "F":
         return samples == 1 and page.dtype in (np.uint16, np.float32)
@@ -279,7 +282,7 @@ def _kind(page: Any) -> tuple[Any, ...]:
 
 
 def _bands(page: Any, parts: int, known: tuple[str, ...]) -> tuple[tuple[str, ...], int | None]:
-    """Return the names of bands that lie in so many parts, and which is opacity."""
+    """Return the names of bands that are stored in ``parts`` parts, and which of them is alpha."""
     samples = page.samplesperpixel
     if parts > 1:
         return known or names_of_bands(parts * samples, colours=False), None
@@ -297,7 +300,7 @@ def _bands(page: Any, parts: int, known: tuple[str, ...]) -> tuple[tuple[str, ..
 
 
 def orientation_of(page: Any) -> int:
-    """Return how a page of tifffile lies, as EXIF counts it: 1 is upright."""
+    """Return the EXIF orientation of a tifffile page; 1 is upright."""
     tag = page.tags.get("Orientation")
     value = 1 if tag is None else int(tag.value)
     return value if value in range(1, 9) else 1

@@ -1,4 +1,4 @@
-"""Masks of all pages of an image as one file, in the formats that readers write."""
+"""Write the masks of all pages of an image as one file, in the formats that readers can write."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ if TYPE_CHECKING:
 
 
 def volume_suffix(name: str) -> str:
-    """Return the suffix of a file name in whose format a reader writes masks; empty where none does."""
+    """Return the suffix of a file name if a reader can write masks in that format; else empty."""
     return _writer(name)[0]
 
 
 def volume_suffixes() -> tuple[str, ...]:
-    """Return the suffixes in whose formats readers write masks, sorted."""
+    """Return the suffixes of formats in which readers can write masks, sorted."""
     specs = [spec for _, (spec, _) in zoo.registry("readers").items()]
     return tuple(sorted({suffix for spec in specs if spec.writes for suffix in spec.suffixes}))
 
 
 def write_volume(file: BinaryIO, masks: NDArray[Any], info: ImageInfo, name: str) -> None:
-    """Write the masks of all pages of an image, in its place.
+    """Write the masks of all pages of an image, with the position of the image.
 
     Args:
-        file: open for writing.
-        masks: ``(pages, H, W)`` uint8 or uint16; numbers of objects may be int32, uncertainty is float32.
-        info: the metadata of the image's file.
-        name: of the file, whose suffix says the format.
+        file: file open for writing.
+        masks: ``(pages, H, W)`` uint8 or uint16; object numbers may be int32, uncertainty is float32.
+        info: metadata of the image's file.
+        name: name of the file, whose suffix sets the format.
 
     Raises:
         MissingExtraError: a library is missing that is not installed with the reader.

@@ -1,4 +1,4 @@
-"""Zarr arrays, and OME-Zarr images by their finest level; decoded by zarr, an extra.
+"""Zarr arrays, and OME-Zarr images at their finest level; decoded by zarr, an extra.
 
 Formats: Zarr 2 and 3; OME-NGFF 0.1 to 0.5 (``multiscales``).
 """
@@ -28,23 +28,23 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _SIGNS = ("zarr.json", ".zarray", ".zgroup")
-#: Codecs that are read. Others, such as pickle, could run code from a file.
+#: Supported codecs. Others, such as pickle, could run code from a file.
 _CODECS = (
     "adler32 astype bitround blosc bytes bz2 crc32 crc32c delta fixedscaleoffset fletcher32 gzip lz4 lzma "
     "packbits quantize sharding_indexed shuffle transpose zlib zstd"
 )
-#: Values of a chunk that may be more than the whole image has.
+#: Number of values by which a chunk may exceed the whole image.
 _LARGEST_CHUNK = 2**24
-#: What an axis of pages is called, and the units that sizes of pixels have here.
+#: Names of page axes, and the units of pixel sizes.
 _CALLED = {"t": "time"}
 _UNITS = {"micrometer": "um", "millimeter": "mm", "meter": "m"}
 
 
 def holds_zarr(path: Path) -> bool:
-    """Whether a path is a folder that holds a Zarr array or group."""
+    """Whether a path is a folder that contains a Zarr array or group."""
     try:
         return path.is_dir() and any((path / sign).is_file() for sign in _SIGNS)
-    except OSError:  # it may not be looked at, or its name is too long: opening it will say so
+    except OSError:  # no permission, or the name is too long: opening it will report the problem
         return False
 
 
@@ -70,16 +70,16 @@ class ZarrImage:
     """An array of a Zarr folder as an open image.
 
     Args:
-        path: the folder: of an array, of a group that holds one, or of an OME-Zarr image, whose finest level
-            is taken.
+        path: folder of an array, of a group with one array, or of an OME-Zarr image, whose finest level is
+            used.
 
-    Channels are bands; time, depth and whatever else has a length above 1 are pages.
+    Channels are bands; time, depth and all other axes longer than 1 are pages.
 
     Attributes:
-        info: what the metadata say.
+        info: metadata of the image.
 
     Raises:
-        ImageError: it is damaged, holds no image, or has axes that are none of an image's.
+        ImageError: it is damaged, contains no image, or has axes that an image does not have.
         MissingExtraError: zarr is not installed.
     """
 
@@ -95,11 +95,11 @@ class ZarrImage:
             chunks = self._array.chunks
         except ImageError:
             raise
-        # zarr, json and the codecs each raise errors of their own.
+        # zarr, json and the codecs each raise their own errors.
         except Exception as error:
             raise ImageError(f"{path} cannot be read as Zarr: {error}") from error
         if unknown:
-            raise ImageError(f"{path} is packed with {', '.join(unknown)}, which is not read")
+            raise ImageError(f"{path} is compressed with {', '.join(unknown)}, which is not supported")
         dtype = np.dtype(self._array.dtype)
         if dtype.kind not in "buif":
             raise ImageError(f"{path} holds {dtype}, not numbers")
@@ -129,20 +129,20 @@ class ZarrImage:
         """Return a page.
 
         Raises:
-            ImageError: a chunk is damaged, or it claims too many pixels to be decoded at once.
+            ImageError: a chunk is damaged, or the image claims too many pixels to be decoded at once.
         """
         del smallest
         check_pixels(self._path, self.info.height, self.info.width)
         return self._decoded(page, 0, self.info.height)
 
     def resident(self, page: int) -> int:
-        """Return the bytes of a row of chunks: as it is kept, as it is put together, and as it is decoded."""
+        """Return the bytes of a row of chunks: cached, while assembled, and while decoded."""
         del page
         values = min(self._tall, self.info.height) * self.info.width * len(self.info.bands)
         return 3 * values * self._array.dtype.itemsize
 
     def rows(self, page: int, top: int, bottom: int) -> NDArray[Any]:
-        """Return some rows; a row of chunks is decoded at a time, and kept while its rows are asked for.
+        """Return some rows; one row of chunks is decoded at a time, and cached while its rows are read.
 
         Raises:
             ImageError: a chunk is damaged.
@@ -155,7 +155,7 @@ class ZarrImage:
         where |= {"y": slice(top, bottom), "x": slice(None), "c": slice(None)}
         try:
             found = np.asarray(self._array[tuple(where[axis] for axis in self._axes)])
-        except Exception as error:  # each codec raises errors of its own
+        except Exception as error:  # each codec raises its own errors
             raise ImageError(f"{self._path} is damaged near row {top}: {error}") from error
         kept = [axis for axis in self._axes if axis in "yxc"]
         found = found if "c" in kept else found[..., None]
@@ -163,7 +163,7 @@ class ZarrImage:
 
 
 def _check_files(folder: Path) -> None:
-    """Raise `ImageError` if one of the files of a Zarr folder is none: its codec would wait for it."""
+    """Raise `ImageError` if a file of a Zarr folder is special, such as a pipe: its codec would hang."""
     for where, _, names in os.walk(folder):
         for name in names:
             try:
@@ -173,7 +173,7 @@ def _check_files(folder: Path) -> None:
 
 
 def _image(found: Any, path: Path) -> tuple[Any, Sequence[str], dict[str, Any]]:
-    """Return the array of an image, the names of its axes, if it has any, and what OME says of it."""
+    """Return the array of an image, the names of its axes, if it has any, and its OME metadata."""
     if hasattr(found, "shape"):
         return found, getattr(found.metadata, "dimension_names", None) or (), {}
     told = _ome(found)
@@ -182,7 +182,7 @@ def _image(found: Any, path: Path) -> tuple[Any, Sequence[str], dict[str, Any]]:
         names = [axis if isinstance(axis, str) else axis["name"] for axis in axes or "tczyx"]
         return array, names, told
     images = [name for name, group in found.groups() if "multiscales" in _ome(group)]
-    if len(images) == 1:  # bioformats2raw puts each image of a file into its own group
+    if len(images) == 1:  # bioformats2raw writes each image of a file into its own group
         return _image(found[images[0]], path)
     arrays = dict(found.arrays())
     if len(arrays) != 1:
@@ -196,38 +196,38 @@ def _image(found: Any, path: Path) -> tuple[Any, Sequence[str], dict[str, Any]]:
 
 
 def _axes(shape: tuple[int, ...], names: Sequence[str], path: Path) -> str:
-    """Return a letter for each axis: y, x, perhaps c, and others, which number pages."""
+    """Return a letter for each axis: y, x, optionally c, and others, which number pages."""
     axes = "".join(str(name).lower()[:1] for name in names)
     if not names:
         front, back = (len(shape) == 3 and shape[axis] <= FEW for axis in (0, 2))
         axes = {2: "yx", 3: "cyx" if front and not back else "yxc"}.get(len(shape), "")
         if len(shape) == 3 and front == back:
             raise ImageError(
-                f"{path} has the shape {shape} and no names of axes: which is that of channels cannot be told"
+                f"{path} has the shape {shape} and no axis names: it is unclear which axis has the channels"
             )
     if len(axes) != len(shape) or len(set(axes)) != len(axes) or not {"y", "x"} <= set(axes):
         told = f", which are called {', '.join(map(str, names))}" if names else ""
         raise ImageError(
-            f"{path} has axes of {shape}{told}: an image has y, x and perhaps channels, and all else (time, "
-            "depth) is pages and must have a name"
+            f"{path} has axes of {shape}{told}: an image has y, x and optionally channels; all other axes "
+            "(time, depth) are pages and need names"
         )
     return axes
 
 
 def _ome(group: Any) -> dict[str, Any]:
-    """Return a group's OME metadata, which since version 0.5 are under the key ``ome``."""
+    """Return a group's OME metadata, which are stored under the key ``ome`` since version 0.5."""
     told = dict(group.attrs)
     return told.get("ome", told)
 
 
 def _channel_names(told: dict[str, Any]) -> tuple[str, ...]:
-    """Return the labels that OME gives to channels, if it gives any."""
+    """Return OME's labels of channels, if there are any."""
     channels = told.get("omero", {}).get("channels", ())
     return tuple(str(one.get("label", "")) or f"band {n}" for n, one in enumerate(channels, 1))
 
 
 def _pixel_size(told: dict[str, Any]) -> tuple[tuple[float, float] | None, str]:
-    """Return height and width of a pixel of the finest level, and their unit, where OME says so."""
+    """Return height and width of a pixel of the finest level, and their unit, if OME declares them."""
     try:
         scales = told["multiscales"][0]
         names = [axis["name"] for axis in scales["axes"]]
@@ -244,7 +244,7 @@ def _pixel_size(told: dict[str, Any]) -> tuple[tuple[float, float] | None, str]:
 def _packings(array: Any) -> set[str]:
     """Return the names of all codecs of an array."""
     told = dict(array.metadata.to_dict())
-    told.pop("attributes", None)  # where anybody may write anything
+    told.pop("attributes", None)  # which may contain anything
     return set(_codecs(told))
 
 
