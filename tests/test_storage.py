@@ -186,7 +186,7 @@ def test_what_somebody_else_put_there_is_not_replaced(photos, weights, s3, capsy
     assert run(words) == 0
     s3.put_object(Bucket="lab", Key="out/a_mask.png", Body=b"by hand")
     assert run([*words, "--resume"]) == 1
-    assert "s3://lab/out/a_mask.png exists: no earlier run wrote that" in capsys.readouterr().err
+    assert "s3://lab/out/a_mask.png exists: no earlier run wrote it" in capsys.readouterr().err
     assert objects(s3)["a_mask.png"] == b"by hand"
     assert run([*words, "--overwrite"]) == 0
     assert objects(s3)["a_mask.png"] != b"by hand"
