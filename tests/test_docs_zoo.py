@@ -38,8 +38,6 @@ if TYPE_CHECKING:
 
 __all__ = ["broken_zoo"]
 
-COMMAND = "python docs/_ext/zoo_readme.py --write"
-
 
 def row(site: Path, kind: str, name: str) -> str:
     """Return the text of a thing's row in a built page."""
@@ -109,7 +107,7 @@ def test_pages_are_outdated_when_a_plugin_comes_or_its_code_changes(site: Site) 
 
 def test_all_weights_that_ship_have_a_picture_and_no_others() -> None:
     said = json.loads((ROOT / "docs/images/zoo/pictures.json").read_text(encoding="utf-8"))
-    ours = readme._packages()
+    ours = readme.packages()
     ships = {entry.full_name for _, entry in zoo.weights.items() if entry.spec.folder and entry.owner in ours}
     assert set(said) == set(compute.PICTURES) == ships
     for name, one in said.items():
@@ -121,57 +119,6 @@ def test_all_weights_that_ship_have_a_picture_and_no_others() -> None:
 @pytest.mark.parametrize("name", list(compute.PICTURES))
 def test_pictures_are_what_the_weights_compute_now(name: str) -> None:
     assert compute.same(name), "python docs/images/zoo/compute.py"
-
-
-def readme_rows(name: str) -> dict[str, list[list[str]]]:
-    """Return the rows of the models' and the weights' table in a file, headings left out."""
-    begin, end = map(re.escape, readme.MARKS)
-    text = (ROOT / name).read_text(encoding="utf-8")
-    (between,) = re.findall(f"{begin}(.*?){end}", text, flags=re.DOTALL)
-    tables = re.findall(r"(?:^\|.*\n)+", between, flags=re.MULTILINE)
-    cut = [
-        [[cell.strip() for cell in line.strip("| ").split(" | ")] for line in one.splitlines()]
-        for one in tables
-    ]
-    return dict(zip(("models", "weights"), (one[2:] for one in cut), strict=True))
-
-
-@pytest.mark.parametrize("name", list(readme.FILES))
-def test_a_readme_has_a_row_for_all_that_this_repository_registers_in_its_language(name: str) -> None:
-    say, ours = readme.FILES[name], readme._packages()
-    for kind, rows in readme_rows(name).items():
-        specs = {f"`{one}`": entry.spec for one, entry in zoo.registry(kind).items() if entry.owner in ours}
-        assert {row[0] for row in rows} == set(specs), COMMAND
-        assert {row[0]: row[1] for row in rows} == {one: say(spec.summary) for one, spec in specs.items()}, (
-            COMMAND
-        )
-        if kind == "weights":
-            licences = {one: say(spec.licence) for one, spec in specs.items()}
-            assert {row[0]: row[-2] for row in rows} == licences, COMMAND
-
-
-def test_all_that_the_registry_says_in_a_readme_is_said_in_chinese_too() -> None:
-    ours, chinese = readme._packages(), readme._chinese()
-    for kind in ("models", "weights"):
-        for _, entry in zoo.registry(kind).items():
-            if entry.owner in ours:
-                said = [entry.spec.summary, *([entry.spec.licence] if kind == "weights" else [])]
-                assert [text for text in said if text not in chinese] == [], (
-                    "docs/_ext/zoo_pages/chinese.toml"
-                )
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", list(readme.FILES))
-def test_the_figures_of_a_readme_are_those_that_the_site_was_built_with(docs_site: Path, name: str) -> None:
-    for kind, rows in readme_rows(name).items():
-        for said in rows:
-            site = row(docs_site, kind, said[0].strip("`"))
-            operations, _, size = said[3].partition(" (")
-            found = [said[2], f"{operations} at {size.rstrip(')')}" if size else operations]
-            if kind == "weights":
-                found += re.findall(r"(?:iou|dice) 0\.\d{3}", re.split("[;\uff1b]", said[5])[0])
-            assert [one for one in found if one not in site] == [], f"{said[0]}: {COMMAND}"
 
 
 @pytest.mark.slow

@@ -1,17 +1,42 @@
-"""README.md and README.zh-CN.md say the same, with pictures and figures that are so."""
+"""README.md and README.zh-CN.md say the same; their pictures, scores and commands are true."""
 
 from __future__ import annotations
 
 import ast
 import contextlib
-import importlib.util
 import re
+import runpy
 import shutil
+import sys
 from collections import Counter
 
+import click
 import pytest
 import torch
-from first_pages import ENGLISH, FENCE, READMES, ROOT, Page
+from first_pages import CHINESE, ENGLISH, FENCE, READMES, ROOT, Page
+
+from segzoo.cli import command
+
+sys.path.insert(0, str(ROOT / "docs/_ext"))
+from zoo_pages import readme
+
+#: What only the Chinese file has.
+MIRRORS = re.compile(r"<!-- mirrors:begin -->\n(.*?)<!-- mirrors:end -->\n\n", re.DOTALL)
+#: Commands that the README leaves to the reference.
+ELSEWHERE = {"cache", "completion", "fetch", "release"}
+
+
+class Translated(Page):
+    """The Chinese file without the part on mirrors."""
+
+    @property
+    def text(self) -> str:
+        return MIRRORS.sub("", self.path.read_text(encoding="utf-8"))
+
+
+def both() -> tuple[Page, Page]:
+    """Return the English and the Chinese file."""
+    return Page(ENGLISH), Translated(CHINESE)
 
 
 def test_the_languages_of_readme_lead_to_one_another():
@@ -21,39 +46,59 @@ def test_the_languages_of_readme_lead_to_one_another():
 
 
 def test_the_languages_of_readme_have_the_same_headings_code_pictures_and_links():
-    one, other = map(Page, READMES)
+    one, other = both()
     levels = [[len(mark) for mark in re.findall(r"^(#+) ", page.prose, re.M)] for page in (one, other)]
     assert levels[0] == levels[1]
     assert FENCE.findall(one.text) == FENCE.findall(other.text)
     assert [file for _, file in one.images] == [file for _, file in other.images]
-    assert one.links == other.links
+    assert sorted(one.links) == sorted(other.links)
 
 
 def test_the_tables_of_both_languages_have_the_same_rows_and_figures():
-    one, other = map(Page, READMES)
+    one, other = both()
     assert [len(table[0]) for table in one.tables] == [len(table[0]) for table in other.tables]
     assert one.figures() == other.figures()
 
 
 def test_the_paragraphs_of_both_languages_name_the_same_code():
-    one, other = (Counter(re.findall(r"`([^`\n]+)`", Page(path).prose)) for path in READMES)
+    one, other = (Counter(re.findall(r"`([^`\n]+)`", page.prose)) for page in both())
     assert one == other
 
 
-def test_what_people_gain_and_type_is_told_alike_in_readme_and_docs():
-    def rows(path):
-        return {tuple(row[1:]) for table in Page(path).tables for row in table}
-
-    told = rows(ROOT / "docs/coming-from/index.md")
-    gains = {row for row in rows(ENGLISH) if row[-1].endswith(".py`")}
-    typed = {row for row in rows(ENGLISH) if re.match(r"`segzoo[ .]", row[-1])}
-    assert len(gains) == 9
-    assert len(typed) == 9
-    assert (gains | typed) - told == set()
+def test_the_chinese_readme_names_mirrors_before_anything_is_downloaded():
+    text = CHINESE.read_text(encoding="utf-8")
+    mirrors = MIRRORS.search(text)
+    assert mirrors is not None
+    assert {"PIP_INDEX_URL", "HF_ENDPOINT"} <= set(re.findall(r"export (\w+)=https://", mirrors[1]))
+    assert mirrors.start() < text.index("$ git clone") < text.index("$ pip install")
 
 
-def test_every_ratio_is_that_of_the_figures_beside_it():
-    table = next(table for table in Page(ENGLISH).tables if table[0][-1] == "script")
+def test_readme_is_short_and_names_the_task_the_framework_and_the_licence_first():
+    text = ENGLISH.read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 150
+    assert {"semantic segmentation", "PyTorch", "Apache-2.0"} <= set(
+        re.findall(r"semantic segmentation|PyTorch|Apache-2\.0", text.partition("## ")[0])
+    )
+
+
+def test_readme_shows_every_command():
+    shown = set(re.findall(r"`segzoo (\w+)", Page(ENGLISH).prose))
+    assert shown == set(command.list_commands(click.Context(command))) - ELSEWHERE
+
+
+def test_every_library_in_readme_is_on_the_page_of_the_comparison():
+    page = Page(ROOT / "docs/start/comparison.md")
+    table = next(table for table in Page(ENGLISH).tables if table[0][1] == "licence")
+    names = [re.sub(r"\[([^]]*)\].*", r"\1", row[0]) for row in table[2:]]
+    assert len(names) == 7
+    for table in page.tables[1:]:
+        assert [row[0] for row in table[2:]] == names
+
+
+def test_every_ratio_of_the_page_on_other_programs_is_that_of_its_figures():
+    tables = Page(ROOT / "docs/coming-from/index.md").tables
+    table = next(table for table in tables if table[0][-1] == "script")
+    assert len(table) == 11
     for _, there, here, ratio, script in table[2:]:
         assert (ROOT / "benchmarks" / script.strip("`")).is_file()
         (new,) = re.findall(r"^[\d.]+", here)
@@ -63,36 +108,47 @@ def test_every_ratio_is_that_of_the_figures_beside_it():
             assert max(one / other, other / one) == pytest.approx(float(said), rel=0.04)
 
 
-def test_the_scores_of_weights_that_ship_are_those_of_the_table():
-    page = Page(ENGLISH)
-    paragraph = next(
-        part for part in page.prose.split("\n\n") if part.startswith("Five sets of weights ship")
-    )
-    table = next(table for table in page.tables if table[0][0] == "weights")
-    for name in ("unet-nuclei", "unet-nuclei-1", "nested-nuclei"):
-        measured = next(" ".join(row) for row in table if row[0] == f"`{name}`")
-        told = re.findall(r"0\.\d{3}", paragraph.partition(f"`{name}`")[2])[:2]
-        assert re.findall(r"0\.\d{3}", measured)[:2] == told
-    # Of five folds, which no table of single weights has: where they were made, they are told.
+def test_the_speed_in_readme_is_that_of_the_page_on_other_programs():
+    tables = Page(ROOT / "docs/coming-from/index.md").tables
+    rows = next(table for table in tables if table[0][-1] == "script")
+    measured = [row[3].removesuffix("x") for row in rows if row[-1] == "`photos.py`"]
+    for page in both():
+        line = next(line for line in page.text.splitlines() if "`fastest`" in line)
+        assert re.findall(r"\d\.\d", line) == measured
+
+
+@pytest.mark.parametrize("name", readme.FILES)
+def test_the_table_of_bundled_weights_is_what_the_registry_says(name):
+    text = (ROOT / name).read_text(encoding="utf-8")
+    assert all(mark in text for mark in readme.MARKS)
+    expected = readme.rendered(text, chinese=name != "README.md")
+    assert text == expected, "python docs/_ext/zoo_readme.py --write"
+
+
+def test_the_mean_of_five_folds_is_told_where_the_weights_were_made():
     made = (ROOT / "plugins/segzoo-medical/README.md").read_text(encoding="utf-8")
     assert "| cell | 0.945 |" in made
     assert "| membrane | 0.791 |" in made
 
 
-def test_the_pictures_are_what_the_weights_that_ship_compute():
-    spec = importlib.util.spec_from_file_location("compute", ROOT / "docs/images/compute.py")
-    assert spec is not None
-    assert spec.loader is not None
-    compute = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(compute)
-    shown = {file for _, file in Page(ENGLISH).images}
-    assert shown == {
-        f"docs/images/{name}{kind}.png" for name in compute.NAMES for kind in ("", "_mask", "_overlay")
-    }
-    for file, picture in compute.pictures("tissue").items():
+def test_the_pictures_are_what_the_bundled_weights_compute():
+    compute = runpy.run_path(str(ROOT / "docs/images/compute.py"))
+    for file, picture in compute["pictures"]("nuclei").items():
         # Another processor may turn a pixel on an edge, and round a tint another way.
         limit = 0.002 if file.endswith("_mask.png") else 0.02
-        assert compute.difference(file, picture) <= limit, f"{file}: run docs/images/compute.py"
+        assert compute["difference"](file, picture) <= limit, f"{file}: run docs/images/compute.py"
+
+
+def test_readme_has_one_picture_with_a_column_for_each_domain():
+    domains = runpy.run_path(str(ROOT / "docs/images/domains.py"))
+    assert [file for _, file in Page(ENGLISH).images] == ["docs/images/domains.jpg"]
+    assert domains["same"](1), "run docs/images/domains.py"
+
+
+@pytest.mark.slow
+def test_every_column_of_the_picture_is_what_the_bundled_weights_compute():
+    domains = runpy.run_path(str(ROOT / "docs/images/domains.py"))
+    assert [number for number in range(len(domains["available"]())) if not domains["same"](number)] == []
 
 
 @pytest.mark.slow

@@ -1,12 +1,13 @@
-"""The pictures of README and of the first pages, computed by the weights that ship.
+"""The pictures of the first pages, computed by the bundled weights.
 
-    python docs/images/compute.py            # write them anew
-    python docs/images/compute.py --check    # say which are no longer what the weights compute
+    python docs/images/compute.py            # write them again
+    python docs/images/compute.py --check    # name the ones that the weights no longer compute
 
 `nuclei.png`, `tissue.png` and `smear.png` are images 48, 27 and 14 of the test part of the Data Science Bowl
-2018 (BBBC038, CC0), as `segzoo.build.open_dataset("dsb2018", split="test")` counts them: the weights have
-never seen them. The masks and overlays beside them are what `segzoo predict` writes. `spots.png` is the
-example of docs/start/own-data.md, followed from its first line to its last, which takes half a minute.
+2018 (BBBC038, CC0), as `segzoo.build.open_dataset("dsb2018", split="test")` numbers them. The weights were
+not trained on them. `nuclei_mask.png` and `nuclei_overlay.png` are what `segzoo predict` writes. `spots.png`
+is the example of docs/start/own-data.md, followed from its first line to its last, which takes half a minute.
+docs/images/domains.py draws the picture of README.
 """
 
 from __future__ import annotations
@@ -29,22 +30,22 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).resolve().parent
 PAGE = HERE.parent / "start/own-data.md"
-NAMES = ("nuclei", "tissue", "smear")
+NAMES = ("nuclei",)
 
 
 def pictures(name: str, model: str | nn.Module = "unet-nuclei") -> dict[str, Image.Image]:
     """Return the mask and the overlay of an image, by file.
 
     Args:
-        name: of the image, without its suffix.
-        model: weights by name, or loaded ones.
+        name: name of the image file, without its suffix.
+        model: name of weights, or a loaded model.
     """
     found = segzoo.predict(HERE / f"{name}.png", model=model)
     return {f"{name}_mask.png": found.index_image(), f"{name}_overlay.png": found.overlay()}
 
 
 def difference(file: str, picture: Image.Image) -> float:
-    """Return the share of pixels that differ from the file's; 1 if there is none, or one of another size."""
+    """Return the share of pixels that differ from the file; 1 if there is no file or its size differs."""
     if not (HERE / file).is_file():
         return 1.0
     old, new = (np.asarray(one.convert("RGBA")) for one in (Image.open(HERE / file), picture))
@@ -52,7 +53,7 @@ def difference(file: str, picture: Image.Image) -> float:
 
 
 def spots() -> Image.Image:
-    """Follow the page on your own data; return the image that it predicts, the mask and the overlay."""
+    """Follow the page on your own data; return its image, the mask and the overlay, side by side."""
     text = PAGE.read_text(encoding="utf-8")
     code = re.findall(r"^```python\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)[0]
     train = re.findall(r"^\$ (segzoo train .*)$", text, re.MULTILINE)[0]
@@ -63,7 +64,7 @@ def spots() -> Image.Image:
         found = segzoo.predict(Path(folder) / image, model=f"{folder}/runs/unet")
     parts = Image.fromarray(found.image), found.colour_image(), found.overlay()
     width, height, gap = 2 * parts[0].width, 2 * parts[0].height, 16
-    # What lies between them is transparent, on light pages and on dark ones.
+    # The gaps are transparent, to fit light and dark pages.
     strip = Image.new("RGBA", (3 * width + 2 * gap, height))
     for number, part in enumerate(parts):
         strip.paste(part.resize((width, height), Image.Resampling.NEAREST), (number * (width + gap), 0))
@@ -71,8 +72,8 @@ def spots() -> Image.Image:
 
 
 def main() -> int:
-    """Write the pictures, or tell which would change."""
-    parser = argparse.ArgumentParser(description="compute the pictures of README and the first pages")
+    """Write the pictures, or name the ones that would change."""
+    parser = argparse.ArgumentParser(description="compute the pictures of the first pages")
     parser.add_argument("--check", action="store_true", help="write nothing")
     check = parser.parse_args().check
     model = segzoo.load("unet-nuclei")

@@ -210,7 +210,7 @@ def _weights(name: str, entry: Entry[WeightsSpec]) -> Weights:
         measured=measured,
         bytes=size,
         network=network,
-        scores=_scores(config),
+        scores=measured_scores(config),
         **known,
     )
 
@@ -237,7 +237,7 @@ def input_size(config: ModelConfig) -> tuple[int, int]:
     return (crop, crop) if isinstance(crop, int) else tuple(crop)
 
 
-def _scores(config: ModelConfig | None) -> dict[str, Any]:
+def measured_scores(config: ModelConfig | None) -> dict[str, Any]:
     """Return the scores on the scored part of the data: ``{"images": 60, "iou": {...}}``."""
     if config is None:
         return {}

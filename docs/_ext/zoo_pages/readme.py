@@ -1,4 +1,4 @@
-"""The tables of models and weights in README.md and README.zh-CN.md, between two marks."""
+"""The table of the bundled weights in README.md and README.zh-CN.md, between two marks."""
 
 from __future__ import annotations
 
@@ -8,54 +8,33 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from segzoo import zoo
+from segzoo.cli.facts import config_of
 from segzoo.distribution import OWNER, project_of
 from zoo_pages import facts, words
-from zoo_pages.measuring import SIZE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from segzoo.registry import Entry
+    from segzoo.specs import WeightsSpec
 
 ROOT = Path(__file__).resolve().parents[3]
 MARKS = ("<!-- zoo:begin -->", "<!-- zoo:end -->")
+FILES = ("README.md", "README.zh-CN.md")
 
-#: The files, and what turns the registry's English into their language.
-FILES: dict[str, Callable[[str], str]] = {
-    "README.md": lambda text: text,
-    "README.zh-CN.md": lambda text: _chinese().get(text, text),
-}
-
-_MODELS = ("model", "network", "parameters", "GFLOPs", "package")
-_WEIGHTS = (
-    "weights",
-    "what they find",
-    "parameters",
-    "GFLOPs (at)",
-    "file",
-    "measured",
-    "licence",
-    "package",
-)
-_NOTE = (
-    "Parameters and GFLOPs of a model are those of two classes and an image of 256 x 256 pixels; a "
-    "multiplication and an addition are two operations. Measured is what `segzoo reproduce NAME --check` "
-    "measures again, on the test part of the data; `segzoo info NAME` states the contract and the intervals. "
-    "Where nothing stands, segzoo has not measured it; what the authors claim is in `segzoo info NAME`."
-)
+_HEADER = ("weights", "what they find", "score", "licence", "package")
 
 
 def write(check: bool = False) -> list[str]:
-    """Write the tables into the files that have the marks; return the names of those that changed.
+    """Write the table into the files; return the names of the files that changed.
 
     Args:
-        check: whether nothing is written.
+        check: write nothing.
     """
     changed = []
     for name in FILES:
         path = ROOT / name
-        if not path.is_file():
-            continue
         before = path.read_text(encoding="utf-8")
-        after = rendered(before, name)
+        after = rendered(before, chinese=name != FILES[0])
         if after != before:
             changed.append(name)
             if not check:
@@ -63,85 +42,58 @@ def write(check: bool = False) -> list[str]:
     return changed
 
 
-def rendered(text: str, name: str) -> str:
-    """Return the text of a file with the current tables; unchanged if it has no marks."""
+def rendered(text: str, *, chinese: bool) -> str:
+    """Return a file's text with the table that the registry gives; unchanged if it lacks the marks."""
     begin, end = map(re.escape, MARKS)
-    tables_now = f"{MARKS[0]}\n\n{tables(FILES[name])}\n{MARKS[1]}"
-    return re.sub(f"{begin}.*?{end}", lambda _: tables_now, text, flags=re.DOTALL)
+    now = f"{MARKS[0]}\n\n{table(chinese=chinese)}\n{MARKS[1]}"
+    return re.sub(f"{begin}.*?{end}", lambda _: now, text, flags=re.DOTALL)
 
 
-def tables(say: Callable[[str], str] = lambda text: text) -> str:
-    """Return the tables in Markdown.
-
-    Args:
-        say: an English text in another language.
-    """
-    ours = _packages()
-    assert (SIZE, facts.facts.CLASSES) == (256, 2), _NOTE
-    models = [_model(one, say) for one in facts.models() if one.entry.owner in ours]
-    weights = [_weights(one, say) for one in facts.weights() if one.entry.owner in ours]
-    two = (_table(map(say, _MODELS), models), _table(map(say, _WEIGHTS), weights), say(_NOTE) + "\n")
-    return "\n".join(two)
+def table(*, chinese: bool = False) -> str:
+    """Return the table in Markdown."""
+    rows = [_row(name, entry, chinese) for name, entry in bundled().items()]
+    header = tuple(_said(word, chinese) for word in _HEADER)
+    return "".join(f"| {' | '.join(line)} |\n" for line in (header, ("---",) * len(header), *rows))
 
 
-def texts() -> set[str]:
-    """Return the English texts that the tables hold, but for names and figures."""
-    said: set[str] = set()
-    tables(lambda text: said.add(text) or text)
-    return said
+def bundled() -> dict[str, Entry[WeightsSpec]]:
+    """Return the weights that ship with the packages of this repository, by name."""
+    ours = packages()
+    found = sorted(zoo.weights.items())
+    return {name: entry for name, entry in found if entry.spec.folder and entry.owner in ours}
 
 
-def _packages() -> set[str]:
-    """Return the distributions of this repository, so that nobody's other plug-ins get into its files."""
+def packages() -> set[str]:
+    """Return the distributions of this repository, so that other installed plug-ins stay out of its files."""
     return {OWNER, *(folder.name for folder in (ROOT / "plugins").glob("segzoo-*"))}
 
 
-def _model(one: facts.Model, say: Callable[[str], str]) -> tuple[str, ...]:
-    if one.trouble:
-        raise RuntimeError(f"model {one.name}: {one.trouble}")
-    figures = (words.millions(one.measured.parameters), words.giga(one.measured.flops))
-    return (f"`{one.name}`", say(one.entry.spec.summary), *figures, f"`{project_of(one.entry.owner)}`")
+@cache
+def chinese_texts() -> dict[str, str]:
+    """Return the Chinese for words of the table and for what weights find, by word and by name."""
+    return tomllib.loads(Path(__file__).with_name("chinese.toml").read_text(encoding="utf-8"))
 
 
-def _weights(one: facts.Weights, say: Callable[[str], str]) -> tuple[str, ...]:
-    if one.trouble:
-        raise RuntimeError(f"weights {one.name}: {one.trouble}")
-    spec, measured = one.entry.spec, one.measured
-    file = say("ships") if one.shipped else say("download")
+def _row(name: str, entry: Entry[WeightsSpec], chinese: bool) -> tuple[str, ...]:
+    spec = entry.spec
+    finds = chinese_texts()[name] if chinese else spec.summary
     return (
-        f"`{one.name}`",
-        say(spec.summary),
-        words.millions(measured.parameters),
-        f"{words.giga(measured.flops)} ({words.size(measured.size)})",
-        f"{file}{say(', ')}{words.megabytes(one.bytes)}" if one.bytes else file,
-        _measured(one, say),
-        say(spec.licence),
-        f"`{project_of(one.entry.owner)}`",
+        f"`{name}`",
+        finds.replace("|", "/"),
+        _score(spec, chinese),
+        spec.licence,
+        f"`{project_of(entry.owner)}`",
     )
 
 
-def _measured(one: facts.Weights, say: Callable[[str], str]) -> str:
-    told = []
-    for name, metric in words.metrics(one.scores):
-        # Parts of a score, such as `pooled/recognition`, are on the card.
-        averages = [
-            f"{value:.3f} {say(average.replace('_', ' '))}"
-            for average, value in words.values(metric)
-            if "/" not in average
-        ]
-        told.append(f"{name} {say(', ').join(averages)}")
-    images = one.scores.get("images")
-    counted = f"{say(' (')}{images} {say('images')}{say(')')}" if told and images else ""
-    return say("; ").join(told) + counted
+def _score(spec: WeightsSpec, chinese: bool) -> str:
+    """Return the first metric, averaged over images, and how many images those were."""
+    scores = facts.measured_scores(config_of(spec))
+    for metric, values in words.metrics(scores):
+        images = f"{_said(', ', chinese)}{scores['images']} {_said('images', chinese)}"
+        return f"`{metric}` {values['per_image']:.3f}{images if scores.get('images') else ''}"
+    return ""
 
 
-def _table(header: Iterable[str], rows: Sequence[tuple[str, ...]]) -> str:
-    head = tuple(header)
-    lines = (head, ("---",) * len(head), *rows)
-    return "".join(f"| {' | '.join(cell.replace('|', '/') for cell in line)} |\n" for line in lines)
-
-
-@cache
-def _chinese() -> dict[str, str]:
-    said = tomllib.loads(Path(__file__).with_name("chinese.toml").read_text(encoding="utf-8"))
-    return {english: chinese for english, chinese in said.items() if isinstance(chinese, str)}
+def _said(word: str, chinese: bool) -> str:
+    return chinese_texts()[word] if chinese else word
