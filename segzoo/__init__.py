@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from segzoo import errors, hooks, interfaces, specs, zoo
     from segzoo.creation import create
     from segzoo.data_check import check_data
+    from segzoo.drawing import Drawing, draw
     from segzoo.evaluation import evaluate
     from segzoo.exporting import export
     from segzoo.hooks import hookimpl
@@ -30,19 +31,22 @@ if TYPE_CHECKING:
         list_weights,
     )
     from segzoo.prediction import Predictor, Segmentation, predict
-    from segzoo.segmenter import Adapted, Segmenter
+    from segzoo.segmenter import Adapted, SegmentationModel, Segmenter
     from segzoo.training import train
     from segzoo.weights import load, push, save
     from segzoo.weights.conversion import convert
 
 _WHERE = {
     "Adapted": "segzoo.segmenter",
+    "Drawing": "segzoo.drawing",
     "Predictor": "segzoo.prediction",
     "Segmentation": "segzoo.prediction",
+    "SegmentationModel": "segzoo.segmenter",
     "Segmenter": "segzoo.segmenter",
     "check_data": "segzoo.data_check",
     "convert": "segzoo.weights.conversion",
     "create": "segzoo.creation",
+    "draw": "segzoo.drawing",
     "errors": "",
     "evaluate": "segzoo.evaluation",
     "export": "segzoo.exporting",
@@ -68,13 +72,16 @@ _WHERE = {
 
 __all__ = [
     "Adapted",
+    "Drawing",
     "Predictor",
     "Segmentation",
+    "SegmentationModel",
     "Segmenter",
     "__version__",
     "check_data",
     "convert",
     "create",
+    "draw",
     "errors",
     "evaluate",
     "export",

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 COMMANDS = {
     "list": "List models, weights, encoders, decoders, datasets, metrics and more.",
     "info": "Show what a name stands for: its options, parameters, licence, scores.",
+    "draw": "Draw the architecture of a model as an SVG file.",
     "predict": "Segment images and write masks.",
     "serve": "Answer over HTTP: an image in, a mask out.",
     "benchmark": "Measure how fast a model predicts on this machine.",

@@ -25,7 +25,7 @@ class ZooTable(SphinxDirective):
 
     def run(self) -> list[nodes.Node]:
         """Return its nodes."""
-        from zoo_pages import facts, overview, tables
+        from zoo_pages import drawings, facts, overview, tables
         from zoo_pages.table import drawn
 
         kind, page = self.arguments[0], self.env.docname
@@ -37,6 +37,8 @@ class ZooTable(SphinxDirective):
                 f"no kind is named {kind!r}: use one of {', '.join((*tables.TABLES, *overview.TABLES))}"
             )
         table = tables.TABLES[kind](page)
+        if kind == "models":
+            drawings.remember(self.env)
         for row in table.rows:
             if row.linked and not row.card:
                 _target(self, kind, row.name)
@@ -94,11 +96,13 @@ def _add_assets(app: Sphinx, page: str, template: str, context: dict[str, Any], 
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register the directives and events."""
-    from zoo_pages import markup
+    from zoo_pages import drawings, markup
 
     markup.add_to(app)
     app.add_directive("zoo-table", ZooTable)
     app.add_directive("zoo-weights", ZooWeights)
     app.connect("env-get-outdated", _outdated)
     app.connect("html-page-context", _add_assets)
+    app.connect("env-merge-info", drawings.merge)
+    app.connect("build-finished", drawings.write)
     return {"version": "1", "env_version": 1, "parallel_read_safe": True, "parallel_write_safe": True}

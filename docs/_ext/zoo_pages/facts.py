@@ -50,6 +50,7 @@ class Model(Part):
 
     measured: Measured
     weights: tuple[str, ...] = ()
+    drawing: segzoo.Drawing | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +64,7 @@ class Pairing:
     measured: Measured
     from_timm: bool = True
     weights: tuple[str, ...] = ()
+    drawing: segzoo.Drawing | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,7 +159,14 @@ def _model(name: str, entry: Entry[ModelSpec]) -> Model:
     names = {entry.full_name}
     if not entry.spec.factory:
         names.add(guarded(lambda: zoo.pair_of(entry).full_name, entry.full_name)[0])
-    return Model(name=name, entry=entry, measured=measured, weights=_weights_for(names), **known)
+    return Model(
+        name=name,
+        entry=entry,
+        measured=measured,
+        weights=_weights_for(names),
+        drawing=guarded(lambda: segzoo.draw(entry.full_name, size=(SIZE, SIZE)), None)[0],
+        **known,
+    )
 
 
 def _pairing(decoder: str, owner: str, encoder: str) -> Pairing:
@@ -173,6 +182,7 @@ def _pairing(decoder: str, owner: str, encoder: str) -> Pairing:
         measured=measured,
         from_timm=encoder not in zoo.registry("encoders"),
         weights=_weights_for({full}),
+        drawing=guarded(lambda: segzoo.draw(name, size=(SIZE, SIZE)), None)[0],
     )
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from sphinx.application import Sphinx
 
 #: Elements that have no end.
-_EMPTY = frozenset({"input", "br"})
+_EMPTY = frozenset({"input", "br", "img"})
 
 
 class element(nodes.General, nodes.TextElement):  # noqa: N801 - docutils' way to name nodes

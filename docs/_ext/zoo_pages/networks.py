@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from segzoo import zoo
 from segzoo.distribution import project_of
 from zoo_pages import facts, words
+from zoo_pages.drawings import drawing_of
 from zoo_pages.markup import anchor, code, html, paper, prose, refer
 from zoo_pages.options import options_of
 from zoo_pages.table import NOTHING, Row, Table, cell, rows_of, trouble
@@ -83,7 +84,7 @@ def _model(one: facts.Model, docname: str) -> Row:
     return Row(
         name=one.name,
         cells=(
-            title(one, _create(one.name)),
+            title(one, _create(one.name), *drawing_of(one.name, one.drawing, docname)),
             *figures(one.measured),
             cell(str(stride), sort=stride) if stride else cell(NOTHING),
             cell("any"),
@@ -110,6 +111,7 @@ def _pairing(one: facts.Pairing, docname: str) -> Row:
                 f"decoder `{one.decoder}` on {on} `{one.encoder}`",
                 origin(one.owner),
                 _create(one.name),
+                *drawing_of(one.name, one.drawing, docname),
                 *told,
             ),
             *figures(one.measured),
