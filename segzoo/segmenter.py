@@ -8,6 +8,8 @@ that handles odd sizes by itself is left to do so.
 
 from __future__ import annotations
 
+import os
+import re
 import warnings
 from typing import TYPE_CHECKING, Any, cast
 
@@ -21,13 +23,22 @@ from segzoo.errors import UsageError
 from segzoo.options import check_flags, check_positive
 
 if TYPE_CHECKING:
+    from typing import Self
+
     from torch import Tensor
 
     from segzoo.config import ModelConfig
+    from segzoo.publishing.push import Published
+
+_HUB = "hf-hub:"
 
 
-class AnySize(nn.Module):
-    """A network that takes images of every size, around one that does not: it pads, resizes and crops."""
+class SegmentationModel(nn.Module):
+    """A model of segzoo: it takes images of every size, around a network that does not.
+
+    `segzoo.create` and `segzoo.load` return one. It pads, resizes and crops; it knows how it was made and how
+    it predicts; and it is saved, loaded and shared as models of huggingface-hub are.
+    """
 
     #: How the model was made and how it predicts; `segzoo.create` and `segzoo.load` set it.
     segzoo_config: ModelConfig
@@ -37,6 +48,107 @@ class AnySize(nn.Module):
     #: Whether logits become float32 before they are resized, which engines ask of networks of fewer bits:
     #: they want float32 in the end, and small logits are converted sooner than large ones.
     float32_logits = False
+
+    @classmethod
+    def from_pretrained(cls, name: str | os.PathLike[str], *, revision: str | None = None) -> Self:
+        """Load a model with its weights, in evaluation mode; the same as `segzoo.load`.
+
+        Args:
+            name: repository on the Hugging Face Hub (``org/name``), a folder that `save_pretrained` wrote, or
+                anything else that `segzoo.load` takes. A path that exists is never taken for a repository.
+            revision: branch, tag or commit of the repository; the main branch where ``None``.
+
+        Raises:
+            UsageError: a revision is given for what is no repository, or the model is of another class.
+            FailureError: the Hub cannot be reached, or refuses; the text says what to do.
+            WeightsError: a file is missing or damaged.
+        """
+        import segzoo
+
+        source = name
+        if isinstance(name, str) and _is_repository(name):
+            source = f"{_HUB}{name.removeprefix(_HUB)}{f'@{revision}' if revision else ''}"
+        elif revision is not None:
+            raise UsageError(f"{name} is no repository on the Hub, so it has no revision {revision!r}")
+        model = segzoo.load(source)
+        if not isinstance(model, cls):
+            raise UsageError(
+                f"{name} is a {type(model).__name__}, not a {cls.__name__}: use segzoo.load, or "
+                "segzoo.SegmentationModel.from_pretrained"
+            )
+        return model
+
+    def save_pretrained(
+        self,
+        save_directory: str | os.PathLike[str],
+        *,
+        push_to_hub: bool = False,
+        repo_id: str | None = None,
+        **push: Any,
+    ) -> Published | None:
+        """Write the model into a folder, as `segzoo.save` does.
+
+        Args:
+            save_directory: folder, created where it is missing.
+            push_to_hub: whether to upload the model as well.
+            repo_id: repository to upload to, ``org/name``; needed if ``push_to_hub``.
+            **push: other options of `push_to_hub`.
+
+        Returns:
+            What was uploaded, if anything was.
+
+        Raises:
+            UsageError: options of an upload are given without ``push_to_hub``, or there is no ``repo_id``.
+            FailureError: the folder cannot be written, or the Hub refuses.
+        """
+        import segzoo
+
+        if not push_to_hub and (repo_id is not None or push):
+            told = ", ".join(["repo_id"] * (repo_id is not None) + list(push))
+            raise UsageError(f"{told} would upload the model: pass push_to_hub=True as well")
+        if push_to_hub and repo_id is None:
+            raise UsageError("push_to_hub=True needs the repository: pass repo_id='org/name'")
+        segzoo.save(self, save_directory)
+        return None if repo_id is None else self.push_to_hub(repo_id, **push)
+
+    def push_to_hub(
+        self,
+        repo_id: str,
+        *,
+        commit_message: str = "",
+        private: bool | None = None,
+        token: str | None = None,
+        branch: str | None = None,
+        sample: str | os.PathLike[str] | None = None,
+    ) -> Published:
+        """Upload the model and a card to the Hugging Face Hub, as `segzoo.push` does.
+
+        Args:
+            repo_id: repository, ``org/name``; created where it is missing.
+            commit_message: message of the commit.
+            private: whether a new repository is private; what its owner has chosen where ``None``.
+            token: token with which to write; the one of ``hf auth login`` or ``HF_TOKEN`` where ``None``.
+            branch: branch to upload to, created where it is missing; the main one where ``None``.
+            sample: picture to show on the card.
+
+        Returns:
+            Repository, commit, hash and address of what was uploaded.
+
+        Raises:
+            UsageError: ``repo_id`` is not ``org/name``, or the sample is no picture.
+            FailureError: the Hub refuses or cannot be reached; the text says what to do.
+        """
+        import segzoo
+
+        return segzoo.push(
+            self,
+            repo_id,
+            revision=branch,
+            private=private,
+            sample=sample,
+            message=commit_message,
+            token=token,
+        )
 
     def _takes(
         self,
@@ -113,7 +225,7 @@ class AnySize(nn.Module):
         least = max(pixels * self._coarsest, self._multiple) + self._borders[0]
         if least > sum(self._borders) + 1:
             wanted = larger(wanted, least)
-        # Beside the encoder's border, whole multiples are left; rounded up so that tracing sees the bounds.
+        # After the encoder's border, whole multiples are left; rounded up so that tracing sees the bounds.
         steps = (wanted - self._borders[0] + self._multiple - 1) // self._multiple
         return self._borders[0] + steps * self._multiple
 
@@ -137,13 +249,20 @@ class AnySize(nn.Module):
         return logits if padded is images else crop(logits, images.shape[-2], images.shape[-1], 0, 0)
 
 
+def _is_repository(name: str) -> bool:
+    """Whether a name is a repository of the Hub rather than a path or registered weights."""
+    if name.startswith(_HUB):
+        return True
+    return re.fullmatch(r"[\w.-]+/[\w.-]+(@[\w./-]+)?", name) is not None and not os.path.exists(name)  # noqa: PTH110
+
+
 def _norms_alone(module: nn.Module) -> bool:
     """Whether a layer normalises each channel by itself, which needs more than one pixel."""
     grouped = isinstance(module, nn.GroupNorm) and module.num_groups == module.num_channels
     return grouped or isinstance(module, nn.InstanceNorm2d)
 
 
-class Adapted(AnySize):
+class Adapted(SegmentationModel):
     """A network of another library: images ``(N, C, H, W)`` of every size to logits of that size.
 
     Subclasses say in `logits` how the network is called.
@@ -180,7 +299,7 @@ class Adapted(AnySize):
 
     @property
     def backbone(self) -> nn.Module | None:
-        """The part from images to features, which trainings freeze or give a rate of its own.
+        """The part from images to features, which training freezes or gives a rate of its own.
 
         ``None`` where the network has none that is called ``encoder``, ``backbone`` or ``base_model``.
         """
@@ -198,7 +317,7 @@ class Adapted(AnySize):
         return self._restore(self.logits(padded), images, padded)
 
 
-class Segmenter(AnySize):
+class Segmenter(SegmentationModel):
     """An encoder, a decoder and a 1x1 head.
 
     Args:

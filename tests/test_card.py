@@ -138,6 +138,12 @@ def test_classes_preprocessing_and_hash_are_told() -> None:
     assert "ab" * 32 in text
 
 
+def test_a_sample_picture_is_an_example_of_the_hub_s_widget() -> None:
+    data = _metadata(model_card(CONFIG, repo="org/nuclei", sample="sample.png"))
+    assert data["widget"] == [{"src": "sample.png", "example_title": "nuclei"}]
+    assert "widget" not in _metadata(model_card(CONFIG, repo="org/nuclei"))
+
+
 def test_a_sample_picture_is_shown() -> None:
     assert "![background, nucleus](sample.png)" in model_card(CONFIG, sample="sample.png")
     assert "![" not in model_card(CONFIG)
@@ -171,7 +177,7 @@ def test_no_text_of_a_config_breaks_out_of_its_place(evil: str) -> None:
     text = model_card(config, repo="org/nuclei", sample="sample.png")
     data = _metadata(text)
     assert set(data) <= {
-        *("license", "license_name", "library_name", "pipeline_tag", "tags", "model-index"),
+        *("license", "license_name", "library_name", "pipeline_tag", "tags", "model-index", "widget"),
     }
     assert "<script>" not in text.split("---\n", 2)[2]
     rows = [line for line in text.splitlines() if line.startswith("| 1 |")]

@@ -107,6 +107,55 @@ def test_a_folder_is_pushed_by_the_command_to_a_branch_with_a_sample(
 
 
 @late_address
+def test_a_model_is_pushed_and_loaded_by_the_names_that_hub_users_know(
+    server: Hub, model: torch.nn.Module, tmp_path: Path
+) -> None:
+    assert isinstance(model, segzoo.SegmentationModel)
+    (tmp_path / "nuclei.png").write_bytes(b"\x89PNG")
+    done = model.push_to_hub(
+        REPO, commit_message="first", private=True, branch="v1", sample=tmp_path / "nuclei.png"
+    )
+    repo = server.repos[REPO]
+    assert repo.private
+    assert done.commit == repo.branches["v1"]
+    assert b"src: sample.png" in repo.commits[done.commit]["README.md"]
+    loaded = segzoo.SegmentationModel.from_pretrained(REPO, revision="v1")
+    assert not loaded.training
+    assert loaded.segzoo_config == model.segzoo_config
+    assert torch.equal(_logits(loaded), _logits(model))
+    assert type(segzoo.Segmenter.from_pretrained(f"hf-hub:{REPO}@v1")) is segzoo.Segmenter
+    with pytest.raises(UsageError, match="is a Segmenter, not a Adapted"):
+        segzoo.Adapted.from_pretrained(f"{REPO}@v1")
+
+
+@late_address
+def test_a_model_is_saved_and_pushed_in_one_call(
+    server: Hub, model: torch.nn.Module, tmp_path: Path
+) -> None:
+    assert isinstance(model, segzoo.SegmentationModel)
+    done = model.save_pretrained(tmp_path / "mine", push_to_hub=True, repo_id=REPO)
+    assert done is not None
+    assert set(server.repos[REPO].commits[done.commit]) == {"README.md", "config.json", "model.safetensors"}
+
+
+def test_a_saved_model_is_loaded_from_its_folder_and_not_from_the_hub(
+    server: Hub, model: torch.nn.Module, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert isinstance(model, segzoo.SegmentationModel)
+    monkeypatch.chdir(tmp_path)
+    assert model.save_pretrained(REPO) is None
+    for place in (REPO, tmp_path / REPO):
+        assert torch.equal(_logits(segzoo.SegmentationModel.from_pretrained(place)), _logits(model))
+    with pytest.raises(UsageError, match="is no repository on the Hub, so it has no revision 'v1'"):
+        segzoo.SegmentationModel.from_pretrained(REPO, revision="v1")
+    with pytest.raises(UsageError, match="repo_id, private would upload the model: pass push_to_hub=True"):
+        model.save_pretrained("other", repo_id=REPO, private=True)
+    with pytest.raises(UsageError, match="needs the repository: pass repo_id="):
+        model.save_pretrained("other", push_to_hub=True)
+    assert not server.requests
+
+
+@late_address
 def test_a_folders_own_card_is_kept(server: Hub, folder: Path) -> None:
     (folder / "README.md").write_text("---\nlicense: mit\n---\nmine\n")
     done = segzoo.push(folder, REPO)

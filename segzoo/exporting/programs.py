@@ -16,7 +16,7 @@ from torch.export import Dim
 from segzoo.errors import FailureError
 from segzoo.exporting.metadata import described
 from segzoo.exporting.preprocessing import LONGEST, WholeImage
-from segzoo.segmenter import AnySize
+from segzoo.segmenter import SegmentationModel
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -80,7 +80,7 @@ class Half(nn.Module):
         super().__init__()
         self.network = copy.deepcopy(network).half()
         for module in self.network.modules():
-            if isinstance(module, AnySize):
+            if isinstance(module, SegmentationModel):
                 module.float32_logits = True
 
     def forward(self, images: Tensor) -> Tensor:

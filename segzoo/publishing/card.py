@@ -58,7 +58,7 @@ def model_card(
         *_groups(config),
         _origin(config, sha256),
     ]
-    return f"---\n{_metadata(config, name)}---\n\n" + "\n\n".join(filter(None, sections)) + "\n"
+    return f"---\n{_metadata(config, name, sample)}---\n\n" + "\n\n".join(filter(None, sections)) + "\n"
 
 
 def scores(provenance: Mapping[str, Any]) -> Iterator[tuple[str, float, str]]:
@@ -67,7 +67,7 @@ def scores(provenance: Mapping[str, Any]) -> Iterator[tuple[str, float, str]]:
         yield name, value, contract
 
 
-def _metadata(config: ModelConfig, name: str) -> str:
+def _metadata(config: ModelConfig, name: str, sample: str) -> str:
     from huggingface_hub import EvalResult, ModelCardData
 
     architecture = config.architecture
@@ -84,6 +84,8 @@ def _metadata(config: ModelConfig, name: str) -> str:
         )
         for metric, value, contract in scores(config.provenance)
     ]
+    # The picture lies in the repository, where the Hub finds it by its name.
+    shown = {"widget": [{"src": sample, "example_title": name.rpartition("/")[2]}]} if sample else {}
     data: Any = ModelCardData(
         license=(licence if licence in _LICENCES else "other") if licence else None,
         license_name=None if licence in _LICENCES or not licence else _flat(config.licence),
@@ -92,6 +94,7 @@ def _metadata(config: ModelConfig, name: str) -> str:
         tags=["segzoo", "semantic-segmentation", "pytorch", *parts],
         model_name=name.rpartition("/")[2] if results else None,
         eval_results=results or None,
+        **shown,
     )
     return data.to_yaml().rstrip("\n") + "\n"
 

@@ -25,7 +25,7 @@ from segzoo.prediction.engines.packing import pack, packed_directly
 from segzoo.prediction.engines.probing import deviation, probe
 from segzoo.prediction.engines.recording import record
 from segzoo.prediction.engines.winograd import WinogradConv, for_all_sizes, packed_conv
-from segzoo.segmenter import AnySize
+from segzoo.segmenter import SegmentationModel
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -223,7 +223,7 @@ def _build(known: Known, way: _Way) -> NativeEngine:
         if way.winograd and not any(isinstance(module, WinogradConv) for module in copy.modules()):
             way = replace(way, winograd=False)
     copy.to(memory_format=torch.channels_last)
-    if isinstance(copy, AnySize):
+    if isinstance(copy, SegmentationModel):
         copy.float32_logits = way.dtype is not torch.float32
     if way.compiled:
         # It warns about CUDA on machines without it.
