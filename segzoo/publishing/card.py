@@ -85,7 +85,8 @@ def _metadata(config: ModelConfig, name: str, sample: str) -> str:
         for metric, value, contract in scores(config.provenance)
     ]
     # The picture lies in the repository, where the Hub finds it by its name.
-    shown = {"widget": [{"src": sample, "example_title": name.rpartition("/")[2]}]} if sample else {}
+    example = {"src": sample, "example_title": name.rpartition("/")[2]}
+    shown: dict[str, Any] = {"widget": [example]} if sample else {}
     data: Any = ModelCardData(
         license=(licence if licence in _LICENCES else "other") if licence else None,
         license_name=None if licence in _LICENCES or not licence else _flat(config.licence),

@@ -164,7 +164,7 @@ def _model(name: str, entry: Entry[ModelSpec]) -> Model:
         entry=entry,
         measured=measured,
         weights=_weights_for(names),
-        drawing=guarded(lambda: segzoo.draw(entry.full_name, size=(SIZE, SIZE)), None)[0],
+        drawing=guarded(lambda: segzoo.draw(name, size=(SIZE, SIZE)), None)[0],
         **known,
     )
 
