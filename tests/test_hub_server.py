@@ -129,9 +129,7 @@ def test_a_model_is_pushed_and_loaded_by_the_names_that_hub_users_know(
 
 
 @late_address
-def test_a_model_is_saved_and_pushed_in_one_call(
-    server: Hub, model: torch.nn.Module, tmp_path: Path
-) -> None:
+def test_a_model_is_saved_and_pushed_in_one_call(server: Hub, model: torch.nn.Module, tmp_path: Path) -> None:
     assert isinstance(model, segzoo.SegmentationModel)
     done = model.save_pretrained(tmp_path / "mine", push_to_hub=True, repo_id=REPO)
     assert done is not None
