@@ -527,23 +527,23 @@ def segzoo_recipes() -> Iterable[RecipeSpec]:
             name="auto",
             file="segzoo:training/recipes/auto.toml",
             planner="segzoo.training.planning.plan:plan_recipe",
-            summary="planned from what the images and masks show and how fast this machine trains",
+            summary="plans the whole run from your images, your masks and the speed of this machine",
         ),
         RecipeSpec(
             name="default",
             file="segzoo:training/recipes/default.toml",
-            summary="a network from nothing on images of any kind: what to begin with",
+            summary="a network from scratch for images of any kind; a good first recipe",
         ),
         RecipeSpec(
             name="microscopy",
             file="segzoo:training/recipes/microscopy.toml",
-            summary="cells, tissue and whatever has no up or down: turned, bent, and averaged",
+            summary="cells, tissue and other images without an up or down: rotation, elastic deformation",
             paper=_UNET,
         ),
         RecipeSpec(
             name="pretrained",
             file="segzoo:training/recipes/pretrained.toml",
-            summary="photographs, with a small encoder that has learnt from ImageNet",
+            summary="photographs, with a small encoder that is pretrained on ImageNet",
         ),
     ]
 

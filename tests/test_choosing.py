@@ -205,7 +205,7 @@ def test_a_metric_of_probabilities_leaves_masks_alone():
 
 @pytest.mark.parametrize("what", [(), ("colour",), "threshold"])
 def test_only_what_is_known_can_be_chosen(what):
-    with pytest.raises(OptionError, match="what is chosen must be a list of some of"):
+    with pytest.raises(OptionError, match="what must be a list of some of"):
         choose(Level(8, 0.7), Data(cells(1)), what=what)
 
 

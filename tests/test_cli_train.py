@@ -83,9 +83,9 @@ def test_what_is_wrong_is_told_with_its_line_before_data_is_looked_for(photos, c
     assert run(["train", "tiny"]) == 2
     assert "no recipe is named 'tiny'" in capsys.readouterr().err
     assert run(["train"]) == 2
-    assert "say what to train on" in capsys.readouterr().err
+    assert "no data to train on" in capsys.readouterr().err
     assert run(["train", "default", "other", "--data", "nowhere"]) == 2
-    assert "'other' is no setting" in capsys.readouterr().err
+    assert "'other' is not a setting" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -133,7 +133,7 @@ def test_a_recipe_is_followed_and_gone_on_with_by_its_folder(photos, capsys):
     assert 0 < told["best"] == told["scores"]["dice_per_image"]
     assert read_recipe(out).epochs == 1
     assert run(["train", *words, "--out", out]) == 2
-    assert "holds a training already" in capsys.readouterr().err
+    assert "already holds a run" in capsys.readouterr().err
     assert run(["train", "--resume", out, "--no-progress"]) == 0
     assert f"segzoo predict IMAGES --model {out}" in capsys.readouterr().out
     assert run(["train", *words, "--out", out, "--overwrite"]) == 0

@@ -216,7 +216,7 @@ def test_python_callers_are_held_to_the_same_ranges(place):
             segzoo.load(source)
         with pytest.raises(UsageError):
             segzoo.create(source, num_classes=2)
-    with pytest.raises(OptionError, match=r"a recipe is a segzoo\.training\.Recipe"):
+    with pytest.raises(OptionError, match=r"recipe must be a segzoo\.training\.Recipe"):
         segzoo.train(5)
     with pytest.raises(UnknownNameError, match="no recipe is named 'photos'"):
         segzoo.train("photos")

@@ -155,13 +155,13 @@ def test_another_optimizer_and_rate_of_the_encoder_begin_anew_and_that_is_told(p
     for out, words in (("sgd", ["optimizer=sgd"]), ("groups", ["encoder_rate=0.1"])):
         command = ["train", "--extend", str(place / "run"), "--epochs", "+1", *words]
         assert cli.run([*command, "--out", str(place / out)]) == 0
-        assert "the optimizer begins anew" in capfd.readouterr().err
+        assert "the optimizer starts from scratch" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        ([], "say how much longer to train"),
+        ([], "how much longer should the run in"),
         (["epochs=2"], "epochs=2 is no more than the 2"),
         (["--epochs", "1"], "epochs=1 is no more than the 2"),
         (["epochs=+0"], "no more than the 2"),
@@ -183,7 +183,7 @@ def test_what_does_not_fit_is_told_and_leaves_nothing(place, words, told, capsys
 def test_the_run_that_is_extended_is_not_overwritten(place, capsys):
     command = ["train", "--extend", str(place / "run"), "epochs=+2", "--out", str(place / "run")]
     assert cli.run([*command, "--overwrite"]) == 2
-    assert "name another folder" in capsys.readouterr().err
+    assert "choose another folder" in capsys.readouterr().err
     assert len(rows(place / "run")) == 2
 
 
@@ -194,9 +194,7 @@ def test_a_training_that_is_not_finished_is_to_be_resumed_and_a_folder_without_o
         data=str(place / "photos"), out=str(tmp_path / "begun"), epochs=3,
         on_validation=lambda epoch, score: True, **SMALL,
     )  # fmt: skip
-    with pytest.raises(
-        OptionError, match=re.escape("is not finished: it has done 1 of 3 epochs. Go on with it")
-    ):
+    with pytest.raises(OptionError, match=re.escape("is not finished: it has done 1 of 3 epochs. Resume it")):
         segzoo.train(extend=result.folder, epochs="+1")
     segzoo.train(
         data=str(place / "photos"), out=str(tmp_path / "steps"), steps=7,
@@ -205,9 +203,9 @@ def test_a_training_that_is_not_finished_is_to_be_resumed_and_a_folder_without_o
     with pytest.raises(OptionError, match=r"it has done \d of 7 steps"):
         segzoo.train(extend=tmp_path / "steps", epochs="+1")
     for folder in (place / "photos", tmp_path / "nowhere"):
-        with pytest.raises(OptionError, match="there is no training to extend"):
+        with pytest.raises(OptionError, match="there is no run to extend"):
             segzoo.train(extend=folder, epochs="+1")
-    with pytest.raises(OptionError, match="goes by the recipe"):
+    with pytest.raises(OptionError, match="uses the recipe"):
         segzoo.train(Recipe(data="x"), extend=result.folder)
 
 

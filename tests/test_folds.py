@@ -125,7 +125,7 @@ def test_one_that_stopped_goes_on_and_trains_no_fold_twice(tmp_path: Path, monke
     with pytest.raises(KeyboardInterrupt):
         cross_validate(wanted, progress=False)
     assert trained == [0, 1]
-    with pytest.raises(OptionError, match="holds a training already"):
+    with pytest.raises(OptionError, match="already holds a run"):
         cross_validate(wanted, progress=False)
     trained.append(-1)
     found = cross_validate(wanted, progress=False, resume=True)
@@ -138,9 +138,9 @@ def test_one_that_stopped_goes_on_and_trains_no_fold_twice(tmp_path: Path, monke
 
 def test_a_recipe_without_folds_says_how_to_have_some(tmp_path: Path) -> None:
     data = squares(tmp_path / "squares", count=3)
-    with pytest.raises(OptionError, match=r"has no folds of its own: say how many, such as split\.folds=5"):
+    with pytest.raises(OptionError, match=r"defines no folds: set how many, such as split\.folds=5"):
         cross_validate(recipe(data, split={}), progress=False)
-    with pytest.raises(OptionError, match=r"divides by split\.share: say split\.folds=5 instead"):
+    with pytest.raises(OptionError, match=r"divides the data by split\.share: use split\.folds=5 instead"):
         cross_validate(recipe(data, split={"share": 0.5}), progress=False)
     with pytest.raises(OptionError, match=r"split\.folds=4 is too many"):
         cross_validate(recipe(data, split={"folds": 4}), progress=False)

@@ -42,7 +42,7 @@ def train(model, freezing, epoch):
 def test_the_encoder_and_its_statistics_stay_until_the_epochs_are_over(model, toggle):
     freezing = Freezing(model, 2, toggle=toggle)
     encoder, decoder = tensors(model.encoder), tensors(model.decoder)
-    assert train(model, freezing, 1) == "the encoder stays as it is up to epoch 2"
+    assert train(model, freezing, 1) == "the encoder is frozen up to epoch 2"
     assert train(model, freezing, 2) == ""
     assert freezing.frozen
     assert not changed(model.encoder, encoder)
@@ -90,7 +90,7 @@ def test_a_training_resumed_after_the_frozen_epochs_hears_nothing_of_them(model)
 
 def test_a_training_resumed_within_the_frozen_epochs_goes_on_frozen(model):
     before = tensors(model.encoder)
-    assert train(model, Freezing(model, 3), 2) == "the encoder stays as it is up to epoch 3"
+    assert train(model, Freezing(model, 3), 2) == "the encoder is frozen up to epoch 3"
     assert not changed(model.encoder, before)
 
 

@@ -198,7 +198,7 @@ def test_a_training_takes_checkpoints_of_another_program_for_no_training_of_its_
     before = contents(tmp_path)
     for words in ([], ["--overwrite"]):
         assert run(["train", "--data", str(data), "--out", str(tmp_path / "run"), *words]) == 1
-        assert "step-00000100.ckpt was not written by a training of segzoo" in capsys.readouterr().err
+        assert "step-00000100.ckpt was not written by segzoo" in capsys.readouterr().err
     assert contents(tmp_path) == before
 
 

@@ -320,7 +320,7 @@ def test_a_planned_training_is_gone_on_with_by_its_folder(cells, capsys):
 
 
 def test_a_planned_recipe_does_not_resume_in_python_either():
-    with pytest.raises(OptionError, match=r"'auto' is planned anew each time: .*'runs/auto', resume=True"):
+    with pytest.raises(OptionError, match=r"'auto' is planned again each time: .*'runs/auto', resume=True"):
         segzoo.train("auto", data="photos", resume=True)
 
 

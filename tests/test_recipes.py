@@ -194,12 +194,12 @@ def test_recipes_in_a_circle_are_named(written, tmp_path):
         ("[optimizer]\nlearning_rte = 1", 3, "did you mean 'learning_rate'"),
         ("[optimizer]\nname = 'sgd'\nmomentun = 0.9", 4, "did you mean 'momentum'"),
         ("[optimizer]\nmomentum = 0.9", 3, "optimizer.momentum: 'adamw' has no such option"),
-        ("[optimizer]\nepochs = 3", 3, "epochs is a key of its own: write it above all tables"),
+        ("[optimizer]\nepochs = 3", 3, "epochs is a top-level key: write it above all tables"),
         ("[schedule]\nwarmpu = 0.1", 3, "did you mean 'warmup'"),
         ("[augment.crp]\nsize = 3", 3, "did you mean 'crop'"),
         ("[augment]\ncrop = { size = 32, scal = 2 }", 3, "did you mean 'scale'"),
         ("[model]\nname = 'unet'\nwidht = 8", 4, "did you mean 'width'"),
-        ("[model]\nbatch_size = 8", 3, "batch_size is a key of its own"),
+        ("[model]\nbatch_size = 8", 3, "batch_size is a top-level key"),
         ("model = 'unett'", 2, "did you mean 'unet'"),
         ("[loss]\nname = 'dise'", 3, "did you mean 'dice'"),
         ("[loss]\nname = 'dice'\nsmothing = 1", 4, "did you mean 'smoothing'"),
@@ -236,10 +236,10 @@ def test_a_misspelt_key_or_name_is_told_with_its_line_and_the_nearest(written, t
         ("[resize]\nheight = 8\nwidth = 8", 3, "resize: mode must be one of"),
         ("learning_rate = -1", 2, "learning_rate must be above 0"),
         ("precision = 'fp8'", 2, "precision must be"),
-        ("seed = 2020-01-01", 2, "holds no dates"),
+        ("seed = 2020-01-01", 2, "cannot hold a date"),
         ("base = 3", 2, "base must be"),
-        ("model = unet", 2, "words stand in quotes"),
-        ("epochs = 3\nepochs = 4", 3, "is no TOML"),
+        ("model = unet", 2, "words need quotes"),
+        ("epochs = 3\nepochs = 4", 3, "is not valid TOML"),
     ],
 )
 def test_a_value_of_the_wrong_type_or_range_is_told_with_its_line_and_an_example(written, text, line, told):
@@ -277,9 +277,9 @@ def test_of_two_keys_that_exclude_each_other_both_are_named(written, text, keys)
 
 
 def test_a_word_that_is_no_setting_and_a_recipe_without_data_say_what_to_write():
-    with pytest.raises(OptionError, match=r"'epochs' is no setting: write key=value"):
+    with pytest.raises(OptionError, match=r"'epochs' is not a setting: write key=value"):
         read_recipe(None, ["epochs"])
-    with pytest.raises(OptionError, match="say what to train on"):
+    with pytest.raises(OptionError, match="no data to train on"):
         read_recipe("default")
 
 

@@ -174,5 +174,5 @@ def test_a_recipes_file_must_be_in_its_package():
         RecipeSpec(name="mine", file="mine.toml")
     with pytest.raises(UsageError, match="leaves its package"):
         RecipeSpec(name="mine", file="segzoo:../mine.toml")
-    with pytest.raises(PluginError, match=r"package 'segzoo' holds no file 'training/mine\.toml'"):
+    with pytest.raises(PluginError, match=r"package 'segzoo' has no file 'training/mine\.toml'"):
         shipped_text(RecipeSpec(name="mine", file="segzoo:training/mine.toml"))

@@ -264,7 +264,7 @@ def test_no_rate_is_above_its_height_or_below_zero(name, steps, epoch, warmup, u
             r"schedule\.warmup_shape must be one of linear, quad",
         ),
         ("cosine", {"per": "minute"}, r"schedule\.per must be step or epoch, got 'minute'"),
-        ("cosine", {"tail_range": [3, 1]}, r"schedule\.tail_range must be the least and the most"),
+        ("cosine", {"tail_range": [3, 1]}, r"schedule\.tail_range must be the minimum and the maximum"),
         ("step", {"every": 0}, r"schedule\.every must be 1 or more"),
         ("multistep", {}, r"schedule\.milestones must list"),
         ("multistep", {"milestones": 30}, r"schedule\.milestones must be a list of numbers, got 30"),

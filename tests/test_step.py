@@ -57,8 +57,8 @@ def test_a_batch_that_does_not_fit_is_halved_until_it_does_and_stays_so():
     steps.step(batch(8))
     assert model.seen == [2, 2, 2, 2]
     assert steps.accumulate == 4
-    assert "every batch of 8 is now taken in 2 parts" in told[0]
-    assert "every batch of 8 is now taken in 4 parts" in told[1]
+    assert "every batch of 8 is now processed in 2 parts" in told[0]
+    assert "every batch of 8 is now processed in 4 parts" in told[1]
     steps.step(batch(8))
     assert model.seen == [2] * 8
     assert len(told) == 2
@@ -78,7 +78,7 @@ def test_parts_give_the_step_of_the_whole_even_where_they_are_not_equal():
 @pytest.mark.slow
 def test_an_image_that_does_not_fit_alone_is_an_error_that_says_what_helps():
     _, steps = stepper(0, [])
-    with pytest.raises(FailureError, match=r"not even one image fits the memory.*crop.size smaller"):
+    with pytest.raises(FailureError, match=r"not even one image fits into memory.*crop.size smaller"):
         steps.step(batch(4))
 
 

@@ -98,7 +98,7 @@ def test_the_same_seed_gives_the_same_weights(squares, tmp_path):
 def test_a_training_in_a_used_folder_is_refused_unless_it_may_overwrite(squares, tmp_path):
     recipe = small(squares, tmp_path, epochs=1)
     segzoo.train(recipe, progress=False)
-    with pytest.raises(OptionError, match="holds a training already: resume it"):
+    with pytest.raises(OptionError, match="already holds a run: resume it"):
         segzoo.train(recipe, progress=False)
     again = replace(recipe, precision="bf16")
     result = segzoo.train(again, overwrite=True, progress=False)
@@ -149,7 +149,7 @@ def test_a_training_from_weights_for_other_classes_tells_what_does_not_fit(squar
     recipe = small(squares, tmp_path, model=str(source), model_options={}, epochs=1, learning_rate=1e-9)
     result = segzoo.train(recipe)
     told = capfd.readouterr().err
-    assert "2 of another shape, so they start anew: head.weight (3x4x1x1 there, 1x4x1x1 here)" in told
+    assert "2 of another shape, which start from scratch: head.weight (3x4x1x1 there, 1x4x1x1 here)" in told
     begun, ended = segzoo.load(source).state_dict(), segzoo.load(result.folder).state_dict()
     stem = next(name for name, one in begun.items() if one.ndim == 4)
     assert torch.allclose(ended[stem], begun[stem], atol=1e-6)
@@ -162,7 +162,7 @@ def test_a_network_for_other_channels_than_the_images_have_is_refused(squares, t
 
 
 def test_resuming_nothing_is_an_error(squares, tmp_path):
-    with pytest.raises(OptionError, match="no training to resume"):
+    with pytest.raises(OptionError, match="no run to resume"):
         segzoo.train(small(squares, tmp_path), resume=True, progress=False)
 
 

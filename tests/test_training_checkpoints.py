@@ -297,7 +297,7 @@ def test_a_damaged_checkpoint_is_passed_over_and_told_of(damage, checkpoints):
     with pytest.warns(UserWarning, match="step-00000002 is damaged"):
         assert checkpoints.latest() == first
     with pytest.raises(
-        WeightsError, match=r"step-00000002 is no whole checkpoint.*Resume from .*step-00000001"
+        WeightsError, match=r"step-00000002 is not an intact checkpoint.*Resume from .*step-00000001"
     ):
         checkpoints.load(second)
     damage(first)
@@ -352,13 +352,13 @@ def test_a_state_that_makes_no_sense_is_refused(node, checkpoints):
 
 def test_a_layout_of_another_version_says_so(checkpoints):
     path = rewritten(checkpoints.save(1, {}), version=99)
-    with pytest.raises(WeightsError, match=r"the number 99.*resume with the segzoo that wrote it"):
+    with pytest.raises(WeightsError, match=r"layout version 99.*the version of segzoo that wrote it"):
         checkpoints.load(path)
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(FailureError, match=r"file/checkpoints/step-00000001: Not a directory.*start anew"):
+    with pytest.raises(FailureError, match=r"file/checkpoints/step-00000001: Not a directory.*start again"):
         Checkpoints(tmp_path / "file/checkpoints").save(1, {})
 
 
@@ -384,7 +384,7 @@ def test_a_full_disk_leaves_the_earlier_checkpoint_and_nothing_else(tmp_path):
     for line in ended.text.splitlines():
         assert "step-00000005: " in line
         assert "File too large" in line
-        assert "step-00000004 is whole: mend this and resume" in line
+        assert "step-00000004 is intact: fix this and resume" in line
 
 
 def test_ctrl_c_while_saving_leaves_nothing_half_written(checkpoints, monkeypatch):

@@ -142,7 +142,7 @@ def test_killed_in_the_middle_of_an_epoch_it_ends_with_the_same_weights(place):
     assert steps(place, "killed") == [EPOCH]
     ended = resume(place, "killed")
     assert ended.code == 0, ended.text
-    assert f"goes on in epoch 2 of 4, after step {EPOCH} of {4 * EPOCH}" in ended.text
+    assert f"continues in epoch 2 of 4, after step {EPOCH} of {4 * EPOCH}" in ended.text
     assert_same_end(place, "killed")
 
 
@@ -196,7 +196,7 @@ def test_killed_while_it_validates_it_validates_this_epoch_first_and_ends_with_t
     assert steps(place, out)[-1] == epoch * EPOCH
     ended = resume(place, out)
     assert ended.code == 0, ended.text
-    assert f"goes on in epoch {epoch} of 4, after step {epoch * EPOCH} of {4 * EPOCH}" in ended.text
+    assert f"continues in epoch {epoch} of 4, after step {epoch * EPOCH} of {4 * EPOCH}" in ended.text
     assert_same_end(place, out)
 
 
@@ -248,7 +248,7 @@ def test_a_disk_that_fills_while_it_saves_leaves_the_earlier_checkpoint_to_go_on
     ended = train(place, "full", blow=Blow("full", 2 * EPOCH, saving=True))
     assert ended.code == 1, ended.text
     assert "cannot save the checkpoint full/checkpoints/step-00000008: File too large" in ended.text
-    assert "step-00000004 is whole: mend this and resume from it" in ended.text
+    assert "step-00000004 is intact: fix this and resume from it" in ended.text
     assert steps(place, "full") == [EPOCH]
     ended = resume(place, "full")
     assert ended.code == 0, ended.text

@@ -220,7 +220,7 @@ def test_a_network_has_one_logit_more_and_says_what_it_means():
 @pytest.mark.parametrize(
     ("data", "told"),
     [
-        (Discs(numbers=False), "'discs 0' has a mask of classes alone: .* data.instances=true"),
+        (Discs(numbers=False), "the mask of 'discs 0' holds only classes.*Set data.instances=true"),
         (Discs(labels=Labels(classes=("cell",), overlapping=True)), "classes that overlap"),
     ],
 )
@@ -246,7 +246,7 @@ def test_data_without_objects_are_refused(data, told):
         ({"kind": "boundary", "weight": "much"}, "separator.weight must be"),
         ({"kind": "boundary", "seed": 1}, "separator seed must lie between 0 and 1"),
         ({"kind": "boundary", "smallest": 0}, "separator smallest must be"),
-        ({"kind": "distance", "width": 2}, 'separator.width goes with separator.kind = "boundary" alone'),
+        ({"kind": "distance", "width": 2}, 'separator.width needs separator.kind = "boundary"'),
     ],
 )
 def test_a_slip_in_the_table_is_named(table, told):
@@ -350,12 +350,12 @@ def network(seed, logits, kind="", classes=("background", "cell")):
 @pytest.mark.parametrize(
     ("source", "mine", "told"),
     [
-        ((1, ""), (2, "boundary"), "starts anew; those of classes are taken"),
-        ((3, "distance"), (2, ""), "is left out; those of classes are taken"),
+        ((1, ""), (2, "boundary"), "starts from scratch; those of the classes are taken"),
+        ((3, "distance"), (2, ""), "is left out; those of the classes are taken"),
         (
             (2, "distance"),
             (2, "boundary"),
-            "starts anew, as it learnt distance there and learns",
+            "starts from scratch, because it learned distance there and learns",
         ),
     ],
 )
@@ -369,7 +369,7 @@ def test_logits_of_classes_are_taken_and_the_separator_s_is_not(source, mine, to
         after = ours.state_dict()[name]
         assert torch.equal(after[:count], theirs.state_dict()[name][:count])
         assert torch.equal(after[count:], before[name][count:])
-    assert f"the logit that tells touching objects apart {told}" in report.text()
+    assert f"the logit that separates touching objects {told}" in report.text()
     assert len(report.taken) == report.total
 
 
@@ -379,7 +379,7 @@ def test_a_separator_is_not_taken_for_a_class(source, mine, tmp_path):
     before = ours.head.weight.clone()
     report = transfer(ours, str(save(theirs, tmp_path / "source")))
     assert torch.equal(ours.head.weight, before)
-    assert "the last layer starts anew: of its logits," in report.text()
+    assert "the last layer starts from scratch:" in report.text()
     assert set(report.missing) == {"head.weight", "head.bias"}
 
 

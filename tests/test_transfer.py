@@ -52,7 +52,7 @@ def test_all_but_the_head_of_another_number_of_classes_is_taken(folder):
     assert not report.unused
     assert report.text() == (
         f"took {report.total - 2} of {report.total} tensors from {folder}\n"
-        "  2 of another shape, so they start anew: "
+        "  2 of another shape, which start from scratch: "
         "head.weight (1x2x1x1 there, 4x2x1x1 here), head.bias (1 there, 4 here)"
     )
 
@@ -82,7 +82,7 @@ def test_weights_for_other_bands_have_their_first_convolution_spread_over_them(f
     (stem,) = report.spread
     assert stem in report.taken
     assert not report.shape
-    assert f"1 of other bands, and spread over yours: {stem}" in report.text()
+    assert f"1 for another number of bands, adapted to yours: {stem}" in report.text()
     # As timm does it, whose rule people know.
     theirs = segzoo.load(folder).state_dict()[stem]
     torch.testing.assert_close(model.state_dict()[stem], adapt_input_conv(bands, theirs))
@@ -126,7 +126,7 @@ def test_what_is_left_of_the_source_is_told(tmp_path, folder):
     source = save(segzoo.create("unet", num_classes=1, width=2, depth=4), tmp_path / "deep")
     report = transfer(network(), str(source))
     assert report.unused
-    assert "there and not needed" in report.text()
+    assert "there but not needed" in report.text()
 
 
 def test_an_encoders_folder_fills_the_encoder_alone(tmp_path):
@@ -178,7 +178,7 @@ def test_a_parameter_that_the_optimizer_holds_is_filled_in_place(folder):
 def test_a_network_of_another_width_takes_nothing_and_says_why(folder):
     with pytest.raises(
         WeightsError,
-        match=r"(?s)nothing of .*: \d+ tensors have its names.* there.*segzoo:unet with width=2, depth=2",
+        match=r"(?s)no tensor of .*: \d+ tensors have its names.* there.*segzoo:unet with width=2, depth=2",
     ):
         transfer(network(width=3), folder)
 
@@ -257,7 +257,8 @@ def test_images_of_another_scale_than_the_weights_learnt_from_are_told(tmp_path)
     )
     source = str(save(theirs, tmp_path / "source"))
     told = (
-        "learnt from images with mean=[0.5] and std=[0.25], and get images with mean=[0.0] and std=[1.0] here"
+        "they were trained on images with mean=[0.5] and std=[0.25], "
+        "and get images with mean=[0.0] and std=[1.0] here"
     )
     assert told in transfer(ours, source).text()
     ours.segzoo_config = theirs.segzoo_config

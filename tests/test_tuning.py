@@ -79,13 +79,13 @@ def test_ranges_and_lists_are_read_as_they_are_written(recipe):
     ("word", "told"),
     [
         ("lr=1e-2..1e-5", "is an empty range: the first number must be below the second"),
-        ("lr=0..1:log", "a logarithmic range begins above 0, got 0"),
-        ("lr=a..b", "'a' is no number; a range is LOW..HIGH"),
-        ("lr=1e-5..1:log:2", "is logarithmic or in steps, not both"),
+        ("lr=0..1:log", "a logarithmic range must start above 0, got 0"),
+        ("lr=a..b", "'a' is not a number; write LOW..HIGH"),
+        ("lr=1e-5..1:log:2", "is either logarithmic or in steps, not both"),
         ("lr=1..2:4", "the step must be above 0 and at most 1, got 4"),
-        ("lr", "is no key with values: write one such as lr=1e-5..1e-2:log"),
+        ("lr", "is not a key with values: write one such as lr=1e-5..1e-2:log"),
         ("lrr=1..2", "no recipe has a key 'lrr'; did you mean 'lr'"),
-        ("loss=dice", "has one value to search"),
+        ("loss=dice", "has only one value to search"),
         ("loss=dice,nope", "no loss is named 'nope'"),
         ("batch_size=0..8", "batch_size must be an integer from 1"),
         ("optimizer.momentum=0.1..0.9", "'adamw' has no such option"),
@@ -207,7 +207,7 @@ def test_a_trial_that_fails_is_written_down_and_the_others_go_on(recipe, monkeyp
         raise FailureError("the disk is full")
 
     monkeypatch.setattr(tuning, "train", broken)
-    with pytest.raises(FailureError, match=r"the first 3 trials failed, all of them.*the disk is full"):
+    with pytest.raises(FailureError, match=r"the first 3 trials all failed.*the disk is full"):
         tune(recipe, SEARCH, trials=12, out=recipe.out + "-2", progress=False)
 
 

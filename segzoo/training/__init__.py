@@ -1,4 +1,4 @@
-"""Training: a recipe, which is data, and the loop that follows it."""
+"""Training: a recipe, which is data, and the loop that runs it."""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
-"""Checkpoints: a training's whole state on disk; a crash at any moment leaves one to resume from.
+"""Checkpoints: a run's whole state on disk; after a crash at any moment, the run can resume.
 
 A checkpoint is a folder, ``step-00000123``, of three files: ``state.json`` (plain data),
 ``tensors.safetensors`` (its tensors) and ``SHA256SUMS``, which ``sha256sum -c`` checks too.
 
-It is written as a part (`segzoo.files`), brought to the disk, and then renamed; only then are older ones
-deleted, and under a hidden name again. What a crash leaves under hidden names goes at the next save.
-One process writes to a folder at a time.
+It is first written under a hidden name (`segzoo.files`), synchronised to the disk, and then renamed. Only
+then are older ones deleted, which are renamed to a hidden name first. The next save deletes what a crash
+leaves under hidden names. Only one process may write to a folder at a time.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    #: What a state is made of: dict, list, tuple, int, float, str, bool, None, tensors and arrays.
+    #: The types in a state: dict, list, tuple, int, float, str, bool, None, tensors and arrays.
     State = Any
 
 
@@ -47,27 +47,27 @@ CHECKPOINTS = "checkpoints"
 
 STATE, TENSORS, SUMS = "state.json", "tensors.safetensors", "SHA256SUMS"
 
-#: Of the layout of the files; another number means another segzoo.
+#: Version of the files' layout; another number means another version of segzoo.
 VERSION = 1
 
 _NAME = re.compile(r"step-(\d{8,})")
-#: A checkpoint that makes way for another of the same step, between the two renames.
+#: The hidden name of a checkpoint while another of the same step replaces it.
 _REPLACED = re.compile(r"\.(step-\d{8,})\.replaced")
 
 
 def is_checkpoint(path: Path) -> bool:
-    """Whether a path is called like a checkpoint, or like what a crash leaves of one, and is a folder."""
+    """Return whether a path is a folder with a checkpoint's name, or the name that a crash leaves of one."""
     return path.is_dir() and (
         _NAME.fullmatch(path.name) is not None or path.name.startswith(".step-") or is_part(path)
     )
 
 
 class Checkpoints:
-    """The checkpoints of one training.
+    """The checkpoints of one run.
 
     Args:
-        folder: that holds them; made when the first is saved.
-        keep: how many there are at most.
+        folder: folder that holds them; it is created when the first one is saved.
+        keep: maximum number of checkpoints.
 
     Raises:
         OptionError: ``keep`` is below 1.
@@ -86,16 +86,18 @@ class Checkpoints:
     def save(self, step: int, state: State) -> Path:
         """Write a checkpoint, then delete the oldest beyond ``keep``; return its folder.
 
-        Those of later steps, which a training that went back to an earlier one leaves, are deleted too.
+        Checkpoints of later steps, which a run that resumed from an earlier step leaves behind, are deleted
+        too.
 
         Args:
-            step: optimizer steps done; a checkpoint of the same step is replaced.
+            step: number of optimizer steps done; a checkpoint of the same step is replaced.
             state: nested dicts (keys are strings or integers), lists and tuples of int, float, str, bool,
                 ``None``, tensors and NumPy arrays.
 
         Raises:
             UsageError: the state holds something else.
-            FailureError: it cannot be written: the disk is full, say. Earlier checkpoints are whole.
+            FailureError: it cannot be written, for example because the disk is full. Earlier checkpoints
+                stay.
         """
         data, tensors = to_json(state)
         final = self.folder / f"step-{step:08d}"
@@ -110,12 +112,12 @@ class Checkpoints:
         return final
 
     def latest(self) -> Path | None:
-        """Return the newest whole checkpoint, or ``None``; each damaged one is told of in a warning."""
+        """Return the newest intact checkpoint, or ``None``; each damaged one gives a warning."""
         for path in self._newest_first():
             damage = _damage(path)
             if damage is None:
                 return path
-            warnings.warn(f"{path} is damaged ({damage}) and is passed over", stacklevel=2)
+            warnings.warn(f"{path} is damaged ({damage}) and is skipped", stacklevel=2)
         return None
 
     def load(self, path: str | os.PathLike[str]) -> State:
@@ -133,7 +135,7 @@ class Checkpoints:
                 raise
             except (OSError, SafetensorError, LookupError, TypeError, ValueError, RuntimeError) as error:
                 damage = f"{type(error).__name__}: {error}"
-        raise WeightsError(f"{path} is no whole checkpoint: {damage}. {self._other(path)}")
+        raise WeightsError(f"{path} is not an intact checkpoint: {damage}. {self._other(path)}")
 
     def _newest_first(self) -> list[Path]:
         if not self.folder.is_dir():
@@ -147,7 +149,7 @@ class Checkpoints:
         return sorted(found.values(), key=_step, reverse=True)
 
     def tidy(self) -> None:
-        """Delete what crashes have left, and give a checkpoint that was being replaced its name back."""
+        """Delete what crashes left behind, and rename a checkpoint back whose replacement did not finish."""
         if not self.folder.is_dir():
             return
         sweep(self.folder)
@@ -171,14 +173,14 @@ class Checkpoints:
             reason += f" (it takes {told_bytes(size)}, and {room})"
         earlier = self._whole(besides=final)
         if earlier is None:
-            advice = "There is no earlier one: mend this and start anew"
+            advice = "There is no earlier checkpoint: fix this and start again"
         else:
-            advice = f"The earlier {earlier} is whole: mend this and resume from it"
+            advice = f"The earlier {earlier} is intact: fix this and resume from it"
         return f"cannot save the checkpoint {final}: {reason}. {advice}"
 
     def _other(self, path: Path) -> str:
         other = self._whole(besides=path)
-        return f"There is no other in {self.folder}: start anew" if other is None else f"Resume from {other}"
+        return f"There is no other in {self.folder}: start again" if other is None else f"Resume from {other}"
 
     def _whole(self, besides: Path) -> Path | None:
         with suppress(OSError):
@@ -189,7 +191,7 @@ class Checkpoints:
 
 
 def remove(folder: Path) -> None:
-    """Delete a folder so that no crash leaves half of it under its name; what cannot be deleted stays."""
+    """Delete a folder without leaving a half-deleted one under its name after a crash; ignore failures."""
     hidden = folder.with_name(f".{folder.name.lstrip('.')}.{secrets.token_hex(4)}")
     with suppress(OSError):
         folder.rename(hidden)
@@ -200,7 +202,7 @@ def _write(folder: Path, told: dict[str, Any], tensors: dict[str, Tensor]) -> No
     state = folder / STATE
     state.write_text(json.dumps(told, allow_nan=False) + "\n", encoding="utf-8")
     save_file(_apart(tensors), folder / TENSORS, metadata={"format": "pt"})
-    (folder / TENSORS).chmod(state.stat().st_mode)  # safetensors makes files that others may not read
+    (folder / TENSORS).chmod(state.stat().st_mode)  # safetensors creates files that only their owner can read
     sums = [f"{read_sha256(folder / name)}  {name}\n" for name in (STATE, TENSORS)]
     (folder / SUMS).write_text("".join(sums), encoding="utf-8")
     for name in (STATE, TENSORS, SUMS):
@@ -209,7 +211,7 @@ def _write(folder: Path, told: dict[str, Any], tensors: dict[str, Tensor]) -> No
 
 
 def _apart(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return the tensors with none that shares another's storage, which safetensors refuses."""
+    """Return the tensors without shared storage, which safetensors refuses."""
     taken: set[int] = set()
     apart: dict[str, Tensor] = {}
     for name, tensor in tensors.items():
@@ -220,7 +222,7 @@ def _apart(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _put(part: Path, final: Path) -> None:
-    """Give a finished folder its name; one that has the name already is moved away for it."""
+    """Rename a finished folder to its final name; an existing one of that name is moved out of the way."""
     replaced = final.with_name(f".{final.name}.replaced")
     if final.exists():
         final.rename(replaced)
@@ -231,13 +233,13 @@ def _put(part: Path, final: Path) -> None:
 
 
 def _to_disk(path: Path) -> None:
-    """Wait until a file's bytes, or a folder's names, are on the disk."""
+    """Wait until a file's bytes, or a folder's entries, are on the disk."""
     folder = path.is_dir()
-    if folder and os.name == "nt":  # where folders cannot be opened
+    if folder and os.name == "nt":  # Windows cannot open folders
         return
     handle = os.open(path, os.O_RDONLY if folder else os.O_RDWR)
     try:
-        # Some file systems know no such order for folders, and bring names to the disk by themselves.
+        # Some file systems cannot synchronise folders, and write their entries by themselves.
         with suppress(*((OSError,) if folder else ())):
             os.fsync(handle)
     finally:
@@ -245,15 +247,15 @@ def _to_disk(path: Path) -> None:
 
 
 def _damage(path: Path) -> str | None:
-    """Return what is wrong with a checkpoint's files, or ``None`` where their sums are right."""
+    """Return the damage to a checkpoint's files, or ``None`` if their checksums are right."""
     try:
         lines = (path / SUMS).read_text(encoding="utf-8").splitlines()
         sums = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
         for name in (STATE, TENSORS):
             if name not in sums:
-                return f"{SUMS} does not name {name}"
+                return f"{SUMS} does not list {name}"
             if read_sha256(path / name) != sums[name]:
-                return f"{name} is not as it was written"
+                return f"{name} has changed since it was written"
     except FileNotFoundError as error:
         return f"{Path(error.filename).name} is missing"
     except (OSError, UnicodeDecodeError) as error:
@@ -265,10 +267,10 @@ def _read(path: Path) -> State:
     told = json_text.read(path / STATE)
     if told["version"] != VERSION:
         raise WeightsError(
-            f"{path}: the layout of this checkpoint has the number {told['version']}, "
-            f"this segzoo's is {VERSION}: resume with the segzoo that wrote it"
+            f"{path}: this checkpoint has layout version {told['version']}, this version of segzoo reads "
+            f"{VERSION}: resume with the version of segzoo that wrote it"
         )
-    # Copies, since the files may be deleted, or written anew, while the training goes on.
+    # Copies, because the files may be deleted or replaced while the run continues.
     tensors = {name: tensor.clone() for name, tensor in load_file(path / TENSORS).items()}
     return from_json(told["state"], tensors)
 
@@ -281,21 +283,21 @@ def _size(tensors: dict[str, Tensor]) -> int:
     return sum(tensor.nbytes for tensor in tensors.values())
 
 
-# Nested state as JSON and a flat table of tensors, and back, bit for bit; never a pickle.
+# Converts a nested state to JSON and a flat table of tensors, and back, bit for bit; never a pickle.
 #
-# JSON says ``null``, ``true``, numbers, strings, lists and objects as themselves. What it has no word for is
-# an object with one key that begins with a dollar sign::
+# JSON's own types (``null``, ``true``, numbers, strings, lists, objects) stay as they would in JSON. Other
+# types become an object with one key that begins with a dollar sign::
 #
 #     {"$tuple": [...]}                     a tuple
-#     {"$float": "inf"}                     a float that JSON does not know: inf, -inf, nan
+#     {"$float": "inf"}                     a float that JSON does not have: inf, -inf, nan
 #     {"$dict": [[key, value], ...]}        a dict with other keys than strings, or with one of these here
 #     {"$tensor": {"name": ..., ...}}       a tensor, by its name in the table
 #     {"$array": {"name": ..., ...}}        a NumPy array, or one of NumPy's numbers
 #
-# The table holds what safetensors holds; other kinds of numbers are kept in it as bytes. A tensor keeps
-# its strides where it fills its memory, since arithmetic in another order may differ in its last bit.
+# The table holds the types that safetensors supports; other number types are stored as bytes. A tensor keeps
+# its strides if it fills its memory, because arithmetic in another order may differ in the last bit.
 
-#: Kinds of numbers that every safetensors knows.
+#: Number types that every version of safetensors supports.
 _NATIVE = {
     torch.float64,
     torch.float32,
@@ -309,26 +311,26 @@ _NATIVE = {
     torch.bool,
 }
 _NATIVE_ARRAYS = {"float64", "float32", "float16", "int64", "int32", "int16", "int8", "uint8", "bool"}
-#: Kinds of arrays that are numbers, dates or text, and no Python objects.
+#: Kinds of arrays that are numbers, dates or text, and not Python objects.
 _KINDS = "biufcSUmM"
 
 _HELD = "dict, list, tuple, int, float, str, bool, None, tensors and NumPy arrays"
 
 
 def to_json(state: State) -> tuple[Any, dict[str, Tensor]]:
-    """Return what JSON can say of a state, and the tensors that it names, contiguous and on the CPU.
+    """Return a state as JSON values, and the tensors in it by name, contiguous and on the CPU.
 
-    Tensors that are the same memory are stored once.
+    Tensors that share the same memory are stored once.
 
     Raises:
-        UsageError: something in it is neither plain data nor a tensor; the text says where.
+        UsageError: it contains something that is neither plain data nor a tensor; the message says where.
     """
     writer = _Writer()
     return writer.node(state, ()), writer.table
 
 
 def from_json(node: Any, table: Mapping[str, Tensor]) -> State:
-    """Return the state that `to_json` took apart; its tensors are on the CPU and need no gradient.
+    """Return the state from what `to_json` returned; its tensors are on the CPU and need no gradient.
 
     Raises:
         KeyError, TypeError, ValueError, RuntimeError: it was not written by `to_json`, or is damaged.
@@ -366,7 +368,7 @@ class _Writer:
     def _dict(self, value: dict[Any, Any], path: tuple[str, ...]) -> dict[str, Any]:
         odd = [key for key in value if not isinstance(key, str | int) or isinstance(key, np.generic)]
         if odd:
-            raise UsageError(f"{_dotted(path)} has the key {odd[0]!r}: keys are strings or integers")
+            raise UsageError(f"{_dotted(path)} has the key {odd[0]!r}: keys must be strings or integers")
         items = {key: self.node(item, (*path, str(key))) for key, item in value.items()}
         if all(isinstance(key, str) and not key.startswith("$") for key in items):
             return items
@@ -386,7 +388,7 @@ class _Writer:
         told: dict[str, Any] = {}
         if plain.stride() == _row_by_row(plain.shape) or not _dense(plain):
             flat = plain.contiguous()
-        else:  # in the order in which it lies in memory
+        else:  # in memory order
             told["stride"] = list(plain.stride())
             flat = plain.as_strided((plain.numel(),), (1,), plain.storage_offset())
         if told or plain.dtype not in _NATIVE:
@@ -400,7 +402,7 @@ class _Writer:
         kind = array.dtype
         if kind.kind not in _KINDS:
             raise UsageError(f"{_dotted(path)} is an array of {kind}, which a checkpoint cannot hold")
-        # A copy: torch must not share memory that may not be written.
+        # A copy: torch must not share read-only memory.
         flat = np.array(array, order="C").reshape(-1)
         if kind.name not in _NATIVE_ARRAYS or not kind.isnative:
             flat = flat.view(np.uint8)
@@ -412,7 +414,7 @@ class _Writer:
     def _keep(self, tensor: Tensor, path: tuple[str, ...]) -> str:
         base = _dotted(path).encode("utf-8", "replace").decode()
         name, number = base, 1
-        while name in self.table or name == "__metadata__":  # which safetensors keeps for itself
+        while name in self.table or name == "__metadata__":  # a name that safetensors reserves
             number += 1
             name = f"{base}~{number}"
         self.table[name] = tensor
@@ -420,7 +422,7 @@ class _Writer:
 
 
 class _Reader:
-    """Puts a state together again; what was one tensor is one again."""
+    """Rebuilds a state; tensors that shared memory share it again."""
 
     def __init__(self, table: Mapping[str, Tensor]) -> None:
         self._table = table
@@ -464,7 +466,7 @@ class _Reader:
 
 
 def _dense(tensor: Tensor) -> bool:
-    """Return whether the numbers fill one piece of memory, in whatever order, and none is there twice."""
+    """Return whether the numbers fill one block of memory without repetition, in any order."""
     filled = 1
     for stride, size in sorted(zip(tensor.stride(), tensor.shape, strict=True)):
         if size > 1:
@@ -482,7 +484,7 @@ def _row_by_row(shape: torch.Size) -> tuple[int, ...]:
 def _dtype(name: str) -> torch.dtype:
     dtype = getattr(torch, name)
     if not isinstance(dtype, torch.dtype):
-        raise TypeError(f"torch.{name} is no kind of numbers")
+        raise TypeError(f"torch.{name} is not a number type")
     return dtype
 
 

@@ -1,11 +1,11 @@
-"""What is chosen on validation once weights are trained: temperature, thresholds, the smallest object.
+"""Chooses values on validation images after training: temperature, thresholds, the smallest object.
 
-Training does not decide how sure probabilities may be, from which probability on a pixel belongs to a class,
-and which objects are too small to be one. These values are chosen in two passes over the validation images,
-the same every time, and stored with the weights.
+Training does not decide how confident probabilities are, above which probability a pixel belongs to a class,
+and which objects are too small to count. These values are chosen in two deterministic passes over the
+validation images, and are stored with the weights.
 
-Temperature: Guo et al., 2017, arXiv:1706.04599. Logits are divided by the number that gives the least
-negative log-likelihood. Masks of the most probable class do not change.
+Temperature: Guo et al., 2017, arXiv:1706.04599. Logits are divided by the number that minimises the negative
+log-likelihood. This does not change masks of the most probable class.
 """
 
 from __future__ import annotations
@@ -56,42 +56,42 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-#: Probabilities that are tried as thresholds, besides the present one.
+#: Probabilities that are tried as thresholds, in addition to the current one.
 _THRESHOLDS = tuple(round(0.05 * step, 2) for step in range(1, 20))
-#: By how much a score must be better for a value to differ from the present one.
+#: A new value must score better than the current one by this much.
 _MARGIN = 5e-4
-#: The share of the true objects that the largest tried size may remove.
+#: The share of the true objects that the largest size to try may remove.
 _REMOVED = 0.1
-#: Lowest and highest temperature that is tried, relative to the present one.
+#: Lowest and highest temperature that is tried, relative to the current one.
 _COLDEST, _HOTTEST = 0.1, 10.0
-#: Most pixels of an image, and most values of all images, that the temperature is fitted on.
+#: Most pixels of an image, and most values of all images, for fitting the temperature.
 _PIXELS, _VALUES = 20_000, 1 << 25
 #: Halvings of the range of temperatures.
 _HALVINGS = 40
-#: Probabilities of half precision reach 1 exactly; they are taken to be this far from it, and from 0.
+#: Half-precision probabilities can be exactly 1; they are clipped this far from 1, and from 0.
 _LEAST = 1e-7
-#: Digits of a threshold that moved with the temperature; 0 and 1 are no thresholds.
+#: Digits of a threshold that was adjusted to the temperature; it must not round to 0 or 1.
 _DIGITS = 6
-#: What provenance keeps of a `Chosen` besides its reasons.
+#: Fields of a `Chosen` that provenance keeps, in addition to its reasons.
 _STORED = ("column", "images", "before", "after", "nll_before", "nll_after")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Chosen:
-    """What was chosen, and what it does to the validation score.
+    """The chosen values, and their effect on the validation score.
 
     Attributes:
         threshold: probability above which a pixel belongs to the one class of a one-logit network, or to
             each class where classes overlap.
-        thresholds: those of classes that have their own, by name.
-        smallest_object: pixels of the smallest object that is kept; 0 keeps all.
-        temperature: what class logits are divided by.
-        column: the score, such as ``dice_per_image``.
-        before: the score with what the config said.
-        after: the score with what was chosen.
-        nll_before: negative log-likelihood of a pixel at the config's temperature; NaN where none was fitted.
-        nll_after: at the chosen temperature.
-        images: how many validated.
+        thresholds: thresholds of individual classes, by name.
+        smallest_object: objects with fewer pixels are removed; 0 keeps all.
+        temperature: number by which class logits are divided.
+        column: name of the score, such as ``dice_per_image``.
+        before: the score with the config's values.
+        after: the score with the chosen values.
+        nll_before: negative log-likelihood of a pixel at the config's temperature; NaN if none was fitted.
+        nll_after: negative log-likelihood of a pixel at the chosen temperature.
+        images: number of validation images.
         reasons: one sentence for each value.
     """
 
@@ -108,9 +108,9 @@ class Chosen:
     reasons: tuple[str, ...]
 
     def applied(self, config: ModelConfig) -> ModelConfig:
-        """Return a config that predicts with what was chosen, and says in its provenance why."""
+        """Return a config that predicts with the chosen values, and records the reasons in its provenance."""
         found = {name: getattr(self, name) for name in _STORED}
-        # A config is JSON, which has no NaN and no tuples.
+        # A config is JSON, which has neither NaN nor tuples.
         kept = {name: one for name, one in found.items() if not isinstance(one, float) or math.isfinite(one)}
         provenance = {**config.provenance, "chosen": {**kept, "reasons": list(self.reasons)}}
         return replace(
@@ -124,7 +124,7 @@ class Chosen:
 
 
 def chosen_of(config: ModelConfig) -> Chosen | None:
-    """Return what was chosen for weights, as `Chosen.applied` stored it; ``None`` where nothing was."""
+    """Return the values chosen for weights, as `Chosen.applied` stored them; ``None`` if there are none."""
     told = config.provenance.get("chosen")
     if not isinstance(told, dict) or not isinstance(told.get("reasons"), list):
         return None
@@ -146,25 +146,25 @@ def choose(
     what: Sequence[str] = CHOICES,
     progress: bool = False,
 ) -> Chosen:
-    """Choose temperature, thresholds and the smallest object that are best on validation images.
+    """Choose the temperature, the thresholds and the smallest object that score best on validation images.
 
     Args:
-        model: weights by name, their folder, or a model that segzoo made, which is not changed.
-        dataset: validation images, on which nothing was trained.
+        model: weights by name, their folder, or a model that segzoo made; it is not changed.
+        dataset: validation images, which must not be training images.
         metric: a registered metric, or ``metric.value``: thresholds and the smallest object are chosen for
-            its best score. The temperature follows from the likelihood of the truth.
+            its best score. The temperature is chosen for the likelihood of the ground truth.
         what: which of ``temperature``, ``threshold`` and ``smallest_object`` to choose; the others stay.
         progress: whether to show a bar.
 
     Raises:
-        OptionError: the data set is empty, a name is unknown, or the model does not know a class.
+        OptionError: the data set is empty, a name is unknown, or the model lacks a class.
 
     Example:
         >>> chosen = choose("runs/cells", validation, "dice.per_image")
         >>> chosen.threshold, chosen.smallest_object, chosen.temperature
     """
     if isinstance(what, str) or not what or set(what) - set(CHOICES):
-        raise OptionError(f"what is chosen must be a list of some of {listed(CHOICES)}, got {what!r}")
+        raise OptionError(f"what must be a list of some of {listed(CHOICES)}, got {what!r}")
     network = model if isinstance(model, nn.Module) else load(model)
     config = config_of(network)
     dataset = for_model(dataset, config.labels)
@@ -220,12 +220,12 @@ def choose(
 
 
 def choose_for_run(recipe: Recipe, *, progress: bool = False) -> Chosen:
-    """Choose what a recipe asks for, for the weights in its run folder, and store it in their config.
+    """Choose the values that a recipe asks for, for the weights in its run folder, and store them there.
 
-    What was chosen before for these very weights stays.
+    Values that were already chosen for exactly these weights stay.
 
     Args:
-        recipe: the one that the weights in its ``out`` were trained by.
+        recipe: the recipe of the weights in its ``out``.
         progress: whether to show a bar.
 
     Raises:
@@ -236,7 +236,7 @@ def choose_for_run(recipe: Recipe, *, progress: bool = False) -> Chosen:
     if (known := chosen_of(config_of(network))) is not None:
         return known
     network.to(parse_device(None if recipe.device == "auto" else recipe.device))
-    # At the size that files have, which is what the weights in the folder take.
+    # At the files' own size, which the weights in the folder take.
     dataset = open_part(recipe.source, recipe.split, "val")
     metric = recipe.best or recipe.metrics[0]
     chosen = choose(network, dataset, metric, what=recipe.choose, progress=progress)
@@ -259,25 +259,25 @@ def calibrate(
     progress: bool = False,
     on_message: Callable[[str], object] = _log.info,
 ) -> Chosen:
-    """Choose values on images with masks for trained weights, and write new weights that keep them.
+    """Choose values on images with masks for trained weights, and write new weights with these values.
 
     Args:
-        model: weights by name, or their folder, which is not changed.
-        out: the folder of the new weights.
-        data: a data set by name, or a folder or file; the data that the model was trained on where ``None``.
+        model: weights by name, or their folder; they are not changed.
+        out: folder for the new weights.
+        data: a data set by name, or a folder or file; if ``None``, the data that the model was trained on.
         root: location of a registered data set.
-        part: which part of the data, such as ``val``.
-        data_options: options of the data set; those of the model's training where ``None``.
-        metric: the score that is made as good as possible, see `choose`.
+        part: part of the data, such as ``val``.
+        data_options: options of the data set; if ``None``, those that the model was trained with.
+        metric: the score to maximise, see `choose`.
         what: which values to choose, see `choose`.
-        device: where to compute; by default a GPU if there is one.
-        overwrite: whether weights that the folder holds may be replaced.
+        device: device to compute on; by default a GPU if there is one.
+        overwrite: whether existing weights in the folder may be replaced.
         progress: whether to show a bar.
-        on_message: called with a sentence for each option that was taken from the model's training.
+        on_message: called with one sentence for each option that was taken from the model's training.
 
     Raises:
         UnknownNameError: there are no such weights, or no such data.
-        OptionError: see `choose`; also where ``data`` is missing and the weights do not name their data.
+        OptionError: see `choose`; also if ``data`` is missing and the weights do not name their data.
         FailureError: the folder holds weights already, or cannot be written.
     """
     folder = Path(out)
@@ -290,7 +290,7 @@ def calibrate(
         on_message(text)
     network.to(parse_device(device))
     chosen = choose(network, found.dataset, metric, what=what, progress=progress)
-    # Weights that are stored in half precision stay as small.
+    # Weights that are stored in half precision keep that size.
     tensors = [one for one in network.state_dict().values() if one.is_floating_point()]
     half = all(torch.equal(one, one.half().to(one.dtype)) for one in tensors)
     save(network, folder, config=chosen.applied(config), dtype=torch.float16 if half else None)
@@ -310,7 +310,7 @@ def _segmented(
 
 
 def _deciding(network: nn.Module, config: ModelConfig) -> nn.Module:
-    """Return a network of the same weights that predicts by another config."""
+    """Return a network with the same weights that predicts with another config."""
     network = copy.copy(network)
     network.segzoo_config = config  # pyright: ignore[reportArgumentType]
     return network
@@ -327,20 +327,20 @@ class _Score:
         return float(counter.compute()[self.value])
 
     def best(self, tried: Sequence[float], scores: Sequence[float], now: float) -> int:
-        """Return the place of the value nearest to the present one among those that score about the best."""
+        """Return the index of the value closest to the current one among those with about the best score."""
         found = np.nan_to_num(np.array(scores) * (1 if self.higher_is_better else -1), nan=-np.inf)
         good = [place for place, one in enumerate(found) if one >= found.max() - _MARGIN]
         return min(good, key=lambda place: (abs(tried[place] - now), tried[place]))
 
 
 class _Sweep:
-    """The scores of one class at every threshold, counted case by case.
+    """The scores of one class at every threshold, counted image by image.
 
     Args:
         named: the metric.
-        labels: of the masks that are scored: two classes.
-        index: the class's index where classes overlap, else ``None``.
-        now: the class's present threshold.
+        labels: labels of the scored masks: two classes.
+        index: the class's index if classes overlap, else ``None``.
+        now: the class's current threshold.
         name: the class's name.
     """
 
@@ -352,7 +352,7 @@ class _Sweep:
         self.chosen = now
 
     def add(self, case: ScoredSample) -> None:
-        """Count a case, which has probabilities."""
+        """Count one image, which must have probabilities."""
         assert case.probabilities is not None
         if self.index is None:
             true = None if case.instances is None else case.instances[1]
@@ -368,7 +368,7 @@ class _Sweep:
             self.named.count(counter, one)
 
     def choose(self, score: _Score, column: str) -> str:
-        """Choose the threshold, and return why."""
+        """Choose the threshold, and return the reason."""
         scores = [score.of(counter) for counter in self.counters]
         place, before = score.best(self.tried, scores, self.now), scores[self.tried.index(self.now)]
         self.chosen = self.tried[place]
@@ -379,7 +379,7 @@ class _Sweep:
 
 
 def _sweeps(config: ModelConfig, named: NamedMetric) -> list[_Sweep]:
-    """Return a sweep for each class where classes overlap, else one for the second of two classes."""
+    """Return a sweep for each class if classes overlap, else one for the second of two classes."""
     labels = config.labels
     if labels.overlapping:
         planes = [replace(alone(labels, index), ignore_index=IGNORED) for index in range(len(labels.classes))]
@@ -394,17 +394,17 @@ def _sweeps(config: ModelConfig, named: NamedMetric) -> list[_Sweep]:
 
 
 def _now(config: ModelConfig, name: str) -> float:
-    # Where there are two logits the larger one decides: the config's threshold is for networks with one.
+    # With two logits the larger one decides: the config's threshold is for networks with one.
     rest = config.threshold if config.labels.overlapping or config.class_logits == 1 else 0.5
     return config.thresholds.get(name, rest)
 
 
 def _with_thresholds(config: ModelConfig, sweeps: Sequence[_Sweep], fitted_at: float) -> ModelConfig:
-    """Return a config with thresholds that were found at another temperature, moved to its own.
+    """Return a config with thresholds that were found at another temperature, converted to its own.
 
     Args:
-        config: with the temperature that is to be.
-        sweeps: what was found; empty where thresholds stay.
+        config: config with the new temperature.
+        sweeps: the thresholds found; empty if thresholds stay.
         fitted_at: the temperature at which the thresholds were found.
     """
     binary = len(config.labels.classes) == 2 or config.labels.overlapping
@@ -429,18 +429,18 @@ def _with_thresholds(config: ModelConfig, sweeps: Sequence[_Sweep], fitted_at: f
 def _why_none(config: ModelConfig, named: NamedMetric) -> str:
     if named.needs("probabilities"):
         return f"thresholds stay: {named.name} scores probabilities, not masks"
-    return f"thresholds stay: of {len(config.labels.classes)} classes the most probable one is taken"
+    return f"thresholds stay: with {len(config.labels.classes)} classes the most probable class is taken"
 
 
 class _Sizes:
-    """The areas of the true objects, which decide the sizes that are tried."""
+    """The areas of the true objects, which determine the sizes to try."""
 
     def __init__(self, labels: Labels) -> None:
         self._labels = labels
         self._areas: list[NDArray[np.int64]] = []
 
     def add(self, case: ScoredSample) -> None:
-        """Take the objects of a case."""
+        """Add the objects of one image."""
         if case.instances is not None and case.instances[1] is not None:
             _, areas = np.unique(case.instances[1][case.instances[1] > 0], return_counts=True)
             self._areas.append(areas.astype(np.int64))
@@ -452,7 +452,7 @@ class _Sizes:
         self._areas.append(find_instances(mask, self._labels).areas)
 
     def tried(self) -> list[int]:
-        """Return 0 and the powers of two that are no larger than all but a tenth of the true objects."""
+        """Return 0 and the powers of two up to the size that removes a tenth of the true objects."""
         areas = np.concatenate([*self._areas, np.empty(0, np.int64)])
         most = float(np.quantile(areas, _REMOVED)) if areas.size else 0.0
         return [0, *(2**power for power in range(1, 31) if 2**power <= most)]
@@ -469,9 +469,9 @@ def _size_reason(tried: Sequence[int], scores: Sequence[float], place: int, now:
 
 
 class _Pixels:
-    """Some pixels of every case with their truth, on which the temperature is fitted.
+    """Pixels of every image with their ground truth, for fitting the temperature.
 
-    Pixels are taken evenly over each image: as many of a small one as of a large one.
+    Pixels are sampled evenly over each image: as many of a small image as of a large one.
     """
 
     def __init__(self, config: ModelConfig, images: int) -> None:
@@ -481,7 +481,7 @@ class _Pixels:
         self._truths: list[NDArray[np.int64]] = []
 
     def add(self, case: ScoredSample) -> None:
-        """Take pixels of a case, which has probabilities."""
+        """Sample pixels of one image, which must have probabilities."""
         labels, found = self._config.labels, case.probabilities
         assert found is not None
         if labels.overlapping:
@@ -510,7 +510,7 @@ class _Pixels:
         self._truths.append(target.ravel()[where].astype(np.int64))
 
     def fitted(self) -> tuple[float, tuple[float, float], str]:
-        """Return the temperature, the likelihoods before and after, and why.
+        """Return the temperature, the likelihoods before and after, and the reason.
 
         The likelihood is convex in the reciprocal of the temperature, whose derivative is 0 at the best one.
         """
@@ -527,7 +527,7 @@ class _Pixels:
         before, after = (_likelihood(logs, truths, one)[0] for one in (1.0, now / found))
         over = f"over {len(truths):,} validation pixels"
         if not after < before:
-            told = f"temperature stays {now:g}: no other makes the truth more likely, {over}"
+            told = f"temperature stays {now:g}: no other makes the ground truth more likely, {over}"
             return now, (before, before), told
         inside = 1.01 * _COLDEST < found / now < _HOTTEST / 1.01
         limit = "" if inside else ", the end of the range that is tried"

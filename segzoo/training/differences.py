@@ -1,4 +1,4 @@
-"""What has changed between two trainings, in lines that a person can act on."""
+"""Differences between two runs, as lines that a person can act on."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from segzoo.training.recipe.schema import Recipe
 if TYPE_CHECKING:
     from segzoo.interfaces import Dataset
 
-#: Keys of a recipe that may change in a training that goes on: they say where and how, not what comes out.
+#: Recipe keys that may change when a run resumes: they say where and how, and do not affect the result.
 MAY_DIFFER = (
     "out", "root", "device", "workers", "accumulate", "keep", "save_every", "trackers", "checkpointing",
     "shard", "licence", "comments",
@@ -23,19 +23,18 @@ MAY_DIFFER = (
 #: Characters of a value that a line shows.
 _SHOWN = 60
 
-#: Samples that are opened for their names, of a data set that does not list them.
+#: Number of samples that are opened for their names, if a data set does not list them.
 _OPENED = 4
 
 _MISSING = object()
 
 
 def recipe_differences(saved: Mapping[str, Any], recipe: Recipe) -> list[str]:
-    """Return a line for every difference between two recipes that changes what comes out.
+    """Return one line for every difference between two recipes that affects the result.
 
     Args:
-        saved: values of the recipe of before; a key that an older version did not know meant what is now its
-            default.
-        recipe: the one of now.
+        saved: values of the earlier recipe; a key that an older version lacked counts as its default.
+        recipe: the current recipe.
     """
     before = {**asdict(Recipe(data=recipe.data)), **saved}
     return differences(before, asdict(recipe), ignore=MAY_DIFFER, ordered=("augment",))
@@ -48,27 +47,28 @@ def differences(
     ignore: Collection[str] = (),
     ordered: Collection[str] = (),
 ) -> list[str]:
-    """Return a line for every value that differs, such as ``"model.width: 16 there, 32 here"``.
+    """Return one line for every value that differs, such as ``"model.width: 16 there, 32 here"``.
 
     A tuple equals the list of its items, as JSON knows no tuples, and NaN equals NaN.
 
     Args:
-        saved: nested mappings of plain data: what is told of as "there".
-        now: likewise, as "here".
-        ignore: dotted names, such as ``"out"`` or ``"data.root"``, that may differ, with all below them.
+        saved: nested mappings of plain data, reported as "there".
+        now: nested mappings of plain data, reported as "here".
+        ignore: dotted names, such as ``"out"`` or ``"data.root"``, that may differ, including everything
+            below them.
         ordered: dotted names of mappings whose order counts, such as ``"augment"``.
     """
     return list(_lines(saved, now, "", frozenset(ignore), frozenset(ordered)))
 
 
 def fingerprint(dataset: Dataset) -> dict[str, Any]:
-    """Return what tells a data set from another, cheaply: how many samples, their names, the classes.
+    """Return values that identify a data set cheaply: number of samples, their names, the classes.
 
-    No image is decoded where the data set lists its ``names``; otherwise a few samples are opened for
-    theirs. Pixels are not looked at.
+    No image is decoded if the data set lists its ``names``; otherwise a few samples are opened for their
+    names. Pixels are not compared.
 
     Returns:
-        ``samples``, ``classes``, ``ignore_index``, ``background`` unless that is class 0, and ``names``, the
+        ``samples``, ``classes``, ``ignore_index``, ``background`` unless it is class 0, and ``names``, the
         SHA-256 of the names in their order.
     """
     count = len(dataset)
@@ -83,7 +83,7 @@ def fingerprint(dataset: Dataset) -> dict[str, Any]:
         "samples": count,
         "classes": list(labels.classes),
         "ignore_index": labels.ignore_index,
-        # Left out where it is the default, as runs before there were others have it.
+        # Left out if it is the default, because older runs do not have it.
         **({} if labels.background == 0 else {"background": labels.background}),
         "names": hashlib.sha256(told.encode()).hexdigest(),
     }

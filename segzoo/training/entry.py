@@ -1,4 +1,4 @@
-"""`train`: from a recipe to a folder that predicts."""
+"""`train`: from a recipe to a folder with trained weights."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from tqdm import tqdm
 
-#: What a training leaves beside its checkpoints and its journal, which begins anew by itself.
+#: What a run leaves in addition to checkpoints and journal, which a new run replaces anyway.
 _FOLDERS = ("best", "tensorboard")
 _FILES = ("config.json", "model.safetensors", "curves.png", "report.html", "recipe.toml")
 _PARTS = (*_FILES, *_FOLDERS, TABLE, LINES, EXAMPLES)
@@ -40,17 +40,17 @@ _ANOTHER = "choose another folder with out=..."
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """What a training left behind.
+    """Result of a run.
 
     Attributes:
-        folder: holds the best weights; `segzoo.load` and ``--model`` take it.
+        folder: folder with the best weights; `segzoo.load` and ``--model`` take it.
         best: the validation score of those weights, by which they were chosen.
-        epoch: the epoch that gave them, counted from 1.
-        seconds: how long the training took, all its sessions together.
-        metric: what the score is, such as ``dice_per_image``.
+        epoch: epoch of those weights, counted from 1.
+        seconds: duration of the run, summed over all its sessions.
+        metric: name of the score, such as ``dice_per_image``.
         scores: every validation score of that epoch.
-        chosen: what was chosen on validation afterwards, where the recipe asks for it; the first of several
-            processes knows it.
+        chosen: values that were chosen on validation images afterwards, if the recipe asks for it; ``None``
+            in all but the first of several processes.
     """
 
     folder: Path
@@ -77,26 +77,26 @@ def train(
     """Train a model and keep the weights with the best validation score.
 
     Args:
-        recipe: what to train, or the file or name of a recipe, such as ``"auto"``; or give its values
-            instead.
-        minutes: to train for on this machine, instead of ``epochs`` or ``steps``; 60 where a recipe is
-            planned, such as ``auto``, and nobody says how long.
-        resume: whether to go on with the training that the folder ``out`` holds.
-        overwrite: whether a training that the folder holds may be deleted.
-        extend: the folder of a finished training, which is trained further by its own recipe and what
-            ``values`` change of it; ``epochs="+20"`` for 20 more.
-        progress: whether to show a bar and tell what happens.
+        recipe: a recipe, or the file or name of one, such as ``"auto"``; alternatively, give its values as
+            keywords.
+        minutes: training time on this machine, instead of ``epochs`` or ``steps``; for a planned recipe,
+            such as ``auto``, the default is 60.
+        resume: whether to resume the run in the folder ``out``.
+        overwrite: whether an existing run in the folder may be deleted.
+        extend: folder of a finished run to train for longer, with its own recipe and the changes in
+            ``values``; ``epochs="+20"`` adds 20.
+        progress: whether to show a progress bar and messages.
         on_validation: called after every validation with the epoch, from 1, and the score that weights are
-            chosen by; if it returns ``True``, training ends as after its last epoch.
-        **values: of a `segzoo.training.Recipe`: ``data=...``, ``model=...``, ``epochs=...``.
+            chosen by; if it returns ``True``, training ends as if this were the last epoch.
+        **values: fields of `segzoo.training.Recipe`: ``data=...``, ``model=...``, ``epochs=...``.
 
     Raises:
         MissingExtraError: Accelerate, or a tracker, is not installed.
         OptionError: a value is unknown or out of range, a split of the data is empty, or the folder
-            holds another training.
+            holds another run.
         FailureError: the output folder cannot be written, the memory is too small, or the loss is no
             longer finite; the last good checkpoint stays.
-        KeyboardInterrupt: Ctrl-C; a checkpoint of this very step has been written.
+        KeyboardInterrupt: Ctrl-C was pressed; a checkpoint of the current step has been written.
 
     Example:
         >>> segzoo.train(data="photos", model="unet", epochs=20, out="runs/photos")
@@ -105,14 +105,15 @@ def train(
     """
     if resume and minutes is not None:
         raise OptionError(
-            "resume and minutes do not go together: a training that goes on takes the steps that it had. "
+            "resume and minutes do not go together: a resumed run keeps its number of steps. "
             "Leave minutes out"
         )
     if extend is not None:
         if recipe is not None or resume or minutes is not None:
             raise OptionError(
-                "extend goes by the recipe of the training that it extends, in a new folder: leave recipe, "
-                "resume and minutes out"
+                "extend uses the recipe of the run that it extends, in a new folder: leave recipe, resume "
+                "and "
+                "minutes out"
             )
         recipe = extending_recipe(extend, **values)
     elif isinstance(recipe, str | os.PathLike) or (recipe is None and minutes is not None):
@@ -120,11 +121,11 @@ def train(
         recipe = read_recipe(recipe, minutes=minutes, resume=resume, on_message=message, **values)
     elif minutes is not None:
         raise OptionError(
-            "minutes go with the name or the file of a recipe: this one says how long it trains"
+            "minutes need the name or the file of a recipe: a Recipe object already sets its length"
         )
     elif not isinstance(recipe, Recipe | None):
         raise OptionError(
-            f"a recipe is a segzoo.training.Recipe, the name or file of one, or key=value, got "
+            f"recipe must be a segzoo.training.Recipe, or the name or file of one, got "
             f"{type(recipe).__name__}"
         )
     elif recipe is None or values:
@@ -155,12 +156,13 @@ def train(
                 if resume:
                     run.restore()
                 elif accelerator.is_main_process:
-                    # Only now, as all that the recipe asks for is there: a slip costs no earlier training.
+                    # Only now, when everything that the recipe needs was found: a typo must not cost an
+                    # earlier run.
                     _clear(run.out)
                 if recipe.extend and not resume:
                     run.extend()
                 run.follow()
-            # Ctrl-C ends this at once: the weights are kept, and resuming chooses again.
+            # Ctrl-C ends this at once: the weights are saved, and resuming chooses again.
             if recipe.choose and accelerator.is_main_process:
                 chosen = choose_for_run(recipe)
                 for reason in chosen.reasons if told else ():
@@ -179,7 +181,7 @@ def train(
 
 
 class _Bar:
-    """A progress bar of steps, from the first one on, or nothing."""
+    """A progress bar over steps that starts with the first step, or nothing."""
 
     def __init__(self, *, shown: bool) -> None:
         self._bar: tqdm[Any] | None = None
@@ -193,7 +195,7 @@ class _Bar:
             self._bar.close()
 
     def write(self, text: str) -> None:
-        echo_beside_bars(text)  # what is printed at the end may be read by programs
+        echo_beside_bars(text)  # programs may parse what is printed at the end
 
     def show(self, step: int, steps: int, text: str) -> None:
         if not self._shown:
@@ -208,21 +210,21 @@ class _Bar:
 
 
 def _prepare(out: Path, *, resume: bool, overwrite: bool) -> None:
-    """Make the folder, and see that no training is lost and the one to resume is there."""
+    """Create the folder, and check that no run would be lost and that a run to resume exists."""
     refuse_address(out)
     if resume and not (out / CHECKPOINTS).is_dir():
-        raise OptionError(f"there is no training to resume in {out}: it has no folder {CHECKPOINTS}")
+        raise OptionError(f"there is no run to resume in {out}: it has no folder {CHECKPOINTS}")
     if not resume:
         strange = _strange(out)
         if strange:
-            raise FailureError(f"{strange[0]} was not written by a training of segzoo: {_ANOTHER}")
+            raise FailureError(f"{strange[0]} was not written by segzoo: {_ANOTHER}")
         if not _begun(out) and not _was_to_begin(out):
-            # What has the name of something that a training writes is somebody's.
+            # A file with the name of one that a run writes belongs to the user.
             refuse_taken([out / name for name in _PARTS], advice=_ANOTHER)
     if _begun(out) and not resume and not overwrite:
         raise OptionError(
-            f"{out} holds a training already: resume it (--resume), name another folder (out=...), or let it "
-            "be deleted (--overwrite)"
+            f"{out} already holds a run: resume it (--resume), choose another folder (out=...), or delete "
+            "the old run (--overwrite)"
         )
     try:
         (out / CHECKPOINTS).mkdir(parents=True, exist_ok=True)
@@ -231,7 +233,7 @@ def _prepare(out: Path, *, resume: bool, overwrite: bool) -> None:
 
 
 def _clear(out: Path) -> None:
-    """Delete what an earlier training wrote, and nothing that it did not."""
+    """Delete what an earlier run wrote, and nothing else."""
     if not _begun(out):
         return
     try:
@@ -245,12 +247,12 @@ def _clear(out: Path) -> None:
 
 
 def _there(out: Path) -> set[Path]:
-    """Return what there is of what a training makes: its folder, those above it, and its parts."""
+    """Return which paths of a run exist: its folder, the folders above it, and its parts."""
     return {path for path in (out, *out.parents, *(out / name for name in _ALL)) if os.path.lexists(path)}
 
 
 def _take_back(out: Path, before: Set[Path]) -> None:
-    """Delete what a training made that failed before its first step."""
+    """Delete what a run created that failed before its first step."""
     with suppress(OSError):
         for path in [out / name for name in _ALL if out / name not in before]:
             if path.is_dir():
@@ -258,16 +260,16 @@ def _take_back(out: Path, before: Set[Path]) -> None:
             else:
                 path.unlink(missing_ok=True)
         for folder in [path for path in (out, *out.parents) if path not in before]:
-            folder.rmdir()  # which what others put there prevents
+            folder.rmdir()  # fails if others have put something there
 
 
 def _was_to_begin(out: Path) -> bool:
-    """Whether a training that ended before its first checkpoint left the folder."""
+    """Return whether the folder is from a run that ended before its first checkpoint."""
     return (out / CHECKPOINTS).is_dir() and (out / "recipe.toml").is_file()
 
 
 def _strange(out: Path) -> list[Path]:
-    """Return what lies where checkpoints do and is none."""
+    """Return what lies in the folder of checkpoints but is not a checkpoint."""
     try:
         return sorted(path for path in (out / CHECKPOINTS).iterdir() if not is_checkpoint(path))
     except OSError:

@@ -1,6 +1,6 @@
-"""A finished training, extended: more epochs with a schedule of their own, in a folder of their own.
+"""Extends a finished run: more epochs with a new schedule, in a new folder.
 
-Epochs and steps go on counting, so that images come in an order and in variants that were not seen before.
+The counts of epochs and steps continue, so that images come in new orders and new augmentations.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Finished:
-    """A training that came to its end.
+    """A run that has finished.
 
     Attributes:
-        folder: of the training.
-        state: its last checkpoint's.
+        folder: folder of the run.
+        state: state of its last checkpoint.
     """
 
     folder: Path
@@ -39,16 +39,16 @@ class Finished:
 
     @property
     def epochs(self) -> int:
-        """Epochs that it trained."""
+        """Number of epochs done."""
         return self.state["epoch"] - 1
 
     @property
     def steps(self) -> int:
-        """Optimizer steps that it took."""
+        """Number of optimizer steps done."""
         return self.state["step"]
 
     def measures_as(self, recipe: Recipe) -> bool:
-        """Whether a recipe takes the same bands by the same intensity, so that what was measured holds."""
+        """Whether a recipe has the same bands and intensity, so that measured values still apply."""
         before = self.state["recipe"]
         return (tuple(before["bands"]), before["intensity"]) == (recipe.bands, recipe.intensity)
 
@@ -57,18 +57,18 @@ class Finished:
         key, done = ("steps", self.steps) if recipe.steps else ("epochs", self.epochs)
         if getattr(recipe, key) <= done:
             raise OptionError(
-                f"{key}={getattr(recipe, key)} is no more than the {done} that the training in {self.folder} "
-                f"has done: say {key}=+20 for 20 more"
+                f"{key}={getattr(recipe, key)} is no more than the {done} that the run in {self.folder} "
+                f"has done: {key}=+20 adds 20"
             )
         if Path(recipe.out).resolve() == self.folder.resolve():
-            raise OptionError(f"out={recipe.out} holds the training that is extended: name another folder")
+            raise OptionError(f"out={recipe.out} holds the run that is extended: choose another folder")
 
 
 def finished(folder: str | os.PathLike[str]) -> Finished:
-    """Return the training that a folder holds.
+    """Return the finished run in a folder.
 
     Raises:
-        OptionError: it holds none, or one that has not come to its end.
+        OptionError: the folder holds no run, or one that has not finished.
         WeightsError: its last checkpoint is damaged.
     """
     folder = Path(folder)
@@ -77,33 +77,33 @@ def finished(folder: str | os.PathLike[str]) -> Finished:
     if latest is None:
         missing = f"no {FILE}" if not (folder / FILE).is_file() else "no whole checkpoint"
         raise OptionError(
-            f"there is no training to extend in {folder}: it has {missing}. To train from weights alone, "
-            f"say {command_line('--weights', folder)}"
+            f"there is no run to extend in {folder}: it has {missing}. To train from its weights only, "
+            f"use {command_line('--weights', folder)}"
         )
     found = Finished(folder, checkpoints.load(latest))
-    # An older version knew fewer keys, which meant what are now their defaults.
+    # An older version had fewer keys; missing keys have today's defaults.
     recipe, outputs = {**asdict(Recipe(data="")), **found.state["recipe"]}, found.state["outputs"]
     ended = found.steps >= recipe["steps"] if recipe["steps"] else found.epochs >= recipe["epochs"]
     if not ended and not (recipe["patience"] and outputs["without_gain"] >= recipe["patience"]):
         key, done = ("steps", found.steps) if recipe["steps"] else ("epochs", found.epochs)
         raise OptionError(
-            f"the training in {folder} is not finished: it has done {done} of {recipe[key]} {key}. Go on "
-            f"with it: {resume_command(folder)}"
+            f"the run in {folder} is not finished: it has done {done} of {recipe[key]} {key}. Resume it: "
+            f"{resume_command(folder)}"
         )
     return found
 
 
 def extending_recipe(folder: str | os.PathLike[str], settings: Sequence[str] = (), **values: Any) -> Recipe:
-    """Return the recipe that extends a finished training.
+    """Return the recipe that extends a finished run.
 
     Args:
-        folder: of the training, by whose recipe it goes on.
-        settings: ``key=value``, see `read_recipe`; ``epochs=+20`` stands for 20 more than it had.
+        folder: folder of the run, whose recipe is used.
+        settings: ``key=value``, see `read_recipe`; ``epochs=+20`` adds 20 to the epochs done.
         **values: the same as keywords, such as ``epochs="+20"``.
 
     Raises:
-        OptionError: there is no finished training, or nothing says how much longer it is to be trained; or
-            what `read_recipe` raises.
+        OptionError: there is no finished run, or nothing says how much longer to train; or an error that
+            `read_recipe` raises.
     """
     before = finished(folder)
     done = {"epochs": before.epochs, "steps": before.steps}
@@ -116,8 +116,8 @@ def extending_recipe(folder: str | os.PathLike[str], settings: Sequence[str] = (
     said = {word.partition("=")[0] for word in words} | {*values}
     if not said & {*done}:
         raise OptionError(
-            f"say how much longer to train: the training in {before.folder} has done {before.epochs} epochs, "
-            "and epochs=+20 adds 20"
+            f"how much longer should the run in {before.folder} train? It has done {before.epochs} epochs: "
+            "epochs=+20 adds 20"
         )
     defaults: dict[str, Any] = {"weights": "", "extend_from": "last", "out": _free(before.folder)}
     if "steps" not in said:
@@ -129,19 +129,19 @@ def extending_recipe(folder: str | os.PathLike[str], settings: Sequence[str] = (
 
 
 def _named(key: str, done: Mapping[str, int]) -> str:
-    """Return the key of epochs or steps that an alias stands for; any other key as it is."""
+    """Return the key of epochs or steps that an alias stands for, or another key unchanged."""
     return ALIASES[key] if ALIASES.get(key) in done else key
 
 
 def _more(key: str, value: Any, done: Mapping[str, int]) -> Any:
-    """Return ``+20`` added to what is done; anything else as it is."""
+    """Return ``+20`` added to what is done, or another value unchanged."""
     plus = re.fullmatch(r"\+(\d{1,9})", value.strip()) if key in done and isinstance(value, str) else None
     return value if plus is None else done[key] + int(plus[1])
 
 
 def _free(folder: Path) -> str:
-    """Return a folder beside another that is not there yet: ``unet-2``, ``unet-3``."""
-    if folder.name in ("", ".."):  # such as the working folder, whose name is not in its path
+    """Return a free folder name next to another: ``unet-2``, ``unet-3``."""
+    if folder.name in ("", ".."):  # for example the working folder, whose path has no name
         folder = folder.resolve()
     base = re.sub(r"-\d+$", "", folder.name)
     return next(str(one) for number in count(2) if not (one := folder.with_name(f"{base}-{number}")).exists())

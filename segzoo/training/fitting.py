@@ -1,8 +1,8 @@
-"""Memory, tried before several processes train together.
+"""A memory test before several processes train together.
 
-One process alone divides a batch that does not fit in the middle of a training. Of several, one that runs out
-of memory leaves the others waiting for its gradients; so each tries a step by itself first, and all of them
-take the parts that the shortest of memory needs.
+A single process divides a batch that does not fit while it trains. If one of several runs out of memory, the
+others wait for its gradients forever; so each tries one step alone first, and all of them use as many parts
+as the process with the least memory needs.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ if TYPE_CHECKING:
     from segzoo.training.data.loader import Augmented, Batches
     from segzoo.training.loop.step import TrainStep
 
-#: Tensors of the size of the weights that an optimizer may keep from its first step on.
+#: Number of weight-sized tensors that an optimizer may allocate in its first step.
 _KEPT = 2
 
 
 def fit_processes(stepper: TrainStep, data: Augmented, batches: Batches, channels: int) -> None:
-    """Let several processes with accelerators try a step; nothing is tried elsewhere.
+    """Let several processes with accelerators try a step; do nothing in other cases.
 
     Args:
-        stepper: that will train.
-        data: gives images, which are not tried where they differ in size.
-        batches: tell how many images a process takes.
-        channels: of an image.
+        stepper: the training step.
+        data: the training images; nothing is tried if they differ in size.
+        batches: the order of batches, which gives the number of images of a process.
+        channels: number of channels of an image.
 
     Raises:
-        FailureError: a process has no memory for a single image.
+        FailureError: a process does not have memory for a single image.
     """
     processes, size = stepper.accelerator.num_processes, data.size
     if processes > 1 and stepper.accelerator.device.type != "cpu" and size is not None:
@@ -48,18 +48,18 @@ def fit_processes(stepper: TrainStep, data: Augmented, batches: Batches, channel
 def fit_memory(
     stepper: TrainStep, shape: tuple[int, int, int, int], *, planes: int = 0, separated: bool = False
 ) -> None:
-    """Set the parts in which every process takes its share of a batch; all call it before the first step.
+    """Set in how many parts every process takes its share of a batch; all call it before the first step.
 
-    Weights, statistics and random numbers are as they were before.
+    Weights, statistics and random numbers do not change.
 
     Args:
-        stepper: whose ``accumulate`` grows where a process needs it.
-        shape: ``(N, C, H, W)`` of the share.
-        planes: of masks, where classes overlap; 0 for class indices.
-        separated: whether the loss compares with a separation too.
+        stepper: the training step, whose ``accumulate`` grows if a process needs it.
+        shape: ``(N, C, H, W)`` of the process's share.
+        planes: number of mask planes if classes overlap; 0 for class indices.
+        separated: whether the loss also takes a separation.
 
     Raises:
-        FailureError: a process has no memory for a single image.
+        FailureError: a process does not have memory for a single image.
     """
     random, parts = random_state(), stepper.accumulate
     short = _tried(stepper, shape, parts, planes, separated=separated)
@@ -76,16 +76,16 @@ def fit_memory(
     if most > stepper.accumulate:
         stepper.accumulate = most
         stepper.on_message(
-            f"memory is short: every process takes its {shape[0]} images of a batch in {most} parts, with "
-            "the same result a step but for batch norms"
+            f"memory is short: every process takes its {shape[0]} images of a batch in {most} parts; the "
+            "result of a step is the same, except for batch norms"
         )
 
 
 def _tried(
     stepper: TrainStep, shape: tuple[int, int, int, int], parts: int, planes: int, *, separated: bool
 ) -> str:
-    """Go forward and backward with the largest part; return what was said where memory is short."""
-    # Neither the wrapper of data parallel processes nor a batch norm in training, which wait for the others.
+    """Run forward and backward on the largest part; return the error text if memory is short."""
+    # Without the data parallel wrapper and batch norm in training mode, which both wait for other processes.
     model: torch.nn.Module = getattr(stepper.model, "module", stepper.model)
     norms = [module for module in model.modules() if isinstance(module, _BatchNorm) and module.training]
     device = stepper.accelerator.device

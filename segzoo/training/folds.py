@@ -1,9 +1,9 @@
-"""Cross-validation: every fold is left out once, and the scores are told with their spread.
+"""Cross-validation: every fold is left out once, and the scores are reported with their spread.
 
-The folds are the recipe's, ``split.folds``; or, where it divides nothing, those of the data set itself, if
-it takes an option ``fold`` (then fold after fold is asked for until the data set has no more). A fold is
-scored on what neither trained nor chose the weights where the data set has that: its own ``test`` part. Else
-it is scored on the part that validated, which also chose the epoch, so that the scores are a little too good.
+The folds come from the recipe's ``split.folds``. If it has none, they are the data set's own, if that has an
+option ``fold``: folds are opened one after another until the data set has no more. A fold is scored on data
+that neither trained nor chose its weights if the data set has that: its own ``test`` part. Otherwise it is
+scored on the part that validated, which also chose the epoch, so the scores are slightly too good.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ if TYPE_CHECKING:
     from segzoo.training.recipe.schema import DataSource, Recipe
 
 
-#: The file in a fold's folder that says that it is finished.
+#: The file in a fold's folder that marks it as finished.
 FILE = "fold.json"
 
-#: What tells the scores of all folds.
+#: Files with the scores of all folds.
 TABLES = ("folds.json", "folds.csv")
-#: More folds of a data set than this are not asked for.
+#: Most folds of a data set.
 _MOST = 100
 
 
@@ -66,25 +66,25 @@ def cross_validate(
 ) -> CrossValidation:
     """Train every fold of a recipe and score it.
 
-    Fold 0 goes to ``fold-0`` in the recipe's ``out``, and so on; ``folds.json`` and ``folds.csv`` beside them
-    tell the scores. Of several processes the first one scores; what it returns to the others has no scores.
+    Fold 0 goes to ``fold-0`` in the recipe's ``out``, and so on; ``folds.json`` and ``folds.csv`` next to
+    them hold the scores. With several processes only the first one scores; the others return no scores.
 
     Args:
-        recipe: what to train; the ``fold`` that it names is left aside.
-        progress: whether to show bars and tell what happens.
-        resume: whether to go on: finished folds are not trained again.
-        overwrite: whether trainings that the folders hold may be deleted.
+        recipe: what to train; a ``fold`` in it is ignored.
+        progress: whether to show progress bars and messages.
+        resume: whether to resume: finished folds are not trained again.
+        overwrite: whether existing runs in the folders may be deleted.
 
     Raises:
-        OptionError: neither the recipe nor its data set has folds, or ``out`` holds another training.
-        FailureError: a file cannot be written, or a training failed.
+        OptionError: neither the recipe nor its data set has folds, or ``out`` holds another run.
+        FailureError: a file cannot be written, or a run failed.
 
     Example:
         >>> found = cross_validate(Recipe(data="photos", split={"folds": 5}, out="runs/photos"))
         >>> found.mean["dice_per_image"], found.deviation["dice_per_image"]
     """
     plans = _plans(recipe)
-    # The first process speaks for all: while others look, it may have made the folders.
+    # Only the first process checks: it may already have created the folders when the others look.
     writes = int(os.environ.get("RANK", "0")) == 0
     if writes and not resume and not overwrite:
         _check_unused(plans)
@@ -105,7 +105,7 @@ def cross_validate(
 
 
 def own_folds(source: DataSource) -> int:
-    """Return how many folds a data set has by itself, 0 where it takes no option ``fold``."""
+    """Return the number of folds that a data set defines, 0 if it has no option ``fold``."""
     registered = zoo.registry("datasets")
     if source.data not in registered:
         return 0
@@ -117,7 +117,7 @@ def own_folds(source: DataSource) -> int:
             open_part(source.without(fold=number), {}, "train")
         except OptionError:
             return number
-    raise OptionError(f"{source.data!r} takes any fold: say how many there are, such as split.folds=5")
+    raise OptionError(f"{source.data!r} takes any fold: set how many there are, such as split.folds=5")
 
 
 def _plans(recipe: Recipe) -> list[_Plan]:
@@ -125,11 +125,11 @@ def _plans(recipe: Recipe) -> list[_Plan]:
     if split and "folds" not in split:
         way = ", ".join(f"split.{key}" for key in split)
         raise OptionError(
-            f"folds are to be trained, but the recipe divides by {way}: say split.folds=5 instead"
+            f"--folds needs folds, but the recipe divides the data by {way}: use split.folds=5 instead"
         )
     own = 0 if split else own_folds(recipe.source)
     if not split and not own:
-        raise OptionError(f"{recipe.data!r} has no folds of its own: say how many, such as split.folds=5")
+        raise OptionError(f"{recipe.data!r} defines no folds: set how many, such as split.folds=5")
     plans = []
     for number in range(split["folds"] if split else own):
         change: dict[str, Any] = {"out": str(Path(recipe.out) / f"fold-{number}")}
@@ -140,12 +140,12 @@ def _plans(recipe: Recipe) -> list[_Plan]:
         one = replace(recipe, **change)
         plans.append(_Plan(number, one, "val" if split else _scored(one.source)))
     last = plans[-1].recipe
-    open_splits(last.source, last.split)  # asked now, not after hours
+    open_splits(last.source, last.split)  # fail now, not after hours
     return plans
 
 
 def _scored(source: DataSource) -> str:
-    """Return the part that scores a fold of the data set's own: its test, where that does not validate."""
+    """Return the part that scores a fold of a data set with its own folds: test, unless it validates."""
     try:
         names = {part: _names(open_part(source, {}, part)) for part in ("val", "test")}
     except OptionError:
@@ -162,13 +162,14 @@ def _check_unused(plans: Sequence[_Plan]) -> None:
     for plan in plans:
         if (plan.folder / CHECKPOINTS).exists() or (plan.folder / FILE).exists():
             raise OptionError(
-                f"{plan.folder} holds a training already: go on with it (--resume), name another folder"
-                " (out=...), or let it be deleted (--overwrite)"
+                f"{plan.folder} already holds a run: resume it (--resume), choose another folder (out=...), "
+                f"or"
+                " delete the old run (--overwrite)"
             )
 
 
 def _finished(plan: _Plan) -> Fold | None:
-    """Return what a fold scored that was finished before."""
+    """Return the result of a fold that was finished earlier."""
     path = plan.folder / FILE
     try:
         told = json_text.read(path)
@@ -178,12 +179,13 @@ def _finished(plan: _Plan) -> Fold | None:
         return None
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise FailureError(
-            f"{path} cannot be read ({error}): delete it, and the fold is scored anew"
+            f"{path} cannot be read ({error}): delete it, and the fold is scored again"
         ) from error
     if found:
         raise OptionError(
-            f"{plan.folder} was trained by another recipe: {'; '.join(found)}. Go on with the same recipe, or"
-            " name another folder (out=...)"
+            f"{plan.folder} was trained with another recipe: {'; '.join(found)}. Resume with the same "
+            f"recipe, or"
+            " choose another folder (out=...)"
         )
     return fold
 
@@ -208,7 +210,7 @@ def _train(plan: _Plan, *, progress: bool, resume: bool, overwrite: bool, writes
 
 
 def _scores(plan: _Plan) -> dict[str, Any]:
-    """Score the weights that a fold left, as they lie on the disk, at the images' own size."""
+    """Score the stored weights of a fold at the images' own size."""
     recipe = plan.recipe
     dataset = open_part(recipe.source, recipe.split, plan.part)
     model = load(f"local-dir:{plan.folder}").to(
@@ -227,26 +229,27 @@ def _json(data: object) -> bytes:
     return (as_json(data, indent=2, default=str) + "\n").encode()
 
 
-# What a cross-validation finds: the scores of every fold, their mean and their spread.
+# Result of a cross-validation: the scores of every fold, their mean and their spread.
 
-#: The scores of a class that are told of every fold.
+#: Scores of each class that are reported for every fold.
 CLASS_SCORES = ("dice", "iou")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Fold:
-    """A fold that has been trained.
+    """A trained fold.
 
     Attributes:
-        number: from 0.
+        number: number of the fold, from 0.
         folder: its run folder.
-        epoch: that gave its weights.
-        seconds: how long its training took.
-        part: what it was scored on: ``val``, which also chose the weights, or ``test``, which did not.
-        images: how many these are.
+        epoch: epoch of its weights.
+        seconds: duration of its training.
+        part: part of the data that scored it: ``val``, which also chose the weights, or ``test``, which did
+            not.
+        images: number of images in that part.
         scores: values by name, and the ``contract``, of every metric.
-        classes: `CLASS_SCORES` of every class, its pixels pooled over the fold's images.
-        class_contract: the rules of these.
+        classes: `CLASS_SCORES` of every class, with the pixels of all images of the fold pooled.
+        class_contract: the rules of the class scores.
     """
 
     number: int
@@ -276,7 +279,7 @@ class Fold:
         return {**metrics, **classes}
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain data; NaN becomes ``None``. The folder is left out, as it may be moved."""
+        """Return plain data; NaN becomes ``None``. The folder is left out, because it may be moved."""
         return {
             "number": self.number,
             "epoch": self.epoch,
@@ -296,11 +299,11 @@ class Fold:
 
 @dataclass(frozen=True)
 class CrossValidation:
-    """Every fold of a cross-validation.
+    """All folds of a cross-validation.
 
     Attributes:
         folder: holds the folds, ``folds.json`` and ``folds.csv``.
-        folds: in their order.
+        folds: the folds, in their order.
     """
 
     folder: Path
@@ -335,7 +338,7 @@ class CrossValidation:
 
     @property
     def contract(self) -> str:
-        """What a fold is scored on, and what mean and deviation are."""
+        """What a fold is scored on, and how mean and deviation are defined."""
         parts = {fold.part for fold in self.folds}
         seen = (
             "which also chose the epoch" if parts == {"val"} else "unseen in its training and its validation"
@@ -344,7 +347,7 @@ class CrossValidation:
         return f"{scored}; mean over folds; deviation: standard deviation between folds (n - 1)"
 
     def to_csv(self) -> str:
-        """Return a table with a line for each fold, and one each for mean and deviation."""
+        """Return a table with a row for each fold, and one each for mean and deviation."""
         file = io.StringIO()
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["fold", "part", "images", "epoch", "seconds", *map(csv_cell, self.columns)])
@@ -356,7 +359,7 @@ class CrossValidation:
         return file.getvalue()
 
     def table(self) -> tuple[list[str], list[list[str]]]:
-        """Return header and rows for people: a row for each score, a column for each fold."""
+        """Return header and rows for display: a row for each score, a column for each fold."""
         mean, deviation = self.mean, self.deviation
         header = ["SCORE", "MEAN", "DEVIATION", *(f"FOLD {fold.number}" for fold in self.folds)]
         rows = [

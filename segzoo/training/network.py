@@ -1,4 +1,4 @@
-"""The network that a recipe asks for, with the data's classes and its preprocessing."""
+"""The network of a recipe, with the data's classes and its preprocessing."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ if TYPE_CHECKING:
 def make_network(recipe: Recipe, training: Dataset) -> nn.Module:
     """Build the network, with the labels of the data in its config.
 
-    It has fresh weights, or those of a pretrained encoder; `start_of` says which others it is to begin with.
+    It has random weights, or those of a pretrained encoder; `start_of` names other weights to start from.
 
     Raises:
         UnknownNameError: there is no such model.
         WeightsError: the model is weights that are damaged.
-        OptionError: it has no such option, or takes images of other channels; or the recipe has a separator,
-            and the data no objects.
+        OptionError: it has no such option, or takes another number of channels; or the recipe has a separator
+            and the data has no objects.
     """
     separation = Separation.read(recipe.separator)
     if separation is not None:
@@ -43,10 +43,11 @@ def make_network(recipe: Recipe, training: Dataset) -> nn.Module:
     options: dict[str, Any] = dict(recipe.model_options)
     options["num_classes"] = logits(options.get("num_classes"), training.labels) + (separation is not None)
     if recipe.bands:
-        # As many as are chosen: a network of one band is not shown it three times.
+        # One channel per chosen band: an image of one band is not repeated three times.
         options.setdefault("in_channels", len(recipe.bands))
     if start_of(recipe):
-        # Those are taken as far as they fit; of a model that is weights itself, only the network is meant.
+        # These are transferred as far as they fit; of a model that is weights itself, only the network is
+        # used.
         options.setdefault("weights", None)
     model = create(located(recipe.model), **options)
     config = config_of(model)
@@ -55,7 +56,7 @@ def make_network(recipe: Recipe, training: Dataset) -> nn.Module:
         preprocessing = with_bands(preprocessing, recipe.bands, config.architecture.in_channels)
     if recipe.intensity:
         preprocessing = replace(preprocessing, intensity=parse_intensity(recipe.intensity))
-    # The data set gives images at the size to train at: what weights to start from did is not done twice.
+    # The data set gives images at the training size; the resizing of the start weights is not repeated.
     resize = Resize(**recipe.resize) if recipe.resize else None
     preprocessing = replace(preprocessing, resize=resize)
     if recipe.mean:
@@ -75,7 +76,7 @@ def make_network(recipe: Recipe, training: Dataset) -> nn.Module:
 def start_of(recipe: Recipe) -> str:
     """Return the weights that training starts from, as far as they fit; empty if it starts from scratch.
 
-    They are the recipe's ``weights``, or its model where that is weights.
+    They are the recipe's ``weights``, or its model if that is weights.
 
     Raises:
         UnknownNameError: there is no such model.
@@ -84,27 +85,27 @@ def start_of(recipe: Recipe) -> str:
     return recipe.weights or (model if "weights" not in recipe.model_options and is_weights(model) else "")
 
 
-def logits(told: int | str | None, labels: Labels) -> int:
-    """Return how many logits a network has for each pixel of data with these labels.
+def logits(num_classes: int | str | None, labels: Labels) -> int:
+    """Return the number of logits for each pixel of data with these labels.
 
     Args:
-        told: the recipe's ``model.num_classes``: how many; ``"each"`` for one of each class; ``None`` for one
-            of each class, and a single one for two classes that do not overlap.
-        labels: of the data.
+        num_classes: the recipe's ``model.num_classes``: a number; ``"each"`` for one logit of each class;
+            ``None`` for one logit of each class, or a single one for two classes that do not overlap.
+        labels: labels of the data.
 
     Raises:
-        OptionError: they are too few or too many for the classes.
+        OptionError: it is too small or too large for the classes.
     """
     classes = len(labels.classes)
     single = classes == 2 and not labels.overlapping
-    if told is None or told == EACH:
-        return 1 if single and told is None else classes
-    if isinstance(told, int) and told != classes and not (told == 1 and single):
+    if num_classes is None or num_classes == EACH:
+        return 1 if single and num_classes is None else classes
+    if isinstance(num_classes, int) and num_classes != classes and not (num_classes == 1 and single):
         raise OptionError(
-            f"model.num_classes={told} does not fit the data, which has {classes} classes "
-            f"({listed(labels.classes)}): leave model.num_classes out, as it follows the data"
+            f"model.num_classes={num_classes} does not fit the data, which has {classes} classes "
+            f"({listed(labels.classes)}): leave model.num_classes out, and it follows the data"
         )
-    return told  # pyright: ignore[reportReturnType]  # who builds the network refuses what is no number
+    return num_classes  # pyright: ignore[reportReturnType]  # building the network checks the type
 
 
 def _check_bands(sample: Sample, config: ModelConfig) -> None:
@@ -112,12 +113,12 @@ def _check_bands(sample: Sample, config: ModelConfig) -> None:
     try:
         choose_bands(image.shape[2], sample.info, config.preprocessing, wanted)
     except ImageError as error:
-        hint = "" if config.preprocessing.bands else f"; or say model.in_channels={image.shape[2]}"
+        hint = "" if config.preprocessing.bands else f"; or set model.in_channels={image.shape[2]}"
         raise OptionError(f"image {sample.name!r}: {error}{hint}") from error
 
 
 def for_whole_images(config: ModelConfig, dataset: Dataset) -> ModelConfig:
-    """Return the config with which the model takes images that no data set has made smaller."""
+    """Return the config for whole images, which no data set has resized."""
     scale = float(getattr(dataset, "scale", 1.0))
     if scale == 1 or config.preprocessing.resize is not None:
         return config

@@ -1,4 +1,4 @@
-"""Everything that a training leaves in its folder but checkpoints: weights, numbers, pictures, trackers.
+"""Everything in a run folder except checkpoints: weights, numbers, pictures, trackers.
 
 Only the main process writes.
 """
@@ -46,9 +46,9 @@ class BestScore:
     """The best validation so far.
 
     Attributes:
-        score: by which it was chosen; NaN before there is one.
-        epoch: that gave it; 0 before there is one.
-        scores: all of that validation.
+        score: the score by which it was chosen; NaN before the first validation.
+        epoch: epoch of the validation; 0 before the first.
+        scores: all scores of that validation.
     """
 
     score: float = math.nan
@@ -57,18 +57,18 @@ class BestScore:
 
 
 class Outputs:
-    """The folder of one training.
+    """The folder of one run.
 
     Args:
-        recipe: names the folder, and how much is kept in it.
-        accelerator: knows which process writes.
-        validator: says by which score weights are chosen.
-        trainee: has the weights.
-        evaluated: the data that validates.
+        recipe: recipe with the folder, and with how much is kept in it.
+        accelerator: determines which process writes.
+        validator: defines the score by which weights are chosen.
+        trainee: holds the weights.
+        evaluated: the validation data.
 
     Attributes:
         best: the best validation so far.
-        without_gain: how many validations there were since.
+        without_gain: number of validations since then.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class Outputs:
         self.kept = Best(self.out, recipe.keep_best, higher_is_better=up)
         self.best, self.without_gain = BestScore(), 0
         self._resumed = self._drawn = False
-        #: The training that this one extends, if it extends one.
+        #: The run that this one extends, if any.
         self.extended: Mapping[str, Any] | None = None
         self.tracking = Tracking(accelerator, recipe.trackers, asdict(recipe), labels=evaluated.labels)
         if self.writes:
@@ -95,10 +95,10 @@ class Outputs:
             )
 
     def begin(self, device: str) -> None:
-        """Write down what is trained."""
+        """Record what is trained."""
         if self.writes:
             if not self._resumed:
-                self.journal.rewind(0)  # of a training that left no checkpoint, nothing is continued
+                self.journal.rewind(0)  # a run without a checkpoint cannot be resumed
             text = to_toml(self.recipe)
             write_whole(self.out / "recipe.toml", text.encode())
             versions = (
@@ -112,12 +112,12 @@ class Outputs:
         self.tracking.begin()
 
     def epoch(self, entry: Mapping[str, float], found: Validation | None, *, seconds: float) -> None:
-        """Write down an epoch's numbers and its validation, if it had one; the report, where that is due.
+        """Record an epoch's numbers and its validation, if any, and write the report if it is due.
 
         Args:
             entry: the numbers by name.
-            found: by the validation.
-            seconds: of the whole training so far.
+            found: result of the validation.
+            seconds: duration of the whole run so far.
         """
         if self.writes:
             self._drawn = False
@@ -129,7 +129,7 @@ class Outputs:
             self._drawn = self.journal.write(spare=True)
 
     def _validated(self, entry: Mapping[str, float], found: Validation, *, seconds: float) -> None:
-        """Judge a validation, keep its weights if they are among the best, and show it."""
+        """Rank a validation, keep its weights if they are among the best, and show it."""
         score, epoch = entry[self.validator.column], int(entry["epoch"])
         write = partial(self._write, found=found, epoch=epoch, seconds=seconds) if self.writes else None
         if self.kept.offer(score, epoch, write):
@@ -137,7 +137,7 @@ class Outputs:
         else:
             self.without_gain += 1
         if self.best.epoch == 0 and write is not None:
-            # Every score so far is NaN, but a folder that predicts must be left all the same.
+            # All scores so far are NaN, but the folder must still hold weights.
             write(self.out)
         if not self.writes:
             return
@@ -150,13 +150,13 @@ class Outputs:
         self.tracking.histograms(self.trainee.snapshot, epoch)
 
     def end(self) -> None:
-        """Write what was put off."""
+        """Write what was postponed."""
         if self.writes and self.journal.rows and not self._drawn:
             self.journal.write()
         self.tracking.close()
 
     def extend(self, folder: Path, extended: Mapping[str, Any]) -> None:
-        """Go on after the epochs of another training; the report shows these too."""
+        """Continue after the epochs of another run; the report shows these too."""
         self.extended, self._resumed = extended, True
         if self.writes:
             self.journal.begin_after(folder)
@@ -166,7 +166,7 @@ class Outputs:
         return {"kept": self.kept.state_dict(), "best": asdict(self.best), "without_gain": self.without_gain}
 
     def restore(self, state: Mapping[str, Any], *, before: int) -> None:
-        """Go on with what a checkpoint knew; what was written after it is dropped."""
+        """Continue from a checkpoint's state; what was written after it is dropped."""
         self.kept.load_state_dict(state["kept"])
         self.best, self.without_gain = BestScore(**state["best"]), state["without_gain"]
         self._resumed = True
@@ -176,17 +176,17 @@ class Outputs:
 
     @cached_property
     def _kind(self) -> str:
-        """The registered data set that reads the data."""
+        """Name of the registered data set that reads the data."""
         return chosen(self.recipe.data, self.recipe.root).name
 
     def _write(self, folder: Path, *, found: Validation, epoch: int, seconds: float) -> None:
         left_out = ("root", "out", "comments")
         recipe = {name: value for name, value in asdict(self.recipe).items() if name not in left_out}
-        if not zoo.registry("datasets").get(self._kind).scheme:  # an address is the same everywhere
+        if not zoo.registry("datasets").get(self._kind).scheme:  # an address is the same on every machine
             recipe["data"] = Path(self.recipe.data).name
-        # Weights are passed on; where this machine keeps its folders is not for others to read.
+        # Weights are shared with others, so this machine's paths must not appear in them.
         recipe |= {key: passed_on(recipe[key]) for key in ("model", "weights", "extend")}
-        # A config is JSON, which has no NaN: the score of what never occurs is left out.
+        # A config is JSON, which has no NaN: the score of a class that never occurs is left out.
         validation = {
             score.metric: {
                 **{name: value for name, value in score.values.items() if math.isfinite(value)},
@@ -208,19 +208,19 @@ class Outputs:
         write_model(self.trainee.snapshot, folder, config=replace(config, provenance=provenance))
 
 
-# The best epochs' weights: the best as the run folder itself, the best few in ``best/epoch-012``.
+# The best epochs' weights: the best in the run folder itself, the best few in ``best/epoch-012``.
 
 
 class Best:
-    """Keeps the weights of the best epochs of one training.
+    """Keeps the weights of the best epochs of one run.
 
-    The run folder holds the best epoch's. Where more are kept, ``best/epoch-012`` in it holds each of
-    them, the best too, so that nothing need be moved when a better one comes.
+    The run folder holds the best epoch's weights. If more are kept, ``best/epoch-012`` in it holds each of
+    them, including the best, so that nothing needs to be moved when a better one comes.
 
     Args:
         out: the run folder.
-        keep: of how many epochs.
-        higher_is_better: of scores.
+        keep: number of epochs whose weights are kept.
+        higher_is_better: whether higher scores are better.
 
     Raises:
         OptionError: ``keep`` is below 1.
@@ -243,7 +243,7 @@ class Best:
 
     @property
     def epoch(self) -> int:
-        """The epoch that gave it, from 1; 0 before there is any."""
+        """Epoch of the best score, from 1; 0 before there is any."""
         return self._kept[0][1] if self._kept else 0
 
     @property
@@ -252,14 +252,14 @@ class Best:
         return [epoch for _, epoch in self._kept]
 
     def offer(self, score: float, epoch: int, save: Callable[[Path], object] | None = None) -> bool:
-        """Take an epoch's weights where its score is among the best; return whether it is the best.
+        """Keep an epoch's weights if its score is among the best; return whether it is the best.
 
-        NaN is no score, and of two equal ones the earlier epoch's stays ahead.
+        NaN does not count as a score, and of two equal scores the earlier epoch ranks first.
 
         Args:
-            score: of the validation.
-            epoch: from 1; an epoch that was offered before is judged anew.
-            save: writes the weights to a folder; ``None`` in processes that write nothing.
+            score: score of the validation.
+            epoch: epoch, from 1; an epoch that was offered before is ranked again.
+            save: function that writes the weights to a folder; ``None`` in processes that do not write.
 
         Raises:
             FailureError: the weights cannot be written.
@@ -284,7 +284,7 @@ class Best:
         return {"kept": [[score, epoch] for score, epoch in self._kept]}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from `state_dict`; what was kept beyond ``keep`` is forgotten, but not deleted."""
+        """Continue from `state_dict`; entries beyond ``keep`` are forgotten, their weights not deleted."""
         kept = [(float(score), int(epoch)) for score, epoch in state["kept"]]
         self._kept = sorted(kept, key=self._rank)[: self.keep]
 

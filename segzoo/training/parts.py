@@ -1,6 +1,6 @@
-"""Parts of training that plug-ins register: their options, read as recipes write them, and their making.
+"""Parts of training that plug-ins register: reads their options from recipes, and builds them.
 
-An option is a keyword argument of a part's factory, and its type is that of its default.
+An option is a keyword argument of a part's factory; the type of its default is the option's type.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from segzoo.specs import PartSpec
 
-#: Options by name, each with its default; ``None`` stands for a number that need not be given.
+#: Options by name, each with its default; ``None`` stands for an optional number.
 Options = dict[str, Any]
 
 #: Stands for the default of an option that takes a value of any type.
@@ -27,15 +27,15 @@ ANY: Any = inspect.Parameter.empty
 
 
 def factories(kind: str) -> dict[str, Any]:
-    """Return the factories of segzoo's own parts of a kind, given in the plural, by name."""
+    """Return the factories of segzoo's own parts of a kind (in the plural), by name."""
     own = (entry.spec for _, entry in zoo.registry(kind).items() if entry.owner == "segzoo")
     return {spec.name: resolve(spec.factory) for spec in own}
 
 
 def options_of(spec: PartSpec, *given: str) -> Options:
-    """Return the options that a part's factory takes, with their defaults, but for those that segzoo gives.
+    """Return the options of a part's factory with their defaults, except those that segzoo sets itself.
 
-    Those without a default, or whose default is ``None``, take a value of any type.
+    Options without a default, or with the default ``None``, take a value of any type.
     """
     parameters = inspect.signature(resolve(spec.factory)).parameters.values()
     named = [one for one in parameters if one.kind in (one.KEYWORD_ONLY, one.POSITIONAL_OR_KEYWORD)]
@@ -47,7 +47,7 @@ def options_of(spec: PartSpec, *given: str) -> Options:
 def _default(option: inspect.Parameter) -> Any:
     if option.default is None:
         return ANY
-    # Many write 0 for 0.0, where nothing says that the number is whole.
+    # Many write 0 for 0.0, if nothing says that the number is whole.
     whole = type(option.default) is int and option.annotation in (int, "int")
     return float(option.default) if type(option.default) is int and not whole else option.default
 
@@ -57,7 +57,7 @@ def build(spec: PartSpec, *arguments: Any, **options: Any) -> Any:
 
     Raises:
         OptionError: it does not take these options.
-        PluginError: its factory would end the program.
+        PluginError: its factory tried to exit the program.
     """
     try:
         with building(f"{spec.kind} {spec.name!r}"):
@@ -71,18 +71,18 @@ def build(spec: PartSpec, *arguments: Any, **options: Any) -> Any:
 
 
 def read_options(key: str, name: str, defaults: Mapping[str, Any], given: Mapping[str, Any]) -> Options:
-    """Return all options of one part: what is given, and defaults for the rest.
+    """Return all options of one part: the given ones, and defaults for the rest.
 
     Args:
-        key: where a recipe says the options, such as ``optimizer``.
-        name: of the part, such as ``sgd``.
-        defaults: its options. A given value must be of its default's type: a number, a word, true or
-            false, or a list of numbers where the default is a tuple.
+        key: key of the options in a recipe, such as ``optimizer``.
+        name: name of the part, such as ``sgd``.
+        defaults: its options. A given value must have the type of its default: a number, a word, true or
+            false, or a list of numbers if the default is a tuple.
         given: options by name.
 
     Raises:
-        OptionError: the part has no such option, or not of that type; the text names the key as recipes do,
-            such as ``optimizer.momentum``.
+        OptionError: the part has no such option, or the value has another type; the message names the key as
+            in a recipe, such as ``optimizer.momentum``.
     """
     for option, value in given.items():
         if option not in defaults:

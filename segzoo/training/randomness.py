@@ -1,7 +1,7 @@
-"""The state of every generator of random numbers that a training draws from, as plain data.
+"""The state of all random number generators that a run uses, as plain data.
 
-Generators that belong to nobody are meant here: Python's, NumPy's global one, torch's, and that of the
-accelerator that the process computes on. Augmentation makes its own from seed, epoch and sample.
+These are the global ones: Python's, NumPy's, torch's, and that of the accelerator that the process computes
+on. Augmentation creates its own generators from seed, epoch and sample.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from types import ModuleType
 
-#: Torch's modules of accelerators that draw random numbers; those of plug-ins such as torch_npu too.
+#: Torch's accelerator modules with random numbers, including those of plug-ins such as torch_npu.
 _ACCELERATORS = ("cuda", "mps", "npu", "xpu")
 
 
 def seed_everything(seed: int) -> None:
     """Seed all generators of this process, and those of its accelerators."""
-    seed %= 2**32  # NumPy takes no more
+    seed %= 2**32  # NumPy's limit
     random.seed(seed)
     np.random.seed(seed)
     torch.manual_seed(seed)
@@ -31,8 +31,8 @@ def seed_everything(seed: int) -> None:
 def random_state() -> dict[str, Any]:
     """Return the state of all generators of this process, which `restore_random` takes.
 
-    Each process of a training has its own. Of several accelerators only the current device is asked, so
-    that a process takes no memory of another's; one that nothing was computed on is left out.
+    Each process of a run has its own. With several accelerators only the current device is asked, so that a
+    process allocates no memory on another's; a device that was not used is left out.
     """
     state: dict[str, Any] = {
         "python": random.getstate(),
@@ -46,10 +46,10 @@ def random_state() -> dict[str, Any]:
 
 
 def restore_random(state: Mapping[str, Any]) -> None:
-    """Set all generators back; the state of an accelerator that this machine lacks is passed over.
+    """Restore the state of all generators; the state of an accelerator that this machine lacks is skipped.
 
     Raises:
-        KeyError, TypeError, ValueError, RuntimeError: it is not what `random_state` returned.
+        KeyError, TypeError, ValueError, RuntimeError: the state is not from `random_state`.
     """
     version, internal, gauss = state["python"]
     random.setstate((version, tuple(internal), gauss))
@@ -63,7 +63,7 @@ def restore_random(state: Mapping[str, Any]) -> None:
 def _accelerators() -> Iterator[tuple[str, ModuleType]]:
     for name in _ACCELERATORS:
         module = getattr(torch, name, None)
-        # torch.mps cannot say so itself.
+        # torch.mps has no such function itself.
         asked = torch.backends.mps if name == "mps" else module
         if module is not None and asked is not None and asked.is_available():
             yield name, module

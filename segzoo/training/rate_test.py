@@ -1,9 +1,9 @@
-"""The learning rate range test: train a few steps while the rate rises, and look where the loss falls.
+"""The learning rate range test: train a few steps while the rate rises, and find where the loss falls.
 
 Paper: Smith, 2017, arXiv:1506.01186. The rate rises by the same factor at every step, so that each decade
-has as many steps. The paper looks at the accuracy by eye; here the rate is suggested at which the loss falls
-most steeply. Losses are averaged over their neighbours on both sides, as a mean of those before alone would
-lag behind and suggest too large a rate.
+has the same number of steps. The paper judges the accuracy by eye; here the suggestion is the rate at which
+the loss falls most steeply. Each loss is averaged with its neighbours on both sides, because an average of
+earlier losses only would lag and suggest too large a rate.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ if TYPE_CHECKING:
 #: Files that the test writes into the recipe's ``out``.
 TABLE, PLOT = "find-lr.csv", "find-lr.png"
 
-#: Width of the window in which losses are averaged, in decades of the rate: one standard deviation.
+#: Width of the window in which losses are averaged: one standard deviation, in decades of the rate.
 _WINDOW = 0.25
-#: The test ends when the loss exceeds so many times its lowest value.
+#: The test ends when the loss exceeds this many times its lowest value.
 _DIVERGED = 4.0
-#: The share of itself that the first loss must fall by, before any rate is suggested.
+#: The loss must fall by this share of its first value, or no rate is suggested.
 _FALL = 0.02
 
 
@@ -53,11 +53,11 @@ class RateTest:
     """Result of a range test.
 
     Attributes:
-        rates: learning rate of each step, rising, as a recipe's ``learning_rate`` gives it.
-        losses: loss of each step, before it was taken.
-        smoothed: the losses, averaged over their neighbours.
-        suggestion: the rate at which the smoothed loss falls most steeply; ``None`` where it falls nowhere.
-        diverged: whether the test ended early, as the loss had risen too far or was no longer finite.
+        rates: learning rate of each step, rising, on the scale of a recipe's ``learning_rate``.
+        losses: loss of each step, before the update.
+        smoothed: the losses, averaged with their neighbours.
+        suggestion: the rate at which the smoothed loss falls most steeply; ``None`` if it never falls.
+        diverged: whether the test ended early, because the loss had risen too far or was no longer finite.
         table: CSV file of the steps.
         plot: PNG file of the curve.
     """
@@ -94,14 +94,14 @@ def find_rate(
 ) -> RateTest:
     """Find a learning rate for a recipe; write a table and a plot into its ``out``, but no weights.
 
-    Weights that the recipe starts from stay as they are: the network that is tried is thrown away. Rates of
-    the encoder and of layers keep their ratio to the recipe's.
+    Weights that the recipe starts from are not changed: the network is discarded. Rates of the encoder and of
+    layers keep their ratio to the recipe's.
 
     Args:
-        recipe: what would be trained.
+        recipe: the recipe to test.
         low: rate of the first step.
         high: rate of the last step.
-        steps: number of steps; fewer where the loss diverges.
+        steps: number of steps; fewer if the loss diverges.
         overwrite: whether the table and the plot of an earlier test may be replaced.
         progress: whether to show a bar.
 
@@ -156,7 +156,7 @@ def find_rate(
     if len(rates) < 3:
         raise FailureError(
             f"the loss was not finite after {len(rates)} steps, at a learning rate of {low:g}: look at the "
-            "images and masks (`segzoo data check`), or say precision=no"
+            "images and masks (`segzoo data check`), or set precision=no"
         )
     smoothed = _smooth(rates, losses)
     found = RateTest(
@@ -176,7 +176,7 @@ def find_rate(
 
 
 def _has_diverged(losses: Sequence[float]) -> bool:
-    """Whether the last losses are far above the lowest; by medians, as one batch may be odd."""
+    """Return whether the last losses are far above the lowest; uses medians, because one batch may be odd."""
     if len(losses) < 10:
         return False
     means = [float(np.median(losses[end - 5 : end])) for end in range(5, len(losses) + 1)]
@@ -184,14 +184,14 @@ def _has_diverged(losses: Sequence[float]) -> bool:
 
 
 def _smooth(rates: Sequence[float], losses: Sequence[float]) -> NDArray[np.float64]:
-    """Return the mean of each loss and its neighbours, weighted by a Gaussian of the rate's power of ten."""
+    """Return the mean of each loss and its neighbours, weighted by a Gaussian of log10 of the rate."""
     powers, values = np.log10(rates), np.asarray(losses)
     weights = np.exp(-0.5 * ((powers[:, None] - powers) / _WINDOW) ** 2)
     return weights @ values / weights.sum(axis=1)
 
 
 def _steepest(rates: Sequence[float], smoothed: NDArray[np.float64]) -> float | None:
-    """Return the rate at which the loss falls most steeply on its way to the minimum, if it falls at all."""
+    """Return the rate at which the loss falls most steeply on its way to the minimum, if it falls."""
     lowest = int(smoothed.argmin())
     if lowest == 0 or smoothed[:lowest].max() - smoothed[lowest] < _FALL * abs(smoothed[0]):
         return None

@@ -1,8 +1,8 @@
-"""The search space of a tuning: keys of a recipe, each with a range or a list of values.
+"""The search space of `segzoo tune`: keys of a recipe, each with a range or a list of values.
 
 A key is written as in a recipe. ``1e-5..1e-2:log`` is a range on a logarithmic scale, ``16..64:16`` a range
-in steps, and ``dice,focal`` a list of values, each read as after ``key=``. A range holds only whole numbers
-where the key takes no others, and for a model's options where both ends are written as whole numbers.
+with steps, and ``dice,focal`` a list of values, each read like a value after ``key=``. A range holds whole
+numbers only if the key takes no others, or, for a model's options, if both ends are written as whole numbers.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from segzoo.training.recipe.keys import KeyPath
     from segzoo.training.recipe.schema import Recipe
 
-#: Keys that cannot be searched: scores of trials that differ in them cannot be compared.
+#: Keys that cannot be searched, because scores of trials that differ in them cannot be compared.
 FIXED = (
     "best", "data", "device", "keep", "keep_best", "licence", "metrics", "out", "patience", "root",
     "save_every", "seed", "split", "trackers", "validate_every", "workers",
@@ -37,7 +37,7 @@ FIXED = (
 #: Losses of the default search.
 _LOSSES = ("ce-dice", "cross-entropy", "dice")
 
-#: Combinations of parts that are checked beforehand, at most.
+#: Most combinations of parts that are checked before the search.
 _MOST = 64
 
 _RANGE = re.compile(r"(?P<low>.+?)\.\.(?P<high>.+?)(?P<more>(?::[^:]*)*)")
@@ -68,7 +68,7 @@ class Range:
         return f"{self.low:g}..{self.high:g}{''.join(more)}"
 
     def holds(self, value: object) -> bool:
-        """Whether a value may be drawn."""
+        """Return whether a value may be drawn."""
         if not is_number(value) or not self.low <= float(value) <= self.high:  # type: ignore[arg-type]
             return False
         steps = 0.0 if self.step is None else (float(value) - self.low) / self.step  # type: ignore[arg-type]
@@ -76,7 +76,7 @@ class Range:
 
     @property
     def samples(self) -> tuple[float, ...]:
-        """The values that are checked beforehand: both ends."""
+        """The values that are checked before the search: both ends."""
         return tuple(map(int, (self.low, self.high))) if self.whole else (self.low, self.high)
 
 
@@ -85,7 +85,7 @@ class Choice:
     """A list of values of any kind.
 
     Attributes:
-        values: at least two values, as a recipe holds them.
+        values: at least two values, in a recipe's form.
     """
 
     values: tuple[Any, ...]
@@ -95,32 +95,32 @@ class Choice:
 
     @property
     def words(self) -> tuple[str, ...]:
-        """The values as they are written after ``key=``."""
+        """The values as written after ``key=``."""
         return tuple(as_word(value) for value in self.values)
 
     def holds(self, value: object) -> bool:
-        """Whether a value may be drawn."""
+        """Return whether a value may be drawn."""
         return as_word(value) in self.words
 
     @property
     def samples(self) -> tuple[Any, ...]:
-        """The values that are checked beforehand: all."""
+        """The values that are checked before the search: all."""
         return self.values
 
 
 Space = Mapping[str, Range | Choice]
 
 
-def read_space(told: Mapping[str, Any], recipe: Recipe) -> dict[str, Range | Choice]:
+def read_space(search: Mapping[str, Any], recipe: Recipe) -> dict[str, Range | Choice]:
     """Return the search space of ``--search`` or of a recipe's table ``tune``, checked against the recipe.
 
     Args:
-        told: for each key a range or a list as text, or a list; tables may be nested.
-        recipe: the recipe that is varied.
+        search: for each key a range or a list as text, or a list; tables may be nested.
+        recipe: the recipe to vary.
 
     Raises:
-        UnknownNameError: there is no loss, model or optimizer of a name.
-        OptionError: a key is unknown or may not be tried, a range is empty, or a value does not fit
+        UnknownNameError: no loss, model or optimizer has this name.
+        OptionError: a key is unknown or cannot be searched, a range is empty, or a value does not fit
             the recipe.
 
     Example:
@@ -128,19 +128,19 @@ def read_space(told: Mapping[str, Any], recipe: Recipe) -> dict[str, Range | Cho
     """
     space: dict[str, Range | Choice] = {}
     known: dict[tuple[str, ...], str] = {}
-    for key, value in _flat(told):
+    for key, value in _flat(search):
         path = _path(key)
         if path[0] in FIXED:
             raise OptionError(
-                f"{key} is not to be searched: trials that differ in it cannot be compared; say it once, as "
+                f"{key} cannot be searched: trials that differ in it cannot be compared; set it once, as "
                 f"{key}=VALUE"
             )
         if path in known:
-            raise OptionError(f"{known[path]} and {key} are the same key: say one of them")
+            raise OptionError(f"{known[path]} and {key} are the same key: keep one of them")
         known[path] = key
         space[key] = _told(key, value, recipe)
     if not space:
-        raise OptionError(f"say what to search, {_EXAMPLES}")
+        raise OptionError(f"nothing to search: name keys with values, {_EXAMPLES}")
     _check_together(space, recipe)
     return space
 
@@ -159,24 +159,24 @@ def default_space(recipe: Recipe) -> dict[str, Range | Choice]:
 
 
 def settings_of_searches(words: Iterable[str]) -> dict[str, str]:
-    """Return the text of each key of words such as ``lr=1e-5..1e-2:log``.
+    """Return the text for each key in words such as ``lr=1e-5..1e-2:log``.
 
     Raises:
-        OptionError: a word has no ``=``, or a key is there twice.
+        OptionError: a word has no ``=``, or a key appears twice.
     """
     found: dict[str, str] = {}
     for word in words:
         key, equals, text = (part.strip() for part in word.partition("="))
         if not equals or not key:
-            raise OptionError(f"--search {word!r} is no key with values: write one {_EXAMPLES}")
+            raise OptionError(f"--search {word!r} is not a key with values: write one {_EXAMPLES}")
         if key in found:
-            raise OptionError(f"--search names {key} twice: say it once")
+            raise OptionError(f"--search names {key} twice: name it once")
         found[key] = text
     return found
 
 
 def value_in(recipe: Recipe, key: str) -> Any:
-    """Return a recipe's value of a key, or the default of its optimizer or augmentation, else ``None``."""
+    """Return a recipe's value for a key, or the default of its optimizer or augmentation, else ``None``."""
     path = _path(key)
     first, *rest = path
     if first in PLAIN or names_part(path):
@@ -216,8 +216,8 @@ def _told(key: str, value: Any, recipe: Recipe) -> Range | Choice:
         value = [value]
     if len({as_word(one) for one in value}) < 2:
         raise OptionError(
-            f"{key} has one value to search, {shown(value)}: say at least two, or a range, {_EXAMPLES}; "
-            f"a value for all trials is {key}=VALUE without --search"
+            f"{key} has only one value to search, {shown(value)}: give two or more, or a range, {_EXAMPLES}; "
+            f"for one value in all trials, use {key}=VALUE without --search"
         )
     choice = Choice(tuple(value))
     for one in choice.values:
@@ -226,7 +226,7 @@ def _told(key: str, value: Any, recipe: Recipe) -> Range | Choice:
 
 
 def _words(key: str, text: str) -> list[Any]:
-    """Return the values of a list with commas, each as behind ``key=``."""
+    """Return the values of a comma-separated list, each read like a value after ``key=``."""
     return [setting.value for setting in settings_of_words(f"{key}={one.strip()}" for one in text.split(","))]
 
 
@@ -241,12 +241,12 @@ def _range(key: str, text: str, found: re.Match[str], recipe: Recipe) -> Range:
     if low >= high:
         raise OptionError(f"{key}={text} is an empty range: the first number must be below the second")
     if log and low <= 0:
-        raise OptionError(f"{key}={text}: a logarithmic range begins above 0, got {low:g}")
+        raise OptionError(f"{key}={text}: a logarithmic range must start above 0, got {low:g}")
     if log and step is not None:
-        raise OptionError(f"{key}={text}: a range is logarithmic or in steps, not both")
+        raise OptionError(f"{key}={text}: a range is either logarithmic or in steps, not both")
     if step is not None and not 0 < step <= high - low:
         raise OptionError(f"{key}={text}: the step must be above 0 and at most {high - low:g}, got {step:g}")
-    if _path(key)[0] == "model":  # which says only when it is built what its options take
+    if _path(key)[0] == "model":  # the types of a model's options are not known before it is built
         fraction = not (found["low"].isdigit() and found["high"].isdigit())
     else:
         fraction = _takes(key, math.floor(low) + 0.5, recipe)
@@ -264,7 +264,7 @@ def _number(key: str, text: str, word: str) -> float:
         number = math.nan
     if not math.isfinite(number):
         raise OptionError(
-            f"{key}={text}: {shown(word)} is no number; a range is LOW..HIGH, LOW..HIGH:log or LOW..HIGH:STEP"
+            f"{key}={text}: {shown(word)} is not a number; write LOW..HIGH, LOW..HIGH:log or LOW..HIGH:STEP"
         )
     return number
 
@@ -285,7 +285,7 @@ def _check(key: str, value: Any, recipe: Recipe) -> None:
 
 
 def _check_together(space: Space, recipe: Recipe) -> None:
-    """Raise `OptionError` where an option of a part is tried with a part that does not have it."""
+    """Raise `OptionError` if an option of a part is combined with a part that does not have it."""
     names = [key for key, one in space.items() if isinstance(one, Choice) and names_part(_path(key))]
     combinations: Iterable[Sequence[Any]] = itertools.product(*(space[key].samples for key in names))
     for values in itertools.islice(combinations, _MOST):

@@ -1,11 +1,11 @@
-"""What a network learns about objects that touch: its target, made of numbered objects, and its loss.
+"""Separation of touching objects: the target, made from numbered objects, and its loss.
 
 A network with a separator has one logit more than its classes need (`segzoo.specs.Separator`). Two kinds:
 
-* ``boundary``: the pixels where two objects meet, or all of an object's rim. The rim as something to predict:
-  Caicedo et al., 2019, doi:10.1002/cyto.a.23863. Where objects meet: Caicedo et al., 2019,
+* ``boundary``: the pixels where two objects meet, or each object's whole rim. Predicting the rim:
+  Caicedo et al., 2019, doi:10.1002/cyto.a.23863. Predicting where objects meet: Caicedo et al., 2019,
   doi:10.1038/s41592-019-0612-7, on the winners of the 2018 Data Science Bowl.
-* ``distance``: how deep in its object a pixel lies, as a share of the deepest. Bai and Urtasun, 2017,
+* ``distance``: the depth of a pixel in its object, relative to the deepest pixel. Bai and Urtasun, 2017,
   arXiv:1611.08303, and Naylor et al., 2019, doi:10.1109/TMI.2018.2865709.
 """
 
@@ -35,9 +35,9 @@ if TYPE_CHECKING:
     from segzoo.interfaces import Sample
     from segzoo.specs import Labels
 
-#: The largest value of a distance in a target of bytes; the next one counts for nothing.
+#: The largest distance value in a target of bytes; the next value marks ignored pixels.
 DEEPEST = 254
-#: Widest boundary: a wider one is a mistake, and targets are made anew for every image.
+#: Widest boundary: a wider one is probably a mistake, and targets are computed for every image again.
 _WIDEST = 64
 
 Where = Literal["touching", "rim"]
@@ -45,18 +45,18 @@ Where = Literal["touching", "rim"]
 
 @dataclass(frozen=True, kw_only=True)
 class Separation:
-    """What a recipe says of a separator, in its table ``[separator]``.
+    """A recipe's table ``[separator]``.
 
     Attributes:
         kind: ``boundary`` or ``distance``.
-        weight: of its loss, where the recipe's own loss counts 1.
-        where: which boundary: where two objects meet (``touching``), or wherever one ends (``rim``).
-        width: pixels on either side of that line which are boundary.
-        seed: the sigmoid that bounds seeds, see `segzoo.specs.Separator`.
-        smallest: pixels of the smallest seed, see `segzoo.specs.Separator`.
+        weight: weight of its loss, relative to the recipe's loss.
+        where: which boundary: where two objects meet (``touching``), or the whole outline (``rim``).
+        width: number of pixels on either side of that line that count as boundary.
+        seed: threshold of the sigmoid that limits seeds, see `segzoo.specs.Separator`.
+        smallest: size of the smallest seed in pixels, see `segzoo.specs.Separator`.
 
     Raises:
-        OptionError: a value is of another type or out of range; the text names its key.
+        OptionError: a value has another type or is out of range; the message names its key.
     """
 
     kind: Literal["boundary", "distance"]
@@ -74,7 +74,7 @@ class Separation:
 
     @staticmethod
     def read(table: Mapping[str, Any]) -> Separation | None:
-        """Return what a recipe's table says; ``None`` where it is empty.
+        """Return the settings in a recipe's table; ``None`` if it is empty.
 
         Raises:
             OptionError: a key is unknown, or a value out of range.
@@ -91,24 +91,23 @@ class Separation:
         if table["kind"] != "boundary":
             for key in ("where", "width"):
                 if key in table:
-                    raise OptionError(f'separator.{key} goes with separator.kind = "boundary" alone')
+                    raise OptionError(f'separator.{key} needs separator.kind = "boundary"')
         return Separation(**table)
 
     @property
     def spec(self) -> Separator:
-        """What the network's config says of its last logit."""
+        """The description of the last logit for the network's config."""
         return Separator(kind=self.kind, seed=self.seed, smallest=self.smallest)
 
     def target(self, objects: NDArray[Any], ignored: NDArray[np.bool_] | None) -> NDArray[np.uint8]:
-        """Return what the last logit is to learn of one image, ``(H, W)``.
+        """Return the target of the last logit for one image, ``(H, W)``.
 
         Args:
-            objects: ``(H, W)``: 0 for none, else the number of the object.
-            ignored: ``(H, W)``, pixels that count for nothing; ``None`` where all count.
+            objects: ``(H, W)``: 0 for background, else the number of the object.
+            ignored: ``(H, W)``, pixels to ignore; ``None`` to ignore none.
 
         Returns:
-            0 and 1 for a boundary, 0 to `DEEPEST` (which stands for 1) for distances; 255 where pixels do not
-            count.
+            0 and 1 for a boundary, 0 to `DEEPEST` (which stands for 1) for distances; 255 for ignored pixels.
         """
         if self.kind == "boundary":
             found = boundaries(objects, self.width, self.where).astype(np.uint8)
@@ -124,36 +123,38 @@ class Separation:
 
 
 def check_objects(sample: Sample, labels: Labels) -> NDArray[Any]:
-    """Return the objects of a sample, by which touching ones are told apart.
+    """Return the numbered objects of a sample, which separate touching ones.
 
     Raises:
-        OptionError: it has none, as its mask does not number them, or classes overlap.
+        OptionError: it has none, because its mask does not number them or because classes overlap.
     """
     if labels.overlapping:
         raise OptionError(
-            "separator does not go with classes that overlap, whose samples number no objects: say "
-            "data.overlapping=false where the data set has that option, or leave separator out"
+            "separator does not work with classes that overlap, whose samples do not number objects: set "
+            "data.overlapping=false if the data set has that option, or leave separator out"
         )
     if sample.instances is None:
         raise OptionError(
-            f"separator needs to know which pixels are one object, and {sample.name!r} has a mask of classes "
-            "alone: touching objects cannot be learnt from it. Say data.instances=true if the numbers in its "
-            "masks count objects, take data that outlines each object (COCO, dsb2018), or leave separator out"
+            f"separator needs to know which pixels form one object, but the mask of {sample.name!r} holds "
+            f"only "
+            "classes. Set data.instances=true if the numbers in its masks count objects, use data that "
+            "outlines "
+            "each object (COCO, dsb2018), or leave separator out"
         )
     return sample.instances
 
 
 def boundaries(objects: NDArray[Any], width: int, where: Where = "touching") -> NDArray[np.bool_]:
-    """Return the pixels that are boundary, ``(H, W)``.
+    """Return the boundary pixels, ``(H, W)``.
 
     Args:
-        objects: ``(H, W)``: 0 for none, else the number of the object.
+        objects: ``(H, W)``: 0 for background, else the number of the object.
         width: how far a boundary reaches to either side, in pixels.
-        where: ``touching``: pixels with two objects within reach, also those of the background between them.
-            ``rim``: pixels with an object's end within reach.
+        where: ``touching``: pixels with two objects within reach, including background between them.
+            ``rim``: pixels with the end of an object within reach.
     """
     numbers = objects.astype(np.int32)
-    if where == "touching":  # what is no object takes no side
+    if where == "touching":  # background does not count as a neighbour
         most = np.iinfo(np.int32).max
         least = _within(np.where(numbers > 0, numbers, most), width, np.minimum, most)
         return _within(numbers, width, np.maximum, 0) > least
@@ -165,7 +166,7 @@ def boundaries(objects: NDArray[Any], width: int, where: Where = "touching") -> 
 def _within(
     values: NDArray[Any], reach: int, best: Callable[..., NDArray[Any]], outside: int
 ) -> NDArray[Any]:
-    """Return the least or the largest value within ``reach`` rows and columns of each pixel."""
+    """Return the smallest or the largest value within ``reach`` rows and columns of each pixel."""
     for _ in range(2):  # down, then across
         padded = np.pad(values, [(reach, reach), (0, 0)], constant_values=outside)
         values = reduce(best, (padded[shift : shift + len(values)] for shift in range(2 * reach + 1))).T
@@ -173,13 +174,13 @@ def _within(
 
 
 def depths(objects: NDArray[Any]) -> NDArray[np.float32]:
-    """Return how deep each pixel lies in its object, ``(H, W)``: 0 for none, 1 where it is deepest.
+    """Return the depth of each pixel in its object, ``(H, W)``: 0 outside objects, 1 at the deepest pixel.
 
     Depth is the distance to the nearest pixel of the object's rim plus 1, divided by the largest such number
-    in the object. Objects go on beyond the image's border, which is no rim.
+    in the object. Objects continue beyond the image's border, which is not a rim.
 
     Args:
-        objects: ``(H, W)``: 0 for none, else the number of the object.
+        objects: ``(H, W)``: 0 for background, else the number of the object.
     """
     inner = objects > 0
     for axis in (0, 1):
@@ -188,7 +189,7 @@ def depths(objects: NDArray[Any]) -> NDArray[np.float32]:
         inner[before] &= ~differs
         inner[after] &= ~differs
     found = distances(torch.from_numpy(~inner)).numpy()
-    # An image that one object fills shows no rim: all pixels are equally deep.
+    # An image that one object fills has no rim: all pixels are equally deep.
     depth = np.where(objects > 0, np.where(np.isfinite(found), found, 0) + 1, 0).astype(np.float32)
     numbers = np.unique(objects, return_inverse=True)[1].reshape(objects.shape)
     deepest = np.zeros(int(numbers.max(initial=0)) + 1, np.float32)
@@ -197,11 +198,11 @@ def depths(objects: NDArray[Any]) -> NDArray[np.float32]:
 
 
 def depth_loss(logits: Tensor, target: Tensor) -> Tensor:
-    """Return the mean cross-entropy of sigmoids and depths, over pixels that count; 0 where none does.
+    """Return the mean cross-entropy of sigmoids and depths, over pixels that count; 0 if there are none.
 
     Args:
         logits: ``(N, 1, H, W)``.
-        target: ``(N, H, W)`` from 0 to `DEEPEST`, 255 where nothing counts.
+        target: ``(N, H, W)`` from 0 to `DEEPEST`, 255 for ignored pixels.
     """
     logits, valid = logits.float(), (target != IGNORED).float()
     depth = (target / DEEPEST).clamp(max=1).float()
@@ -214,7 +215,7 @@ class SeparatedLoss(nn.Module):
 
     Args:
         classes: ``(logits, masks) -> scalar``.
-        separation: what the recipe says of the separator.
+        separation: the recipe's separator.
     """
 
     def __init__(self, classes: Callable[[Tensor, Tensor], Tensor], separation: Separation) -> None:
@@ -222,11 +223,11 @@ class SeparatedLoss(nn.Module):
         self.classes, self.apart, self.weight = classes, separation.loss(), separation.weight
 
     def forward(self, logits: Tensor, masks: Tensor, separation: Tensor) -> Tensor:
-        """Return the sum of both for logits ``(N, K + 1, H, W)``.
+        """Return the sum of both losses for logits ``(N, K + 1, H, W)``.
 
         Args:
-            logits: those of classes, and the separator's.
+            logits: the logits of the classes, and the separator's.
             masks: ``(N, H, W)`` class indices.
-            separation: ``(N, H, W)``, what the last logit is to learn, as `Separation.target` makes it.
+            separation: ``(N, H, W)``, the target of the last logit, see `Separation.target`.
         """
         return self.classes(logits[:, :-1], masks) + self.weight * self.apart(logits[:, -1:], separation)

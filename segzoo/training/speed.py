@@ -1,7 +1,7 @@
-"""How fast a recipe trains on this machine, and where a step's time goes.
+"""Measures how fast a recipe trains on this machine, and how long the parts of a step take.
 
-The peak that a share is given of is measured too: the rate of one large matrix product in the
-training's precision, which is what this machine reaches at best.
+The peak is measured too: the rate of one large matrix product in the run's precision, which is the highest
+that this machine reaches.
 """
 
 from __future__ import annotations
@@ -31,27 +31,28 @@ if TYPE_CHECKING:
     from segzoo.training.data.loader import Batch
     from segzoo.training.recipe.schema import Recipe
 
-#: Parts of a step, in their order.
+#: Parts of a step, in order.
 PARTS = ("data", "forward", "backward", "optimizer")
-#: Times that the peak is measured where other work seems to have slowed it down.
+#: How often the peak is measured if other work seems to have slowed it down.
 _PEAK_TRIALS = 5
 
 
 @dataclass(frozen=True)
 class Speed:
-    """What was measured.
+    """The measurement.
 
     Attributes:
-        device: and why it was taken, and the precision.
-        batch_size: images a step, of all processes together.
-        steps: that were measured, after those that warmed up.
-        images_per_second: with the wait for data.
-        images_per_second_computing: without.
-        milliseconds: of a step, by part: ``data``, ``forward``, ``backward``, ``optimizer``; medians.
-        peak_bytes: memory at the peak; of the device where it has its own, else of this process.
-        flops: floating-point operations of a step, of this process; convolutions and products.
-        peak_flops: a second, of one large matrix product in the same precision.
-        share: of that peak which the step reaches while it computes.
+        device: the device and why it was chosen, and the precision.
+        batch_size: images per step, over all processes.
+        steps: number of steps measured, after the warm-up.
+        images_per_second: speed, including the wait for data.
+        images_per_second_computing: speed without the wait for data.
+        milliseconds: median duration of each part of a step: ``data``, ``forward``, ``backward``,
+            ``optimizer``.
+        peak_bytes: peak memory of the device if it has its own, else of this process.
+        flops: floating-point operations of a step of this process; convolutions and products.
+        peak_flops: floating-point operations per second of one large matrix product in the same precision.
+        share: share of that peak that the step reaches while it computes.
     """
 
     device: str
@@ -89,11 +90,11 @@ class Speed:
 
 
 def measure(recipe: Recipe, *, steps: int = 20, warmup: int = 5) -> Speed:
-    """Train a few steps of a recipe, write nothing, and say how long they took.
+    """Train a few steps of a recipe without writing anything, and return how long they took.
 
     Raises:
         OptionError: the recipe does not fit its data or this machine.
-        FailureError: not even one image fits the memory, or the step seems faster than the machine.
+        FailureError: not even one image fits into memory, or the step seems faster than the machine.
     """
     check_positive(steps=steps, warmup=warmup)
     training, _ = splits_of(recipe)
@@ -125,15 +126,15 @@ def measure(recipe: Recipe, *, steps: int = 20, warmup: int = 5) -> Speed:
 
 
 class TrialRun:
-    """A recipe's first steps, which are thrown away.
+    """A recipe's first steps, whose results are discarded.
 
     Args:
-        recipe: to train by.
-        training: the images that train.
-        steps: that will be taken at most.
+        recipe: the recipe.
+        training: the training images.
+        steps: maximum number of steps.
 
     Attributes:
-        trainee: the network, its optimizer and what else steps change.
+        trainee: the network, its optimizer and everything else that steps change.
         endless: the batches, epoch after epoch.
     """
 
@@ -181,9 +182,10 @@ def _peak(device: torch.device, precision: str, *, least: float) -> float:
         if best >= least:
             return best
     raise FailureError(
-        f"a step reaches {least / 1e9:,.0f} GFLOP/s and a large matrix product only {best / 1e9:,.0f}, which "
-        "cannot be: other work slowed the product down, so stop it and measure again; if that changes "
-        "nothing, the operations of this network are counted wrongly, and we would like to know"
+        f"a step reaches {least / 1e9:,.0f} GFLOP/s but a large matrix product only {best / 1e9:,.0f}, which "
+        "is impossible: other work slowed the product down, so stop it and measure again; if the error "
+        "stays, "
+        "the operations of this network are counted wrongly: please report it"
     )
 
 

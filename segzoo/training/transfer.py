@@ -1,4 +1,4 @@
-"""Transfer: start from the weights of another network, as far as names and shapes agree."""
+"""Transfer learning: start from the weights of another network, as far as names and shapes match."""
 
 from __future__ import annotations
 
@@ -27,31 +27,31 @@ if TYPE_CHECKING:
 
 #: Mean and std of images.
 _Scale = tuple[tuple[float, ...], tuple[float, ...]]
-#: Tensors, the model's config, how many bands they were trained on, and their images' scale, as far as known.
+#: Tensors, the model's config, the number of bands they were trained on, and the image scale, if known.
 _Opened = tuple["Mapping[str, Tensor]", "ModelConfig | None", int | None, _Scale | None]
 
 _SHOWN = 6
-#: The last layers, which tell classes apart.
+#: The last layers, which predict the classes.
 _HEADS = ("head.", "side_heads.", "segmentation_head.")
 
 
 @dataclass(frozen=True, kw_only=True)
 class TransferReport:
-    """What came of a transfer; every tensor of the model is in ``taken``, ``shape`` or ``missing``.
+    """Result of a transfer; every tensor of the model is in ``taken``, ``shape`` or ``missing``.
 
-    What batch norms count batches with goes along and is not counted.
+    The batch counters of batch norms are copied too, and are not counted.
 
     Attributes:
-        source: where the weights are from, as it was said.
+        source: source of the weights, as it was given.
         taken: tensors that were copied.
-        shape: tensors that both have in different shapes, with theirs and ours; ours are as they were.
-        missing: tensors that only the model has; they are as they were.
+        shape: tensors that both have in different shapes, with their and our shape; ours did not change.
+        missing: tensors that only the model has; they did not change.
         unused: tensors that only the source has.
-        config: of the source, if it is a model of segzoo.
-        spread: those of ``taken`` that see the image, and were trained on another number of bands.
-        classes: what to say where the last layer was taken, though it tells other classes apart.
-        scale: what to say where the source learnt from images of another mean and std than the model gets.
-        separator: what to say where only one of the two has a logit that tells touching objects apart.
+        config: config of the source, if it is a segzoo model.
+        spread: those of ``taken`` in the first layer that were trained on another number of bands.
+        classes: warning if the last layer was taken although its classes differ.
+        scale: warning if the source was trained on images of another mean and std than the model gets.
+        separator: note if only one of the two has a logit that separates touching objects.
     """
 
     source: str
@@ -67,19 +67,19 @@ class TransferReport:
 
     @property
     def total(self) -> int:
-        """How many tensors the model has."""
+        """Number of tensors of the model."""
         return len(self.taken) + len(self.shape) + len(self.missing)
 
     def text(self) -> str:
-        """Return it in a few lines for people."""
+        """Return a summary of a few lines for display."""
         few = 2 * len(self.taken) < self.total
         took = f"{len(self.taken)} of {self.total} tensors from {self.source}"
-        first = f"took ONLY {took}: most of the network starts anew" if few else f"took {took}"
+        first = f"took ONLY {took}: most of the network starts from scratch" if few else f"took {took}"
         lines = [
-            _line("of other bands, and spread over yours", self.spread),
-            _line("of another shape, so they start anew", [_shapes(*one) for one in self.shape]),
-            _line("not there, so they start anew", self.missing),
-            _line("there and not needed", self.unused),
+            _line("for another number of bands, adapted to yours", self.spread),
+            _line("of another shape, which start from scratch", [_shapes(*one) for one in self.shape]),
+            _line("missing there, which start from scratch", self.missing),
+            _line("there but not needed", self.unused),
             self.separator,
             self.classes,
             self.scale,
@@ -88,18 +88,18 @@ class TransferReport:
 
 
 def transfer(model: nn.Module, source: str, *, head: bool = True) -> TransferReport:
-    """Give a model every tensor of a source that has the name and the shape of one of its own.
+    """Copy every tensor of a source into a model if its name and shape match.
 
     Args:
-        model: is changed in place; what the source does not have stays as it is.
+        model: the model, which is changed in place; tensors that the source lacks do not change.
         source: registered weights, ``hf-hub:org/name@revision``, ``local-dir:path``, a folder of a model or
-            of an encoder, or a file of another program, which is converted where its layout is known.
-        head: whether the layers that tell the classes apart are taken too.
+            of an encoder, or a file of another program, which is converted if its layout is known.
+        head: whether the layers that predict the classes are taken too.
 
     Raises:
         UnknownNameError: there are no such weights.
-        WeightsError: not one tensor fits, or a file is damaged; the text says why.
-        FailureError: the weights cannot be fetched.
+        WeightsError: no tensor fits, or a file is damaged; the message says why.
+        FailureError: the weights cannot be downloaded.
     """
     everything, config, trained_on, scale = _opened(source)
     state = model.state_dict()
@@ -130,7 +130,7 @@ def transfer(model: nn.Module, source: str, *, head: bool = True) -> TransferRep
         scale=_other_scale(scale, own),
         separator=separator,
     )
-    # A bias of one number fits anything: a layer's weights are the least that is worth the name.
+    # A bias of one number fits anything, so at least one layer's weights must fit.
     if not any(ours[name].ndim > 1 for name in taken):
         raise WeightsError(_nothing(report, ours, theirs))
     counters = [name for name in state if name not in ours and name in everything]
@@ -141,14 +141,14 @@ def transfer(model: nn.Module, source: str, *, head: bool = True) -> TransferRep
 
 
 def _opened(source: str) -> _Opened:
-    """Return what is known of a source."""
+    """Return what is known about a source."""
     path = Path(source).expanduser()
     if not path.is_file():
         return _of_folder(locate(source))
     checkpoint = read_checkpoint(path)
     if not recognise(checkpoint):
         return checkpoint.tensors, None, None, None
-    # A training begins with the tensors, and decides classes by a rule of its own.
+    # Training uses only the tensors, and defines how classes are decided itself.
     return _of_folder(converted.opened(path, multilabel="argmax"))
 
 
@@ -169,19 +169,19 @@ def _class_rows(
     theirs: ModelConfig | None,
     ours: ModelConfig | None,
 ) -> tuple[dict[str, Tensor | None], str]:
-    """Return the last layers with the source's logits of classes, where the two differ in their separator.
+    """Return the last layers with the source's class logits, if only one network has a separator.
 
-    The separator is the last logit. One of the model's own is as it was.
+    The separator is the last logit. The model's own separator logit does not change.
 
     Args:
-        tensors: of the source.
-        state: of the model.
-        theirs: the source's config, as far as known.
-        ours: the model's.
+        tensors: tensors of the source.
+        state: tensors of the model.
+        theirs: the source's config, if known.
+        ours: the model's config.
 
     Returns:
-        Tensors by name, ``None`` for those that must start anew, as there are not as many classes; and what
-        to say of it.
+        Tensors by name, ``None`` for those that start from scratch because the number of classes differs;
+        and a note for the user.
     """
     if theirs is None or ours is None:
         return {}, ""
@@ -201,8 +201,8 @@ def _class_rows(
     count = ours.class_logits
     if theirs.class_logits != count:
         told = (
-            f"the last layer starts anew: of its logits, {theirs.class_logits} decide the class there and "
-            f"{count} here, without the one that tells touching objects apart"
+            f"the last layer starts from scratch: {theirs.class_logits} logits decide the class there and "
+            f"{count} here, not counting the one that separates touching objects"
         )
         return dict.fromkeys(layers), told
     found: dict[str, Tensor | None] = {}
@@ -210,14 +210,14 @@ def _class_rows(
         made = state[name].detach().clone()
         made[:count] = tensors[name][:count]
         found[name] = made
-    what = "is left out" if not new else "starts anew"
+    what = "is left out" if not new else "starts from scratch"
     if old and new:
-        what += f", as it learnt {old} there and learns {new} here"
-    return found, f"the logit that tells touching objects apart {what}; those of classes are taken"
+        what += f", because it learned {old} there and learns {new} here"
+    return found, f"the logit that separates touching objects {what}; those of the classes are taken"
 
 
 def _other_classes(theirs: ModelConfig | None, ours: ModelConfig | None) -> str:
-    """Return what to say where as many classes have other names, or the same ones in another order."""
+    """Return a warning if the number of classes is the same, but their names or their order differ."""
     if theirs is None or ours is None:
         return ""
     old, new = theirs.labels, ours.labels
@@ -230,44 +230,44 @@ def _other_classes(theirs: ModelConfig | None, ours: ModelConfig | None) -> str:
     differing = [pair for pair in zip(old.classes, new.classes, strict=False) if pair[0] != pair[1]]
     shown = ", ".join(f"{ours!r} was {theirs!r}" for theirs, ours in differing[:_SHOWN])
     more = f" and {len(differing) - _SHOWN} more" if len(differing) > _SHOWN else ""
-    return f"the last layer is taken too, as it fits, though it told {what} apart: {shown}{more}"
+    return f"the last layer is taken too because it fits, but it was trained on {what}: {shown}{more}"
 
 
 def _other_scale(theirs: _Scale | None, ours: ModelConfig | None) -> str:
-    """Return what to say where images are scaled otherwise than those that the source learnt from."""
+    """Return a warning if images are scaled differently from those that the source was trained on."""
     if theirs is None or ours is None:
         return ""
     scale = ours.preprocessing.mean, ours.preprocessing.std
     if theirs == scale or len(theirs[0]) not in (1, ours.architecture.in_channels):
         return ""
     said, is_now = (f"mean={list(mean)} and std={list(std)}" for mean, std in (theirs, scale))
-    told = f"they learnt from images with {said}, and get images with {is_now} here"
-    return f"{told}: say mean and std to keep theirs"
+    told = f"they were trained on images with {said}, and get images with {is_now} here"
+    return f"{told}: set mean and std to keep theirs"
 
 
 def _learned(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return the tensors without single whole numbers, which are counters."""
+    """Return the tensors except single whole numbers, which are counters."""
     return {name: one for name, one in tensors.items() if one.ndim or one.is_floating_point()}
 
 
 def _nothing(report: TransferReport, ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> str:
-    told = f"nothing of {report.source} fits this network"
+    told = f"no tensor of {report.source} fits this network"
     if report.shape:
         shapes = "\n  ".join(_shapes(*one) for one in report.shape[:_SHOWN])
         network = f"\nTheir network is {_described(report.config)}" if report.config else ""
-        return f"{told}: {len(report.shape)} tensors have its names, and other shapes:\n  {shapes}{network}"
+        return f"{told}: {len(report.shape)} tensors have its names but other shapes:\n  {shapes}{network}"
     return (
         f"{told}: no tensor has one of its names. There: {_first(list(theirs))}. Here: {_first(list(ours))}. "
-        "Take weights of the same architecture, or leave `weights` out"
+        "Use weights of the same architecture, or leave `weights` out"
     )
 
 
 def _described(config: ModelConfig) -> str:
-    """Return a model's name with the options that it was made with."""
+    """Return a model's name with its options."""
     made = config.architecture
     options = {**made.options, **made.encoder, **made.decoder}
     told = ", ".join(f"{key}={value!r}" for key, value in options.items())
-    return f"{made.name} with {told or 'no options'}: make yours alike"
+    return f"{made.name} with {told or 'no options'}: use the same"
 
 
 def _shapes(name: str, theirs: Sequence[int], ours: Sequence[int]) -> str:

@@ -1,14 +1,14 @@
-"""Hyper-parameter search: many trainings of one recipe with different values.
+"""Hyper-parameter search: many runs of one recipe with different values.
 
 Optuna draws the trials: a tree-structured Parzen estimator (Bergstra et al., 2011) suggests values, and a
-pruner ends bad trials early. A trial is a training like any other: its recipe lies beside its folder, as a
-file that ``segzoo train`` takes.
+pruner ends bad trials early. A trial is a run like any other: its recipe lies next to its folder, as a file
+that ``segzoo train`` takes.
 
-**Killed.** Optuna's journal lies in the study's folder; a last line that was not written whole is cut off.
-A process holds a lock while it trains a trial, and the system releases it when the process ends: a running
-trial whose lock is free has lost its process. The next process to come resumes it from its last checkpoint.
-Seeds depend only on the study's seed and the trial's number, so a study that was killed draws the same trials
-as one that was not.
+**Killed.** Optuna's journal lies in the study's folder; an incomplete last line is cut off. A process holds
+a lock while it trains a trial, and the system releases the lock when the process ends: a running trial
+without a lock has lost its process. The next process resumes it from its last checkpoint. Seeds depend only
+on the study's seed and the trial's number, so a study that was killed draws the same trials as one that was
+not.
 
 **Parallel.** Processes started with the same command share the journal and divide the trials among them.
 """
@@ -59,11 +59,11 @@ PRUNERS: tuple[str, ...] = ("median", "hyperband", "none")
 JOURNAL, BEST, TABLE, STUDY = "study.journal", "best.toml", "trials.csv", "study.json"
 TRIALS, LOCKS = "trials", "locks"
 
-#: Times that a trial is resumed without a validation in between, before it is given up.
+#: How often a trial is resumed without a validation in between before it counts as failed.
 _LOST = 3
-#: A study stops when so many trials have ended and all of them failed.
+#: A study stops when this many trials have ended and all of them failed.
 _FAILURES = 3
-#: Complete trials that are needed to say which keys matter.
+#: Number of complete trials needed to estimate which keys matter.
 _TELLING = 10
 
 #: Optuna's user attributes of a trial.
@@ -72,17 +72,17 @@ _ERROR, _EPOCH, _SECONDS, _TRIED = "error", "epoch", "seconds", "lost"
 
 @dataclass(frozen=True)
 class Trial:
-    """One training of a tuning.
+    """One run of a tuning.
 
     Attributes:
         number: from 1.
         state: ``complete``, ``pruned``, ``failed`` or ``running``.
-        score: the best validation score; of a pruned trial the last one; NaN where there is none.
-        epoch: epoch of that score; 0 where there is none.
-        seconds: how long the training took.
+        score: the best validation score; for a pruned trial the last one; NaN if there is none.
+        epoch: epoch of that score; 0 if there is none.
+        seconds: duration of the run.
         values: values of the keys that are searched.
         error: why it failed.
-        folder: its run folder; the recipe lies beside it, with the ending ``.toml``.
+        folder: its run folder; the recipe lies next to it, with the ending ``.toml``.
     """
 
     number: int
@@ -101,8 +101,8 @@ class Tuning:
 
     Attributes:
         folder: folder of the study.
-        metric: what scores are, such as ``dice_per_image``, by which a training chooses its weights.
-        higher_is_better: which way is up.
+        metric: name of the score by which a run chooses its weights, such as ``dice_per_image``.
+        higher_is_better: whether higher scores are better.
         trials: all trials, by number.
         importance: share of the scores' variation that each key explains; empty before ten trials are
             complete.
@@ -116,7 +116,7 @@ class Tuning:
 
     @property
     def best(self) -> Trial | None:
-        """The complete trial with the best score; of equal ones the first."""
+        """The complete trial with the best score; of equal scores the first trial."""
         done = [trial for trial in self.trials if trial.state == "complete"]
         up = 1 if self.higher_is_better else -1
         return max(done, key=lambda trial: (up * trial.score, -trial.number), default=None)
@@ -127,7 +127,7 @@ class Tuning:
         return self.folder / BEST
 
     def to_json(self) -> dict[str, Any]:
-        """Return all of it as plain data; NaN becomes ``None``."""
+        """Return everything as plain data; NaN becomes ``None``."""
         told = [
             {
                 **asdict(trial),
@@ -148,7 +148,7 @@ class Tuning:
         }
 
     def table(self) -> tuple[list[str], list[list[str]]]:
-        """Return header and rows for people, the best trial first."""
+        """Return header and rows for display, the best trial first."""
         keys = list(dict.fromkeys(key for trial in self.trials for key in trial.values))
         header = ["TRIAL", "STATE", self.metric.upper(), "EPOCH", *(key.upper() for key in keys)]
         order = {"complete": 0, "pruned": 1, "running": 2, "failed": 3}
@@ -166,7 +166,7 @@ class Tuning:
         return header, rows
 
     def to_csv(self) -> str:
-        """Return a table with a line for each trial, in their order."""
+        """Return a table with a row for each trial, in their order."""
         file = io.StringIO()
         writer = csv.writer(file, lineterminator="\n")
         keys = list(dict.fromkeys(key for trial in self.trials for key in trial.values))
@@ -190,17 +190,17 @@ def tune(
 ) -> Tuning:
     """Search for better values of a recipe; later trials learn from earlier ones.
 
-    Each trial is a training. The same call resumes the study in the folder, and may run beside other
-    processes that work on it. The first trial is the recipe itself, if its values are among those searched.
+    Each trial is a run. The same call resumes the study in the folder, and several processes may work on it
+    at the same time. The first trial is the recipe itself, if its values are among those searched.
 
     Args:
-        recipe: the recipe that is varied.
+        recipe: the recipe to vary.
         search: for each key a range such as ``"1e-5..1e-2:log"`` or a list of values; by default the learning
             rate, weight decay, the loss and the strength of the colour augmentation.
-        trials: number of trials of the study, all processes and sessions together.
-        pruner: rule that ends trials early: ``median`` where the best score so far is worse than half of the
+        trials: number of trials of the study, over all processes and sessions.
+        pruner: rule that ends trials early: ``median`` if the best score so far is worse than half of the
             others' at the same epoch, ``hyperband`` by successive halving, ``none`` never.
-        seed: seed of the sampler; every training has the recipe's own seed.
+        seed: seed of the sampler; every run uses the recipe's own seed.
         out: folder of the study; by default the recipe's ``out`` followed by ``-tune``.
         progress: whether to show bars and messages.
 
@@ -209,7 +209,7 @@ def tune(
         OptionError: a key or value does not fit the recipe, a range is empty, the data has nothing to
             validate on, or the folder holds another study.
         FailureError: the folder cannot be written, or the first trials all failed.
-        KeyboardInterrupt: Ctrl-C; what is done is kept, and the same call resumes.
+        KeyboardInterrupt: Ctrl-C was pressed; finished trials are kept, and the same call resumes.
 
     Example:
         >>> found = tune(Recipe(data="photos", epochs=20), {"lr": "1e-4..1e-2:log"}, trials=12)
@@ -221,7 +221,7 @@ def tune(
     check_choice("pruner", pruner, PRUNERS)
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise OptionError(
-            "a tuning trains on one process: start the same command several times, each with its own "
+            "each tuning process trains alone: start the same command several times, each with its own "
             "CUDA_VISIBLE_DEVICES, and they share the trials"
         )
     with _quiet_optuna():
@@ -246,7 +246,7 @@ def _quiet_optuna() -> Iterator[None]:
 
 
 class _Study:
-    """The folder of a study, as one process works on it."""
+    """The folder of a study, used by one process."""
 
     def __init__(self, recipe: Recipe, space: Space, out: Path, *, pruner: Pruner, seed: int) -> None:
         self.recipe, self.space, self.out, self.seed, self.pruner = recipe, space, out, seed, pruner
@@ -266,7 +266,7 @@ class _Study:
         self._claims = self._lock("study")
         with self._claims:
             self._same({"train": fingerprint(parts[0]), "val": fingerprint(parts[1])})
-        with self._lock("journal"):  # another process may be in the middle of a line
+        with self._lock("journal"):  # another process may be writing a line
             _mend(out / JOURNAL)
         self.study = self._open(0)
 
@@ -283,18 +283,18 @@ class _Study:
                     lock.release()
                 self._check_failures()
         except KeyboardInterrupt:
-            tell(f"stopped: {self._counted()}; the same command goes on")
+            tell(f"stopped: {self._counted()}; the same command continues")
             raise
         return self.found(importance=True)
 
     def found(self, *, importance: bool = False) -> Tuning:
-        """Return the results so far; the importance of keys only on request, as it takes a while."""
+        """Return the results so far; the importance of keys only on request, because it takes a while."""
         trials = tuple(self._trial(one) for one in self.study.get_trials(deepcopy=False))
         shares = self._importance(trials) if importance else {}
         return Tuning(self.out, self.metric, self.higher_is_better, trials, shares)
 
     def _claim(self, trials: int) -> tuple[optuna.Trial, FileLock] | None:
-        """Take a trial whose process was lost, or a new one; ``None`` where there is nothing left to do."""
+        """Take a trial whose process was lost, or a new one; return ``None`` if nothing is left to do."""
         import optuna
 
         states = optuna.trial.TrialState
@@ -316,7 +316,7 @@ class _Study:
             return trial, lock
 
     def _adopt(self, one: optuna.trial.FrozenTrial) -> tuple[optuna.Trial, FileLock] | None:
-        """Take a running trial, unless another process trains it or its process was killed too often."""
+        """Take over a running trial, unless another process trains it or its process was killed too often."""
         import optuna
         from filelock import Timeout
 
@@ -363,7 +363,7 @@ class _Study:
             nonlocal last, pruned
             last = epoch, score
             if trial.user_attrs.get(_TRIED):
-                trial.set_user_attr(_TRIED, 0)  # it makes progress
+                trial.set_user_attr(_TRIED, 0)  # it progresses
             if epoch not in self._reported(trial) and math.isfinite(score):
                 trial.report(score, epoch)
             pruned = trial.should_prune()
@@ -381,10 +381,10 @@ class _Study:
             trial.set_user_attr(_SECONDS, result.seconds)
             if not math.isfinite(score):
                 error = f"no validation had a score: {result.metric} is {score}"
-        except (KeyboardInterrupt, SystemExit):  # the trial did nothing wrong
+        except (KeyboardInterrupt, SystemExit):  # not the trial's fault
             trial.set_user_attr(_TRIED, 0)
             raise
-        except Exception as failure:  # a trial may break in any way that a network or a plug-in can
+        except Exception as failure:  # a network or a plug-in may fail in any way
             error = str(failure) or type(failure).__name__
         finally:
             release_memory()
@@ -433,7 +433,7 @@ class _Study:
         )
 
     def _values(self, drawn: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the recipe's values for what Optuna drew: numbers, and words that stand for choices."""
+        """Return the recipe's values for Optuna's: numbers, and words that stand for choices."""
         found = {}
         for key, value in drawn.items():
             one = self.space[key]
@@ -441,7 +441,7 @@ class _Study:
         return found
 
     def _own(self) -> dict[str, Any] | None:
-        """Return the recipe's own values in Optuna's form, if the search holds all of them."""
+        """Return the recipe's own values in Optuna's form, if the search includes all of them."""
         own = {key: value_in(self.recipe, key) for key in self.space}
         if not all(one.holds(own[key]) for key, one in self.space.items()):
             return None
@@ -451,7 +451,7 @@ class _Study:
         }
 
     def _open(self, number: int) -> optuna.Study:
-        """Return the study, with the sampler that draws trial ``number``."""
+        """Return the study, with the sampler for trial ``number``."""
         import optuna
         from optuna import pruners
 
@@ -474,7 +474,7 @@ class _Study:
     def _storage(self) -> optuna.storages.JournalStorage:
         from optuna.storages.journal import JournalFileBackend, JournalStorage
 
-        # Optuna's own lock outlives a process that is killed; the system gives this one back.
+        # Optuna's own lock stays after a process is killed; the system releases this one.
         lock = cast("Any", self._lock("journal"))
         return JournalStorage(JournalFileBackend(os.fspath(self.out / JOURNAL), lock_obj=lock))
 
@@ -484,10 +484,10 @@ class _Study:
         return FileLock(self.out / LOCKS / f"{name}.lock")
 
     def _same(self, data: Mapping[str, Any]) -> None:
-        """Record what is tuned, or check that the folder's study tunes the same.
+        """Record what is tuned, or check that the folder's study is the same.
 
         Raises:
-            OptionError: it is another study; the text lists the differences.
+            OptionError: it is another study; the message lists the differences.
         """
         path = self.out / STUDY
         space = {key: str(one) for key, one in self.space.items()}
@@ -501,15 +501,17 @@ class _Study:
             found = recipe_differences(before["recipe"], self.recipe)
             found += differences({name: before[name] for name in rest}, rest)
         except (OSError, ValueError, TypeError, KeyError) as error:
-            raise FailureError(f"{path} cannot be read ({error}): name another folder with --out") from error
+            raise FailureError(
+                f"{path} cannot be read ({error}): choose another folder with --out"
+            ) from error
         if found:
             raise OptionError(
-                f"{self.out} holds another study: {'; '.join(found)}. Go on with the same recipe, search, "
-                "pruner and seed, or name another folder with --out"
+                f"{self.out} holds another study: {'; '.join(found)}. Continue with the same recipe, search, "
+                "pruner and seed, or choose another folder with --out"
             )
 
     def _reported(self, trial: optuna.Trial) -> Mapping[int, float]:
-        """Return a trial's recorded validations, which a resumed trial may repeat."""
+        """Return a trial's recorded validations, which may repeat when a trial resumes."""
         return self.study.get_trials(deepcopy=False)[trial.number].intermediate_values
 
     def _check_failures(self) -> None:
@@ -517,8 +519,8 @@ class _Study:
         ended = [trial for trial in self.found().trials if trial.state != "running"]
         if len(ended) >= _FAILURES and all(trial.state == "failed" for trial in ended):
             raise FailureError(
-                f"the first {len(ended)} trials failed, all of them, and so would the rest. The last one "
-                f"said: {ended[-1].error}"
+                f"the first {len(ended)} trials all failed, and the rest would fail too. The last error was: "
+                f"{ended[-1].error}"
             )
 
     def _file(self, number: int) -> Path:
@@ -543,7 +545,7 @@ class _Study:
 
 
 def _mend(journal: Path) -> None:
-    """Cut off a last line that was not written whole: the disk was full, or the machine went down."""
+    """Cut off an incomplete last line, after a full disk or a power failure."""
     with contextlib.suppress(FileNotFoundError), journal.open("rb+") as file:
         text = file.read()
         whole = text.rfind(b"\n") + 1

@@ -94,7 +94,7 @@ def test_the_generator_alone_decides_whatever_was_transformed_before():
         ([{"name": "RandomFog", "alpha_coef": "much"}], "RandomFog cannot be made of"),
         (["Normalize"], "the network's preprocessing does that"),
         (["ToTensorV2"], "segzoo makes tensors itself"),
-        (["Lambda"], "a recipe holds no functions"),
+        (["Lambda"], "a recipe cannot hold functions"),
         (["os.system"], "has no transform 'system'"),
         (["BasicTransform"], "has no transform"),
         (["CenterCrop3D"], "has no transform"),

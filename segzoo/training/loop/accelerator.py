@@ -1,7 +1,7 @@
-"""The machine that a training runs on: its device and why, its precision, its processes.
+"""The machine for a run: its device and the reason for it, its precision, its processes.
 
-Accelerate joins the processes that ``torchrun`` or ``accelerate launch`` started, on GPUs, Ascend NPUs or
-CPUs; alone, there is one.
+Accelerate connects the processes that ``torchrun`` or ``accelerate launch`` started, on GPUs, Ascend NPUs or
+CPUs; without these, there is one process.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ def make_accelerator(
     """Return Accelerate's view of this machine.
 
     Args:
-        device: as a recipe says it.
-        precision: ``auto`` takes bf16 where the machine computes it fast.
-        out: the folder of the training, for its trackers.
-        trackers: what Accelerate logs with.
+        device: device, as in a recipe.
+        precision: precision; ``auto`` takes bf16 if the machine computes it fast.
+        out: run folder, for the trackers.
+        trackers: trackers that Accelerate writes to.
 
     Raises:
         MissingExtraError: Accelerate is not installed.
@@ -44,12 +44,11 @@ def make_accelerator(
     if precision == "auto":
         precision = "bf16" if fast_dtype(torch.device(kind))[0] is torch.bfloat16 else "no"
     if precision == "fp16" and kind == "cpu":
-        raise OptionError(
-            "precision='fp16' needs a GPU, and this training is on the CPU: say bf16, no, or auto"
-        )
-    # Accelerate would shard by its own rules, and not on CPUs; `segzoo.training.loop.distributed` does both.
+        raise OptionError("precision='fp16' needs a GPU, but this run uses the CPU: use bf16, no, or auto")
+    # Accelerate would shard by its own rules, and not on CPUs; `segzoo.training.loop.distributed` does it
+    # instead.
     os.environ.pop("ACCELERATE_USE_FSDP", None)
-    # Accelerate keeps the precision of a process's first training, and refuses another in the next.
+    # Accelerate keeps the precision of a process's first run, and refuses another one later.
     AcceleratorState._reset_state()
     return Accelerator(
         mixed_precision=precision, cpu=kind == "cpu", log_with=trackers or None, project_dir=out
@@ -57,39 +56,40 @@ def make_accelerator(
 
 
 def device_kind(name: str) -> str:
-    """Return ``cpu``, ``cuda``, ``mps`` or ``npu`` for what a person said, ``auto`` included.
+    """Return ``cpu``, ``cuda``, ``mps`` or ``npu`` for a device name, including ``auto``.
 
     Raises:
-        OptionError: torch knows no such device, or this machine has none.
+        OptionError: torch does not know the device, or this machine has none.
     """
     if ":" in name:
         raise OptionError(
-            f"device {name!r} names one of several: say device={name.partition(':')[0]}, and which one in "
-            "CUDA_VISIBLE_DEVICES"
+            f"device {name!r} names one of several: use device={name.partition(':')[0]}, and select the "
+            f"device "
+            "with CUDA_VISIBLE_DEVICES"
         )
     found = torch.accelerator.current_accelerator(check_available=True)
     available = "cpu" if found is None else found.type
     kind = available if name == "auto" else name
     if kind not in ("cpu", available):
         have = f"an accelerator of type {available}" if found else "only the CPU"
-        raise OptionError(f"device {name!r} cannot be used: torch sees {have} here; say device=auto")
+        raise OptionError(f"device {name!r} cannot be used: torch finds {have} here; use device=auto")
     return kind
 
 
 def told_device(accelerator: Accelerator, *, chosen: bool) -> str:
-    """Say on which device a training runs, in which precision, and why on that one.
+    """Return a description of a run's device, its precision, and the reason for the device.
 
     Args:
-        accelerator: runs it.
-        chosen: whether somebody named the device.
+        accelerator: the run's accelerator.
+        chosen: whether the user named the device.
     """
     device, precision = accelerator.device, accelerator.mixed_precision
     if chosen:
-        why = "as told"
+        why = "as requested"
     elif device.type == "cpu":
-        why = "torch sees no accelerator"
+        why = "torch finds no accelerator"
     else:
-        why = "the accelerator that torch sees"
+        why = "the accelerator that torch finds"
     name = f" ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else ""
     computed = {"no": "float32"}.get(precision, precision)
     processes = f", {accelerator.num_processes} processes" if accelerator.num_processes > 1 else ""

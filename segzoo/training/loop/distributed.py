@@ -1,7 +1,7 @@
-"""What several processes share: weights in whole or in parts, and one mind about stopping.
+"""Shared state of several processes: weights, whole or in parts, and decisions that all must agree on.
 
-Data parallel processes hold the same weights; sharded ones (FSDP, Zhao et al., 2023, arXiv:2304.11277) a
-part each, which is put together here whenever weights are validated or saved.
+Data parallel processes hold the same weights; with sharding (FSDP, Zhao et al., 2023, arXiv:2304.11277) each
+holds a part, and the parts are combined whenever weights are validated or saved.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ def shard(model: nn.Module, accelerator: Accelerator) -> None:
     """Divide a model among the processes, in place.
 
     Raises:
-        OptionError: there is one process only, or the precision needs a loss scale.
+        OptionError: there is only one process, or the precision needs a loss scale.
     """
     if accelerator.num_processes == 1:
         raise OptionError(
-            "shard=true divides the network among processes, and there is one: start more with "
+            "shard=true divides the network among processes, but there is only one: start more with "
             "`torchrun --nproc-per-node 2 -m segzoo train ...`"
         )
     if accelerator.mixed_precision == "fp16":
-        raise OptionError("shard=true and precision='fp16' do not go together: say precision='bf16'")
+        raise OptionError("shard=true and precision='fp16' do not go together: use precision='bf16'")
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import fully_shard
 
@@ -44,7 +44,7 @@ def shard(model: nn.Module, accelerator: Accelerator) -> None:
 
 
 def stages(model: nn.Module) -> list[nn.Module]:
-    """Return the parts of a model that are called one after the other, and hold most of its weights."""
+    """Return the parts of a model that are called one after another and hold most of its weights."""
     network = cast("nn.Module", getattr(model, "network", model))
     parts = [getattr(network, name) for name in ("encoder", "decoder") if hasattr(network, name)]
     return [stage for part in parts or [network] for stage in _children(part)]
@@ -61,13 +61,13 @@ def _children(part: nn.Module) -> list[nn.Module]:
 
 
 def own_tensors(model: nn.Module) -> dict[str, Tensor]:
-    """Return what this process holds of the network's weights: all of them, or its parts."""
+    """Return the network's weights that this process holds: all of them, or its parts."""
     inner = getattr(model, "module", model)
     return cast("nn.Module", inner.network).state_dict()
 
 
 def whole(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return tensors put together from all processes' parts; every process must ask."""
+    """Return whole tensors, combined from all processes' parts; every process must call it."""
     return {
         name: cast("Any", tensor).full_tensor() if hasattr(tensor, "full_tensor") else tensor
         for name, tensor in tensors.items()
@@ -75,7 +75,7 @@ def whole(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def load_whole(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
-    """Give whole weights to a model that may be divided."""
+    """Load whole weights into a model that may be sharded."""
     from torch.distributed.checkpoint.state_dict import StateDictOptions, set_model_state_dict
 
     inner = getattr(model, "module", model)
@@ -88,7 +88,7 @@ def load_whole(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
 
 
 def optimizer_state(model: nn.Module, optimizer: Optimizer, *, divided: bool) -> dict[str, Any]:
-    """Return the optimizer's state, whole; every process must ask."""
+    """Return the optimizer's whole state; every process must call it."""
     if not divided:
         return optimizer.state_dict()
     from torch.distributed.checkpoint.state_dict import StateDictOptions, get_optimizer_state_dict
@@ -98,7 +98,7 @@ def optimizer_state(model: nn.Module, optimizer: Optimizer, *, divided: bool) ->
 
 
 def load_optimizer(model: nn.Module, optimizer: Optimizer, state: dict[str, Any], *, divided: bool) -> None:
-    """Give an optimizer the state that `optimizer_state` returned."""
+    """Load the state that `optimizer_state` returned into an optimizer."""
     if not divided:
         optimizer.load_state_dict(state)
         return
@@ -108,7 +108,7 @@ def load_optimizer(model: nn.Module, optimizer: Optimizer, state: dict[str, Any]
 
 
 def any_of(accelerator: Accelerator, flag: bool) -> bool:
-    """Whether any process says so; all must ask."""
+    """Return whether the flag is true in any process; all must call it."""
     if accelerator.num_processes == 1:
         return flag
     told = torch.tensor(float(flag), device=accelerator.device)
@@ -116,7 +116,7 @@ def any_of(accelerator: Accelerator, flag: bool) -> bool:
 
 
 def first_of(accelerator: Accelerator, told: str) -> str:
-    """Return the first text of all processes that is not empty; all must ask."""
+    """Return the first non-empty text of all processes; all must call it."""
     if accelerator.num_processes == 1:
         return told
     from accelerate.utils import gather_object
@@ -125,13 +125,13 @@ def first_of(accelerator: Accelerator, told: str) -> str:
 
 
 def most_of(accelerator: Accelerator, count: int) -> int:
-    """Return the greatest count of all processes; all must ask."""
+    """Return the largest count of all processes; all must call it."""
     told = torch.tensor([count], device=accelerator.device)
     return int(cast("Any", accelerator.gather(told)).max())
 
 
 def mean_of(accelerator: Accelerator, value: Tensor) -> Tensor:
-    """Return the mean of a number over the processes; all must ask."""
+    """Return the mean of a number over the processes; all must call it."""
     return (
         value if accelerator.num_processes == 1 else cast("Any", accelerator.reduce(value, reduction="mean"))
     )

@@ -1,4 +1,4 @@
-"""Ctrl-C and a cluster's request to stop: the step in hand is finished and a checkpoint written."""
+"""Ctrl-C and a cluster's request to stop: the current step is finished and a checkpoint written."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ if TYPE_CHECKING:
 
 
 class Interruption:
-    """While it is entered, SIGINT and SIGTERM are noted rather than obeyed; a second SIGINT is obeyed.
+    """While active, notes SIGINT and SIGTERM instead of obeying; a second SIGINT stops at once.
 
     Attributes:
-        signal: the one that came, or ``None``.
+        signal: the signal that arrived, or ``None``.
     """
 
     def __init__(self) -> None:
@@ -22,7 +22,7 @@ class Interruption:
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Interruption:
-        # Only the main thread may handle signals; a training in another is stopped with its process.
+        # Only the main thread may handle signals; a run in another thread stops with its process.
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
                 self._before[number] = signal.signal(number, self._note)

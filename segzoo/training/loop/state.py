@@ -1,6 +1,6 @@
-"""What a training changes: the network, its optimizer, the schedule, the moving average.
+"""The state that training changes: the network, its optimizer, the schedule, the moving average.
 
-Its state, whole whatever the number of processes, is what a checkpoint keeps.
+A checkpoint keeps this state, whole for any number of processes.
 """
 
 from __future__ import annotations
@@ -45,20 +45,20 @@ if TYPE_CHECKING:
 
 
 class TrainState:
-    """The network in training and all that steps change.
+    """The network in training and everything that steps change.
 
     Args:
-        recipe: what to build.
-        accelerator: where, and with how many others.
-        training: the data, for its classes.
-        on_message: called with what start weights gave.
+        recipe: the recipe.
+        accelerator: the device and the processes.
+        training: the training data, for its classes.
+        on_message: called with a message about the start weights.
 
     Attributes:
-        model: what is called in training; gives a list of logits.
-        snapshot: a network of its own, with the weights to validate and to save; see `settle`.
-        config: the network's, as the training knows it.
-        side_weight: weight of the losses of the network's side heads, where its decoder has one.
-        labels: of the data; with an ``ignore_index`` where images have pixels without a measurement.
+        model: the module to call in training; it returns a list of logits.
+        snapshot: a separate network with the weights to validate and to save; see `settle`.
+        config: the network's config.
+        side_weight: weight of the losses of the network's side heads, if its decoder defines one.
+        labels: labels of the data, with an ``ignore_index`` if images have pixels without a measurement.
     """
 
     def __init__(
@@ -79,13 +79,13 @@ class TrainState:
         measured = measure_data(training, config.preprocessing, config.architecture.in_channels)
         for text in measured.told:
             on_message(text)
-        # Pixels without a measurement count for nothing, whatever the masks say of them.
+        # Pixels without a measurement are ignored, whatever the masks hold there.
         self.labels = with_ignored(training.labels) if measured.missing else training.labels
         self.config: ModelConfig = replace(
             config, preprocessing=measured.preprocessing, statistics=measured.statistics
         )
         network.segzoo_config = self.config  # pyright: ignore[reportArgumentType]
-        # What is to be divided among processes must be contiguous; images need not.
+        # Tensors that are sharded must be contiguous; images need not be.
         last = recipe.channels_last and not recipe.shard
         layout: Any = torch.channels_last if last else torch.contiguous_format
         network = cast("Any", network).to(accelerator.device, memory_format=layout)
@@ -100,11 +100,11 @@ class TrainState:
         self.divided = recipe.shard
         if recipe.shard:
             shard(model, accelerator)
-        # After sharding, which gives the network other parameters.
+        # After sharding, which replaces the network's parameters.
         self.freezing = Freezing(network, recipe.freeze, toggle=alone)
         if recipe.compile:
             model.compile()
-        # A model that is divided already is not to be wrapped for data parallel processes.
+        # A sharded model must not be wrapped for data parallel processes too.
         self.model: nn.Module = accelerator.prepare_model(model, evaluation_mode=self.divided)
         self.optimizer: Any = accelerator.prepare(
             make_optimizer(
@@ -121,26 +121,26 @@ class TrainState:
     def follow_schedule(
         self, name: str, options: Mapping[str, Any], *, steps: int, steps_per_epoch: int
     ) -> None:
-        """Begin the schedule of a training of so many steps."""
+        """Start the schedule of a run with this many steps."""
         self.schedule = Schedule(
             self.optimizer.optimizer, name, options, steps=steps, steps_per_epoch=steps_per_epoch
         )
 
     def stepped(self) -> None:
-        """Follow the optimizer's step with the schedule and the average."""
-        # A step that a loss scale skipped changed nothing.
+        """Update the schedule and the average after the optimizer's step."""
+        # A step that a loss scale skipped changes nothing.
         if not self.accelerator.optimizer_step_was_skipped:
             self.schedule.step()
         if self.averages is not None:
             self.averages.update(own_tensors(self._bare))
 
     def settle(self) -> nn.Module:
-        """Return the network with the weights that validation sees; every process must ask."""
+        """Return the network with the weights for validation; every process must call it."""
         self.snapshot.load_state_dict(whole(self._settled()))
         return self.snapshot
 
     def state(self) -> dict[str, Any]:
-        """Return everything that steps change; every process must ask."""
+        """Return everything that steps change; every process must call it."""
         scaler = self.accelerator.scaler
         return {
             "model": whole(own_tensors(self._bare)),
@@ -156,7 +156,7 @@ class TrainState:
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Take over what `state` returned, on any number of processes."""
+        """Restore what `state` returned, on any number of processes."""
         if self.averages is not None:
             self._restore_averages(state)
         load_whole(self._bare, state["model"])
@@ -171,19 +171,19 @@ class TrainState:
     def extend(
         self, state: Mapping[str, Any], best: Mapping[str, Tensor] | None, *, measured: bool, fresh: bool
     ) -> str:
-        """Begin with the weights of another training, and with its optimizer's state where that fits.
+        """Start with the weights of another run, and with its optimizer's state if it fits.
 
-        The optimizer's options and its schedule stay those of this training.
+        The optimizer's options and its schedule stay those of this run.
 
         Args:
-            state: that `state` returned of the other.
-            best: its best weights, to begin with instead of its last ones, which its optimizer's state
-                belongs to.
-            measured: whether what it measured of its images holds here too.
-            fresh: whether it had another optimizer.
+            state: result of `state` in the other run.
+            best: the other run's best weights, to start with instead of its last ones, which its optimizer's
+                state belongs to.
+            measured: whether the other run's measurements of its images are valid here too.
+            fresh: whether the other run had another optimizer.
 
         Returns:
-            What became of the optimizer, for people.
+            A message about the optimizer.
         """
         if measured and "measured" in state:
             self._restore_measured(state["measured"])
@@ -192,11 +192,11 @@ class TrainState:
             self._restore_averages({"averages": average, "averaged": state["averaged"]})
         load_whole(self._bare, state["model"] if best is None else best)
         if best is not None or fresh:
-            return "; the optimizer begins anew"
+            return "; the optimizer starts from scratch"
         now = optimizer_state(self._bare, self.optimizer.optimizer, divided=self.divided)
         groups = [[group["params"] for group in one["param_groups"]] for one in (state["optimizer"], now)]
         if groups[0] != groups[1]:
-            return "; the optimizer begins anew, as its groups are others"
+            return "; the optimizer starts from scratch, because its groups differ"
         kept = {**state["optimizer"], "param_groups": now["param_groups"]}
         load_optimizer(self._bare, self.optimizer.optimizer, kept, divided=self.divided)
         if self.accelerator.scaler is not None and state["scaler"] is not None:
@@ -204,7 +204,7 @@ class TrainState:
         return ""
 
     def _restore_measured(self, measured: Mapping[str, Any]) -> None:
-        """Go on with what was measured when the training began: the images may be others by now."""
+        """Restore what was measured when the run began, because the images may have changed since."""
         preprocessing = self.config.preprocessing
         pairs = tuple((float(low), float(high)) for low, high in measured["intensity"])
         intensity = replace(preprocessing.intensity, measured=pairs)
@@ -220,34 +220,34 @@ class TrainState:
 
     def _restore_averages(self, state: Mapping[str, Any]) -> None:
         assert self.averages is not None
-        # The model divides what is whole; the average then takes its own parts from it.
+        # Loading shards whole tensors; the average then copies its own parts.
         load_whole(self._bare, state["averages"])
         self.averages = Averages(own_tensors(self._bare), self.averages.decay)
         self.averages.steps = state["averaged"]
 
 
 def _synchronised(model: nn.Module, accelerator: Accelerator, on_message: Callable[[str], None]) -> nn.Module:
-    """Return the model with batch norms that see the images of all processes, where torch has such."""
+    """Return the model with batch norms over the images of all processes, if torch supports it."""
     if accelerator.device.type != "cpu":
         return nn.SyncBatchNorm.convert_sync_batchnorm(model)
     if any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in model.modules()):
         on_message(
-            "batch norms see the images of one process only, as torch synchronises them on accelerators "
-            "alone: sync_batchnorm=true changes nothing here"
+            "batch norms see the images of one process only, because torch synchronises them only on "
+            "accelerators: sync_batchnorm=true has no effect here"
         )
     return model
 
 
-# The network as training sees it: one module whose call gives every output that has a loss.
+# The network in training: one module whose call returns every output that has a loss.
 #
 # Processes exchange gradients after the call of a wrapped module, so all heads must be inside it.
 
 
 class Supervised(nn.Module):
-    """A network, and the side heads where it is deeply supervised.
+    """A network, with its side heads if it is deeply supervised.
 
     Args:
-        network: images ``(N, C, H, W)`` to logits ``(N, num_classes, H, W)``.
+        network: maps images ``(N, C, H, W)`` to logits ``(N, num_classes, H, W)``.
     """
 
     def __init__(self, network: nn.Module) -> None:
@@ -255,24 +255,25 @@ class Supervised(nn.Module):
         self.network = network
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        """Return all logits to train on, that of the network itself last."""
+        """Return all logits to train on, the network's own logits last."""
         if len(getattr(self.network, "side_heads", ())):
             return cast("Any", self.network).side_logits(images)
         return [self.network(images)]
 
 
-# A moving average of the weights: what is validated and saved is steadier than what is trained.
+# A moving average of the weights: the weights that are validated and saved are steadier than the trained
+# ones.
 #
-# Source: Polyak and Juditsky, 1992, doi:10.1137/0330046; the decay is smaller in the first steps, so
-# that the beginning is forgotten.
+# Source: Polyak and Juditsky, 1992, doi:10.1137/0330046; the decay is smaller in the first steps, to forget
+# the random start.
 
 
 class Averages:
-    """The moving average of a state dict; of numbers that are not floating-point, the latest.
+    """The moving average of a state dict; tensors that are not floating-point keep their latest value.
 
     Args:
         state: the tensors to follow.
-        decay: how much of the average a step keeps, in the long run; in [0, 1).
+        decay: share of the average that a step keeps, in the long run; in [0, 1).
     """
 
     def __init__(self, state: Mapping[str, Tensor], decay: float) -> None:
@@ -281,7 +282,7 @@ class Averages:
 
     @torch.no_grad()
     def update(self, state: Mapping[str, Tensor]) -> None:
-        """Take one step towards ``state``."""
+        """Move one step towards ``state``."""
         self.steps += 1
         decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
         for name, average in self.state.items():
@@ -291,16 +292,16 @@ class Averages:
                 average.copy_(state[name])
 
 
-# Gradient checkpointing: activations are computed again in the backward pass rather than kept.
+# Gradient checkpointing: activations are recomputed in the backward pass instead of kept.
 #
-# Paper: Chen et al., 2016, arXiv:1604.06174. The second computation leaves the running statistics of batch
-# norms alone, so that a training with it gives the very weights of one without.
+# Paper: Chen et al., 2016, arXiv:1604.06174. The second computation does not update the running statistics of
+# batch norms, so that training with it gives exactly the same weights as without.
 
 
 def recompute(network: nn.Module) -> int:
-    """Let every stage of a network be computed again in the backward pass; return how many there are.
+    """Recompute every stage of a network in the backward pass; return the number of stages.
 
-    A stage is a direct child of the encoder or the decoder, or of the network where it has neither; of a
+    A stage is a direct child of the encoder or the decoder, or of the network if it has neither; of a
     list of modules, each.
     """
     found = stages(network)

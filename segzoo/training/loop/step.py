@@ -1,4 +1,4 @@
-"""One step of the optimizer: forward, loss, backward, update; in smaller parts where memory is short."""
+"""One step of the optimizer: forward, loss, backward, update; in smaller parts if memory is short."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Step:
-    """What a step found.
+    """Result of a step.
 
     Attributes:
         loss: mean over this process's images, on the device.
-        norm: of the gradient before clipping, on the device; ``None`` where nothing is clipped.
-        indices: of the samples.
+        norm: norm of the gradient before clipping, on the device; ``None`` without clipping.
+        indices: indices of the samples.
     """
 
     loss: Tensor
@@ -42,14 +42,14 @@ class TrainStep:
     """Takes steps with one model, optimizer and loss.
 
     Args:
-        model: as Accelerate prepared it; gives a list of logits.
-        optimizer: likewise.
-        loss: ``(list of logits, *targets) -> scalar``, of a `Batch.targets`.
-        accelerator: scales, synchronises and clips.
-        freezing: whose gradients are dropped.
-        accumulate: parts that a batch is taken in.
-        clip: the greatest norm of the gradient; 0 for any.
-        channels_last: whether images are laid out with channels last.
+        model: model, as prepared by Accelerate; returns a list of logits.
+        optimizer: optimizer, as prepared by Accelerate.
+        loss: ``(list of logits, *targets) -> scalar``, with the targets of `Batch.targets`.
+        accelerator: scales, synchronises and clips gradients.
+        freezing: drops the gradients of frozen parameters.
+        accumulate: number of parts that a batch is divided into.
+        clip: the largest norm of the gradient; 0 turns clipping off.
+        channels_last: whether images are stored with channels last in memory.
         on_message: called when a batch is divided further.
     """
 
@@ -70,14 +70,14 @@ class TrainStep:
         self.freezing, self.on_message = freezing, on_message
         self.accumulate, self.clip = accumulate, clip
         self.layout = torch.channels_last if channels_last else torch.contiguous_format
-        #: Seconds of each part of the last step, where somebody wants to know.
+        #: Seconds of each part of the last step, if the clock runs.
         self.clock = Clock(accelerator.device)
 
     def step(self, batch: Batch) -> Step:
-        """Train on a batch; where memory is short, divide it, say so, and try again.
+        """Train on a batch; if memory is short, divide it, report this, and try again.
 
         Raises:
-            FailureError: not even a single image fits the memory.
+            FailureError: not even a single image fits into memory.
         """
         while True:
             try:
@@ -86,7 +86,7 @@ class TrainStep:
                 if not is_short_of_memory(error):
                     raise
                 told = told_shortage(error)
-            # Outside the handler, whose traceback would keep every activation alive.
+            # Outside the handler, whose traceback would keep all activations in memory.
             self._divide(len(batch.images), told)
 
     def _step(self, batch: Batch) -> Step:
@@ -125,7 +125,7 @@ class TrainStep:
         return cast("Tensor | None", norm)
 
     def _synchronised(self, *, last: bool) -> AbstractContextManager[Any]:
-        """Gradients travel between processes once a step, after its last part."""
+        """Exchange gradients between processes once a step, after its last part."""
         if last or self.accelerator.num_processes == 1:
             return nullcontext()
         return self.accelerator.no_sync(self.model)
@@ -133,7 +133,7 @@ class TrainStep:
     def _divide(self, images: int, told: str) -> None:
         if self.accelerator.num_processes > 1:
             raise FailureError(
-                f"a process ran out of memory ({told}), and the others wait for it: begin again with "
+                f"a process ran out of memory ({told}), and the others wait for it: start again with "
                 f"accumulate={self.accumulate * 2}"
             )
         if self.accumulate >= images:
@@ -142,8 +142,8 @@ class TrainStep:
         self.optimizer.zero_grad()
         release_memory()
         self.on_message(
-            f"memory is short ({told}): every batch of {images} is now taken in {self.accumulate} parts, "
-            "with the same result a step but for batch norms"
+            f"memory is short ({told}): every batch of {images} is now processed in {self.accumulate} parts; "
+            "the result of a step is the same, except for batch norms"
         )
 
 
@@ -156,15 +156,15 @@ def blended_loss(
 ) -> Tensor:
     """Return the loss of a batch in which some images are blends of two (mixup).
 
-    Each blend is scored by itself, against both of its masks in their shares. The other images are scored
+    Each blend is scored separately, against both of its masks in their shares. The other images are scored
     together, as without blends.
 
     Args:
         loss: ``(list of logits, *targets) -> scalar``.
         outputs: logits ``(N, C, H, W)``, one or more.
-        targets: ``(N, ...)`` each, such as masks.
-        others: those of the images that were blended in.
-        shares: of ``targets``, of each image; 1 where nothing was blended in.
+        targets: ``(N, ...)`` tensors, such as masks.
+        others: targets of the images that were blended in.
+        shares: weight of ``targets`` for each image; 1 if nothing was blended in.
     """
 
     def of(rows: list[int], truth: Sequence[Tensor]) -> Tensor:
@@ -179,10 +179,10 @@ def blended_loss(
 
 
 class Clock:
-    """Sums the seconds of named parts of a step; costs nothing until it runs.
+    """Sums the seconds of named parts of a step; costs nothing until it is started.
 
     Args:
-        device: which is waited for at the end of every part.
+        device: device to wait for at the end of every part.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -190,7 +190,7 @@ class Clock:
         self.seconds: dict[str, float] = {}
 
     def __call__(self, part: str) -> AbstractContextManager[None]:
-        """Count the time within as that of ``part``."""
+        """Add the time within the context to ``part``."""
         return self._measured(part) if self.runs else nullcontext()
 
     @contextmanager
@@ -203,8 +203,8 @@ class Clock:
 
 
 def too_large(told: str) -> str:
-    """Return what to say where not even one image fits."""
+    """Return the error message if not even one image fits."""
     return (
-        f"not even one image fits the memory ({told}): make augment.crop.size smaller, or say "
+        f"not even one image fits into memory ({told}): make augment.crop.size smaller, or set "
         "checkpointing=true or precision=bf16"
     )

@@ -1,7 +1,7 @@
-"""One training from its first step to its last, or from a checkpoint on.
+"""One run from its first step to its last, or from a checkpoint on.
 
-All that a step depends on is in the checkpoint, so that a training that was killed ends with the very
-weights of one that was not (on one process and one machine).
+A checkpoint holds everything that a step depends on, so a resumed run ends with exactly the same weights as
+one that was never killed (on one process and one machine).
 """
 
 from __future__ import annotations
@@ -56,21 +56,21 @@ if TYPE_CHECKING:
     from segzoo.training.recipe.schema import Recipe, Supervision
 
 
-#: Keys of a recipe, as differences name them, that make another network.
+#: Recipe keys, as named in differences, that change the network.
 _NETWORK = ("model", "separator")
 
 
 class Run:
-    """A training.
+    """A run.
 
     Args:
-        recipe: what to do.
-        accelerator: where, and with how many others.
-        interruption: is asked after every step whether to stop.
-        on_message: called with a sentence for what happens.
-        show: is told how far it is: step, steps in all, and a few words.
+        recipe: the recipe.
+        accelerator: the device and the processes.
+        interruption: checked after every step for a request to stop.
+        on_message: called with one sentence for each event.
+        show: called with the progress: step, total steps, and a few words.
         on_validation: called after every validation with the epoch and the score that weights are chosen by;
-            returns whether to stop the training.
+            returns whether to stop the run.
 
     Raises:
         OptionError: the recipe does not fit its data.
@@ -110,17 +110,17 @@ class Run:
         self.stepper = training_step(recipe, self.trainee, self.training, accelerator, on_message=on_message)
         self.checkpoints = Checkpoints(self.out / CHECKPOINTS, recipe.keep)
         self.outputs = Outputs(recipe, accelerator, self.validator, self.trainee, self.evaluated)
-        # From here on processes may draw different numbers, as their images differ.
+        # From here on, processes may draw different random numbers, because their images differ.
         seed_everything(recipe.seed + accelerator.process_index)
         self.seconds = 0.0
         self._rate, self._shown = math.nan, -math.inf
         self.totals = EpochStats(len(self.training.labels.classes), accelerator.device)
 
     def _begin_after(self, extended: Mapping[str, Any] | None) -> None:
-        """Plan epochs, steps and the schedule: from the first on, or behind those of another training.
+        """Plan epochs, steps and the schedule: from the beginning, or after those of another run.
 
         Args:
-            extended: the training that this one extends: its ``epochs`` and ``steps``.
+            extended: the run that this one extends: its ``epochs`` and ``steps``.
         """
         recipe, self.extended = self.recipe, extended
         epochs, steps = (0, 0) if extended is None else (extended["epochs"], extended["steps"])
@@ -140,7 +140,7 @@ class Run:
 
     @property
     def stepped(self) -> bool:
-        """Whether this training has taken a step."""
+        """Whether this run has taken a step."""
         return self.step > (0 if self.extended is None else self.extended["steps"])
 
     @property
@@ -152,13 +152,13 @@ class Run:
         """Train to the end.
 
         Raises:
-            FailureError: the loss is no longer finite, an image that validates does not fit the memory, or
+            FailureError: the loss is no longer finite, a validation image does not fit into memory, or
                 a process or the disk failed.
-            KeyboardInterrupt: somebody pressed Ctrl-C; a checkpoint has been written.
+            KeyboardInterrupt: Ctrl-C was pressed; a checkpoint has been written.
         """
         self._begun = time.perf_counter() - self.seconds
         self.outputs.begin(self._device)
-        # Divided weights are put together by all processes at once, so that none can try alone.
+        # Sharded weights are combined by all processes together, so a single process cannot try it alone.
         if not self.trainee.divided:
             channels = self.trainee.config.architecture.in_channels
             fit_processes(self.stepper, cast("Augmented", self.loader.dataset), self.batches, channels)
@@ -168,7 +168,7 @@ class Run:
                 self._train_epoch()
                 ended = self._finish_epoch()
         except BaseException:
-            # What went wrong is to be told, not what else it keeps from being written.
+            # Report the original error, not a later failure to write.
             with suppress(FailureError, OSError):
                 self.outputs.end()
             raise
@@ -176,19 +176,19 @@ class Run:
         self.seconds = time.perf_counter() - self._begun
 
     def restore(self) -> None:
-        """Go on from the latest checkpoint.
+        """Continue from the latest checkpoint.
 
         Raises:
-            OptionError: it is that of another recipe or other data; the text lists the differences.
+            OptionError: it is from another recipe or other data; the message lists the differences.
             WeightsError: it is damaged.
         """
         if self.accelerator.is_main_process:
-            with suppress(OSError):  # the next save says what is wrong with the folder
+            with suppress(OSError):  # the next save reports the problem with the folder
                 self.checkpoints.tidy()
         self.accelerator.wait_for_everyone()
         latest = self.checkpoints.latest()
         if latest is None:
-            self.on_message("no checkpoint was written yet: begins anew")
+            self.on_message("no checkpoint was written yet: starting again")
             if self.recipe.extend:
                 self.extend()
             return
@@ -197,8 +197,8 @@ class Run:
         found += differences(state["data"], self._data())
         if found:
             raise OptionError(
-                f"{self.out} holds another training, which this cannot go on with: {'; '.join(found)}. "
-                f"Resume with the same recipe, or begin anew from its weights: weights={self.out} and "
+                f"{self.out} holds another run, which cannot be resumed like this: {'; '.join(found)}. "
+                f"Resume with the same recipe, or start a new run from its weights: weights={self.out} and "
                 "another out"
             )
         if state.get("extended"):
@@ -214,17 +214,17 @@ class Run:
         every = state["random"]
         restore_random(every[min(self.accelerator.process_index, len(every) - 1)])
         if self.epoch > self.epochs:
-            self.on_message(f"the training in {self.out} is finished: nothing is left to do")
+            self.on_message(f"the run in {self.out} is finished: there is nothing to do")
             return
         self.on_message(
-            f"goes on in epoch {self.epoch} of {self.epochs}, after step {self.step} of {self.steps}"
+            f"continues in epoch {self.epoch} of {self.epochs}, after step {self.step} of {self.steps}"
         )
 
     def extend(self) -> None:
-        """Begin behind the finished training that the recipe's ``extend`` names, with its weights.
+        """Start with the weights of the finished run that the recipe's ``extend`` names.
 
         Raises:
-            OptionError: it is not finished, has another network or other classes, or has done as much.
+            OptionError: it is not finished, has another network or other classes, or is already as long.
             WeightsError: its checkpoint is damaged.
         """
         recipe, before = self.recipe, finished(self.recipe.extend)
@@ -237,7 +237,7 @@ class Run:
         if found:
             raise OptionError(
                 f"{before.folder} has another network: {'; '.join(found)}. To train this one from its "
-                f"weights, as far as they fit, say weights={before.folder} instead of extend"
+                f"weights, as far as they fit, use weights={before.folder} instead of extend"
             )
         extended = {
             "folder": passed_on(recipe.extend),
@@ -265,14 +265,14 @@ class Run:
         if told:
             self.on_message(told)
         waiting, last = time.perf_counter(), None
-        # Nothing is left of an epoch whose checkpoint was written before its validation.
+        # If the checkpoint was written before the validation, no step of the epoch is left.
         trained = self.totals.steps >= self.batches.steps or self.step >= self.steps
         for batch in () if trained else fetched(self.loader, out=self.out):
             begun = time.perf_counter()
             self._rate = self.trainee.optimizer.param_groups[0]["lr"]
             step = self.stepper.step(batch)
             self.trainee.stepped()
-            # Only now, as the device was not done with the step before until here.
+            # Checked only now, because until here the device was still busy with the step before.
             self._check(last)
             last = step
             self.step += 1
@@ -287,7 +287,7 @@ class Run:
         self._check(last)
 
     def _finish_epoch(self) -> bool:
-        """Validate and write what an epoch leaves; return whether training is to end here."""
+        """Validate and write the epoch's results; return whether training ends here."""
         entry: dict[str, Any] = {
             "epoch": self.epoch,
             "step": self.step,
@@ -315,12 +315,12 @@ class Run:
         return any_of(self.accelerator, self.on_validation(entry["epoch"], entry[self.validator.column]))
 
     def _validate(self, *, due: bool) -> Validation:
-        """Validate the epoch, whose steps are saved before that.
+        """Validate the epoch, after saving its steps if a checkpoint is due.
 
-        Nothing catches what a system does that is out of memory: it kills the process.
+        If the system runs out of memory it kills the process, which cannot be caught.
 
         Args:
-            due: whether this epoch has a checkpoint; if not, one is written where memory is short.
+            due: whether this epoch has a checkpoint; if not, one is written if memory is short.
         """
         seconds = time.perf_counter() - self._begun
         saved = self._save(seconds) if due else None
@@ -341,7 +341,7 @@ class Run:
 
             every = gather_object([random])
         trainee, totals = self.trainee.state(), self.totals.state()
-        # One loss for all, however many processes go on with it.
+        # One loss for all, because any number of processes may resume.
         totals["loss"] = mean_of(self.accelerator, totals["loss"])
         if not self.accelerator.is_main_process:
             return None
@@ -363,10 +363,10 @@ class Run:
         return self.checkpoints.save(self.step, state)
 
     def _stop(self) -> None:
-        """Write a checkpoint of this step and leave."""
+        """Write a checkpoint of this step and stop."""
         self._save(time.perf_counter() - self._begun)
         self.on_message(
-            f"stopped after step {self.step} of {self.steps}; a checkpoint is written. Go on with: "
+            f"stopped after step {self.step} of {self.steps}; a checkpoint is saved. Resume with: "
             f"{resume_command(self.out)}"
         )
         if self.interruption.signal is signal.SIGTERM:
@@ -374,8 +374,8 @@ class Run:
         raise KeyboardInterrupt
 
     def _check(self, step: Step | None) -> None:
-        """Stop where a step's loss or gradient is no longer finite."""
-        # A loss scale (fp16) skips steps of infinite gradients by itself.
+        """Stop if a step's loss or gradient is no longer finite."""
+        # A loss scale (fp16) skips steps with infinite gradients itself.
         problem = None if step is None else not_finite(step, scaled=self.accelerator.scaler is not None)
         if step is None or problem is None:
             return
@@ -389,18 +389,20 @@ class Run:
     def _patience_is_over(self) -> bool:
         over = bool(self.recipe.patience) and self.outputs.without_gain >= self.recipe.patience
         if over:
-            self.on_message(f"no better {self.validator.column} in {self.recipe.patience} validations: stops")
+            self.on_message(
+                f"early stopping: no better {self.validator.column} in {self.recipe.patience} validations"
+            )
         return over
 
     def _tell_absent(self) -> None:
-        """Warn of classes that no training image has; counted in full only where the crops had none."""
+        """Warn about classes that no training image has; counts all images only if the crops had none."""
         if self.epoch == 1 and not bool(self.totals.pixels.all()):
             told = absent(self.training.labels, class_pixels(self.training))
             if told:
                 self.on_message(f"warning: {told}")
 
     def _show(self) -> None:
-        # Reading the loss waits for the device, so the bar is not drawn after every step.
+        # Reading the loss waits for the device, so the bar is not updated after every step.
         now = time.perf_counter()
         if now - self._shown < 0.2 and self.step < self.steps:
             return
@@ -411,7 +413,7 @@ class Run:
         self.show(self.step, self.steps, text)
 
 
-# What steps are made of, in a training, a benchmark and a range test.
+# Parts of a step, for a run, a benchmark and a range test.
 
 
 def training_batches(
@@ -444,7 +446,7 @@ def training_batches(
 
 
 def endless_batches(loader: DataLoader[Batch], batches: Batches, out: str) -> Iterator[Batch]:
-    """Yield batches for ever, epoch after epoch; ``out`` names the training in errors."""
+    """Yield batches forever, epoch after epoch; ``out`` names the run in errors."""
     while True:
         batches.epoch += 1
         yield from fetched(loader, out=out)
@@ -498,20 +500,20 @@ def training_loss(
     side_weight: float | None = None,
     separation: Separation | None = None,
 ) -> DeepSupervision:
-    """Build a loss; ``weights="balanced"`` counts the classes of the training images first.
+    """Build a loss; ``weights="balanced"`` first counts the classes of the training images.
 
     Args:
-        name: of the loss.
-        options: of the loss.
-        training: the images that train.
-        labels: of their masks, as the loss sees them.
-        supervision: what is made of the losses of a deeply supervised network, as the recipe says it.
-        side_weight: what the network's decoder says, for ``auto``.
-        separation: what the last logit learns, where that is no class's.
+        name: name of the loss.
+        options: options of the loss.
+        training: the training images.
+        labels: labels of their masks, as the loss sees them.
+        supervision: how the losses of a deeply supervised network are combined, as in the recipe.
+        side_weight: weight that the network's decoder defines, for ``auto``.
+        separation: target of the last logit, if that does not belong to a class.
 
     Raises:
         UnknownNameError: there is no such loss.
-        OptionError: it has no such option, or not with that value.
+        OptionError: it has no such option, or the value is not valid.
     """
     if options.get("weights") == "balanced":
         options = {**options, "weights": balanced_weights(training)}
@@ -524,15 +526,15 @@ def training_loss(
     return DeepSupervision(loss, reduction=reduction)
 
 
-# What a training says when it cannot go on.
+# Error messages of a run that cannot continue.
 
 
 def not_finite(step: Step, *, scaled: bool) -> str | None:
-    """Return what is no longer finite in a step; ``None`` where all is well.
+    """Return which value of a step is not finite; ``None`` if all are.
 
     Args:
-        step: whose numbers are read, which waits for the device.
-        scaled: whether a loss scale takes care of infinite gradients.
+        step: the step; reading its numbers waits for the device.
+        scaled: whether a loss scale handles infinite gradients.
     """
     loss = float(step.loss)
     if not math.isfinite(loss):
@@ -542,47 +544,47 @@ def not_finite(step: Step, *, scaled: bool) -> str | None:
 
 
 def told_divergence(problem: str, epoch: int, names: Sequence[str], rate: float, kept: Path | None) -> str:
-    """Say what became of a training whose numbers are no longer finite, and what may help."""
+    """Return the error message of a run whose numbers are no longer finite, with advice."""
     last = f" The last good checkpoint is {kept}." if kept else ""
     return (
         f"{problem} in epoch {epoch}, with {', '.join(names)}: look at these images and masks, or lower the "
-        f"learning rate (lr={rate / 10:g}), or say precision=no.{last}"
+        f"learning rate (lr={rate / 10:g}), or use precision=no.{last}"
     )
 
 
 def told_large_validation(short: str, epoch: int, out: Path, saved: Path | None) -> str:
-    """Say that memory is too small to validate, that the epoch is saved, and what may help.
+    """Return the error message if memory is too small to validate; the epoch is already saved.
 
     Args:
         short: which image does not fit, and why.
-        epoch: that was to be validated.
-        out: the folder of the training.
-        saved: the epoch's checkpoint; ``None`` in a process that writes none.
+        epoch: the epoch.
+        out: the run folder.
+        saved: the epoch's checkpoint; ``None`` in a process that does not write.
     """
     where = saved or out / CHECKPOINTS
     return (
-        f"epoch {epoch} cannot be validated: {short}. Its steps are saved in {where}. Free memory, or take a "
-        f"machine with more, and go on: {resume_command(out)} validates this epoch first. Or "
-        "begin anew with images that validate at half their size: resize.mode=scale resize.scale=0.5"
+        f"epoch {epoch} cannot be validated: {short}. Its steps are saved in {where}. Free memory or use a "
+        f"machine with more, and resume: {resume_command(out)} validates this epoch first. Or "
+        "start again with validation images at half their size: resize.mode=scale resize.scale=0.5"
     )
 
 
 def told_short_memory(short: str, out: Path, kept: Path | None) -> str:
-    """Say that memory ran out anywhere but in a step or a validation, and what may help.
+    """Return the error message if memory ran out outside of a step or a validation, with advice.
 
     Args:
-        short: what the system said.
-        out: the folder of the training.
+        short: the system's error message.
+        out: the run folder.
         kept: the last checkpoint, if there is one.
     """
-    last = f" {kept} is whole; go on from it: {resume_command(out)}" if kept else ""
+    last = f" {kept} is intact; resume from it: {resume_command(out)}" if kept else ""
     return (
-        f"memory ran out ({short}): say data.cache=false, which keeps no decoded image, fewer workers, "
+        f"memory ran out ({short}): use data.cache=false, which keeps no decoded images, fewer workers, "
         f"a smaller augment.crop.size or a smaller model.{last}"
     )
 
 
-# What the bar of a training says beside its length.
+# The text of the progress bar.
 
 
 def progress_text(
@@ -592,14 +594,14 @@ def progress_text(
     images_per_second_computing: float,
     best: float | None = None,
 ) -> str:
-    """Return the text of a moment.
+    """Return the text for the current step.
 
     Args:
-        loss: mean of the last steps.
-        learning_rate: of the next step.
-        images_per_second: by the clock.
-        images_per_second_computing: without the time in which the device waited for data.
-        best: score so far; ``None`` before the first validation.
+        loss: mean loss of the last steps.
+        learning_rate: learning rate of the next step.
+        images_per_second: speed, including waiting for data.
+        images_per_second_computing: speed without the time in which the device waited for data.
+        best: best score so far; ``None`` before the first validation.
 
     Example:
         >>> progress_text(0.4123, 1e-3, 31.2, 33.04, 0.81)
@@ -618,19 +620,19 @@ def _rate(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
-# What an epoch adds up to while it runs: loss, images, seconds, pixels of each class.
+# Sums over a running epoch: loss, images, seconds, pixels of each class.
 
 
 class EpochStats:
-    """Sums over the steps of an epoch, of this process.
+    """Sums over the steps of an epoch, for this process.
 
     Args:
-        classes: how many there are.
-        device: of the losses, so that adding them waits for nothing.
+        classes: number of classes.
+        device: device of the losses, so that adding them does not wait.
 
     Attributes:
-        steps: how many steps were added.
-        pixels: ``(classes,)``, of the masks after augmentation.
+        steps: number of steps added.
+        pixels: ``(classes,)``, pixels of each class in the masks after augmentation.
     """
 
     def __init__(self, classes: int, device: torch.device) -> None:
@@ -639,18 +641,18 @@ class EpochStats:
         self.clear()
 
     def clear(self) -> None:
-        """Begin an epoch."""
+        """Start a new epoch."""
         self.steps, self.waited, self.took = 0, 0.0, 0.0
         self._loss = torch.zeros((), device=self._device)
         self.pixels.zero_()
 
     @property
     def loss(self) -> torch.Tensor:
-        """Mean of the steps."""
+        """Mean loss of the steps."""
         return self._loss / max(self.steps, 1)
 
     def add(self, batch: Batch, step: Step, *, waited: float, took: float) -> None:
-        """Add a step that waited for its batch and then took so many seconds."""
+        """Add a step with the seconds that it waited for its batch and then took."""
         self.steps += 1
         self._loss += step.loss
         self.waited += waited
@@ -658,7 +660,7 @@ class EpochStats:
         if batch.masks.ndim == 4:
             self.pixels += (batch.masks == 1).sum(dim=(0, 2, 3))
             return
-        # Of 16 bits torch counts nothing.
+        # torch cannot count 16-bit values.
         masks = batch.masks.flatten()
         counts = torch.bincount(masks if masks.itemsize == 1 else masks.int(), minlength=len(self.pixels))
         self.pixels += counts[: len(self.pixels)]
@@ -677,7 +679,7 @@ class EpochStats:
         return {**kept, "loss": self._loss.clone(), "pixels": self.pixels.clone()}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on with an epoch."""
+        """Continue an epoch."""
         self.steps, self.waited, self.took = state["steps"], state["waited"], state["took"]
         self._loss = state["loss"].to(self._device)
         self.pixels = state["pixels"]

@@ -1,7 +1,7 @@
 """Validation: every process scores its part of the images, and the counts are merged.
 
-A process that runs out of memory says so when all are done with their images: none waits for another that
-has stopped.
+A process that runs out of memory reports it only when all have finished their images, so that no process
+waits for one that has stopped.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ if TYPE_CHECKING:
     from segzoo.evaluation.samples import NamedMetric, ScoredSample
     from segzoo.interfaces import Dataset, Metric
 
-#: Of how many validation images the report shows predictions.
+#: Number of validation images whose predictions the report shows.
 SHOWN = 4
 
 
 @dataclass(frozen=True)
 class Validation:
-    """What a validation found.
+    """Result of a validation.
 
     Attributes:
-        scores: of every metric, with its contract.
-        shown: a few cases, the same images every time.
+        scores: scores of every metric, with its contract.
+        shown: a few predictions, of the same images every time.
     """
 
     scores: list[Score]
@@ -58,19 +58,20 @@ class Validator:
     """Scores networks on one data set.
 
     Args:
-        metrics: names of those that count.
-        dataset: at least one image, with labels.
+        metrics: names of the metrics.
+        dataset: data set with labels and at least one image.
         accelerator: the processes that share the work.
-        best: the metric, or ``metric.value``, by which the best weights are chosen; the first one's.
-        on_message: called with one message for each size of images that is cut into tiles.
+        best: the metric, or ``metric.value``, by which the best weights are chosen; by default the first
+            metric.
+        on_message: called with one message for each image size that is cut into tiles.
 
     Attributes:
         column: the column of the value by which the best weights are chosen.
-        higher_is_better: which way is up, of that value.
+        higher_is_better: whether higher values in that column are better.
 
     Raises:
         UnknownNameError: there is no such metric.
-        OptionError: ``best`` names a metric or a value that is not counted.
+        OptionError: ``best`` names a metric or a value that is not computed.
     """
 
     def __init__(
@@ -90,10 +91,10 @@ class Validator:
         self._shown = {number * count // SHOWN for number in range(SHOWN)}
 
     def validate(self, network: nn.Module) -> Validation:
-        """Predict every image at its own size and score the masks; the same result on every process.
+        """Predict every image at its own size and score the masks; every process gets the same result.
 
         Raises:
-            MemoryShortageError: an image does not fit the memory of a process; every process raises it.
+            MemoryShortageError: an image does not fit into a process's memory; every process raises it.
         """
         if self._predictor is None or self._predictor[0] is not network:
             self._predictor = network, Predictor(network, backend="eager", on_message=self._on_message)
@@ -118,7 +119,7 @@ class Validator:
         totals: list[Metric],
         shown: list[tuple[int, ScoredSample]],
     ) -> str:
-        """Predict one image and count it; return what is short of memory, nothing where all is well."""
+        """Predict and score one image; return the error text if memory is short, else nothing."""
         name = f"image {index}"
         try:
             sample = self.dataset[index]
@@ -154,10 +155,10 @@ class Validator:
 
 
 def chosen_by(best: str, metrics: Sequence[NamedMetric]) -> tuple[str, bool]:
-    """Return the column that ``metric.value`` asks for, and whether higher values are better.
+    """Return the column for ``metric.value``, and whether higher values are better.
 
     Raises:
-        OptionError: the metric or the value is not counted.
+        OptionError: the metric or the value is not computed.
     """
     name, _, value = best.partition(".")
     named = {metric.name: metric for metric in metrics}

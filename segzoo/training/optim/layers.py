@@ -18,12 +18,12 @@ def layers_of(encoder: nn.Module) -> list[list[nn.Parameter]]:
     """Return an encoder's parameters by layer, in the order in which its modules are defined.
 
     A layer is a block: an element of a list of modules of one class (``nn.Sequential``, ``nn.ModuleList``)
-    that holds no such list itself. What comes before the first block, such as patch and position
-    embeddings, is layer 0; what stands between two blocks, such as a smaller map's convolution, belongs to
-    the later one; what comes behind the last block, such as its norm, is a layer of its own.
+    that contains no such list itself. Modules before the first block, such as patch and position
+    embeddings, form layer 0. Modules between two blocks, such as downsampling convolutions, belong to
+    the later block. Modules after the last block, such as its norm, form a layer of their own.
 
     Returns:
-        For ``n`` blocks ``n + 2`` lists, of which the first and the last may be empty; nothing where the
+        ``n + 2`` lists for ``n`` blocks, of which the first and the last may be empty; no lists if the
         encoder has no blocks.
     """
     layers: list[list[nn.Parameter]] = [[], []]
@@ -32,7 +32,7 @@ def layers_of(encoder: nn.Module) -> list[list[nn.Parameter]]:
         new = [one for one in parameters if one not in seen]
         seen.update(new)
         if is_block:
-            # What was waiting for it is in its list already.
+            # Parameters collected for this block are in its list already.
             layers[-1] += new
             layers.append([])
         else:
@@ -41,7 +41,7 @@ def layers_of(encoder: nn.Module) -> list[list[nn.Parameter]]:
 
 
 def _parts(module: nn.Module) -> Iterator[tuple[Iterable[nn.Parameter], bool]]:
-    """Yield parameters in order, those of a block together, each time with whether they are a block's."""
+    """Yield groups of parameters in order, one group for each block, and whether the group is a block."""
     if not _has_blocks(module):
         yield module.parameters(), False
         return
@@ -58,7 +58,7 @@ def _has_blocks(module: nn.Module) -> bool:
 
 
 def _is_list(module: nn.Module) -> bool:
-    """Whether a module is a list of modules of one class that have parts themselves."""
+    """Whether a module is a list of modules of one class that have children."""
     children = list(module.children())
     if not isinstance(module, nn.Sequential | nn.ModuleList) or not children:
         return False

@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     from segzoo.training.parts import Options
 
 
-#: Options of all optimizers.
+#: Options that every optimizer has.
 _ALWAYS: Options = {"decay_norms": True, "decay_biases": False, "decay_positions": True, "layer_decay": 1.0}
-#: What position embeddings are called: those of timm, transformers, MMSegmentation and segzoo.
+#: Names of position embeddings in timm, transformers, MMSegmentation and segzoo.
 _POSITIONS = re.compile(r"pos(ition)?_(embed|encod|block)|pos_emb|rel_pos|relative_position|position_bias")
 
 
@@ -47,28 +47,28 @@ def make_optimizer(
 ) -> torch.optim.Optimizer:
     """Return an optimizer for all parameters of a model.
 
-    There is a group for each learning rate and decay, and each says as ``name`` what it holds: ``model``, or
-    ``rest`` and ``encoder`` where the encoder has a rate of its own, or ``rest``, ``encoder`` and
-    ``encoder layer 0``, ``1`` ... where its rate decays by layer; with ``, no decay`` behind it for what is
-    not decayed. Parameters that are frozen belong too: a frozen one has no gradient, and then it is left
-    alone. The first group has the rate itself.
+    There is a group for each learning rate and decay. A group's ``name`` says what it holds: ``model``; or
+    ``rest`` and ``encoder`` if the encoder has its own rate; or ``rest`` and ``encoder layer 0``, ``1`` ...
+    and ``encoder`` if its rate decays by layer. Groups without weight decay have ``, no decay`` appended.
+    Frozen parameters are included; an optimizer skips them because they have no gradient. The first group
+    has ``learning_rate`` itself.
 
     Args:
-        model: what is trained; a wrapper of it will do.
-        name: of the optimizer.
-        given: those of its options that are not the defaults; and of every optimizer:
-            ``decay_norms``: whether the weights of norms, and biases, are decayed;
-            ``decay_biases``: whether biases and other vectors are though norms are not;
-            ``decay_positions``: whether position embeddings are;
+        model: the model, or a wrapper of it.
+        name: name of the optimizer.
+        given: options that differ from the defaults; and for every optimizer:
+            ``decay_norms``: whether weight decay applies to the weights of norms, and to biases;
+            ``decay_biases``: whether it applies to biases and other vectors even if not to norms;
+            ``decay_positions``: whether it applies to position embeddings;
             ``layer_decay``: in an encoder of ``n`` blocks, the rate of block ``i``, counted from 1, is the
-            encoder's times ``layer_decay ** (n + 1 - i)``, and that of what comes before them the same of
-            ``i = 0``. What comes behind the last block has the encoder's rate.
-        learning_rate: at its height.
-        encoder_rate: the encoder's, as a multiple of it.
+            encoder's times ``layer_decay ** (n + 1 - i)``; modules before the blocks count as ``i = 0``,
+            and modules after the last block have the encoder's rate.
+        learning_rate: peak learning rate.
+        encoder_rate: the encoder's learning rate, as a multiple of ``learning_rate``.
 
     Raises:
-        OptionError: there is no such optimizer or option, a value is out of range, or the encoder is given a
-            rate and the model has none, or its layers rates and it has no blocks.
+        OptionError: there is no such optimizer or option, a value is out of range, or the encoder gets its
+            own rate but the model has none, or its layers get rates but it has no blocks.
     """
     options = optimizer_options(name, given)
     undecayed = _undecayed(model, options)
@@ -90,9 +90,9 @@ def find_optimizer(name: str) -> OptimizerSpec:
     """Return the optimizer ``name``: a registered one, else timm's (also as ``timm:name``).
 
     Raises:
-        UnknownNameError: no plug-in registers it and timm does not know it.
-        OptionError: timm's needs second derivatives, which a training does not compute.
-        MissingExtraError: timm's is that of a package which is not installed.
+        UnknownNameError: no plug-in registers it and timm does not have it.
+        OptionError: timm's optimizer needs second derivatives, which training does not compute.
+        MissingExtraError: timm's optimizer needs a package that is not installed.
     """
     registry = zoo.registry("optimizers")
     if name in registry:
@@ -117,7 +117,7 @@ def find_optimizer(name: str) -> OptimizerSpec:
     preset = {**({"momentum": 0.9} if info.has_momentum else {}), **(info.defaults or {})}
     spec = OptimizerSpec(name=short, factory=factory, options=preset, summary=info.description)
     if "deterministic" in options_of(spec):
-        # Numbers that it drew itself would be others after a training was resumed.
+        # Its own random numbers would change when a run resumes.
         spec = replace(spec, options={**preset, "deterministic": True})
     return spec
 
@@ -127,7 +127,7 @@ def _place(made: type) -> str:
 
 
 def optimizer_defaults(name: str) -> Options:
-    """Return all options of an optimizer with their defaults; errors as those of `find_optimizer`."""
+    """Return all options of an optimizer with their defaults; errors as in `find_optimizer`."""
     return {**options_of(find_optimizer(name), "params", "lr"), **_ALWAYS}
 
 
@@ -143,12 +143,12 @@ def optimizer_options(name: str, given: Mapping[str, Any]) -> Options:
         if is_number(options.get(key)):
             check_range(f"optimizer.{key}", options[key], 0, float("inf"))
     for key in ("momentum", "alpha", "dampening"):
-        # Some of timm's have an alpha that is no share.
+        # Some of timm's have an alpha that is not a share.
         if is_number(options.get(key)) and 0 <= defaults[key] <= 1:
             check_range(f"optimizer.{key}", options[key], 0, 1, below=key == "momentum")
     if not 0 < options["layer_decay"] <= 1:
         raise OptionError(
-            "optimizer.layer_decay is what the rate is multiplied by from each layer of the encoder to the "
+            "optimizer.layer_decay is the factor of the learning rate from each layer of the encoder to the "
             f"one before: above 0, such as 0.75, and 1 for none, got {options['layer_decay']!r}"
         )
     if "betas" in options:
@@ -165,11 +165,11 @@ def optimizer_options(name: str, given: Mapping[str, Any]) -> Options:
 
 
 def _undecayed(model: nn.Module, options: Options) -> set[nn.Parameter]:
-    """Return the parameters without weight decay; take from the options what says which these are."""
+    """Return the parameters without weight decay; remove the options that define them."""
     norms, biases, positions = (options.pop(f"decay_{kind}") for kind in ("norms", "biases", "positions"))
     found: set[nn.Parameter] = set()
     for path, module in model.named_modules():
-        # Every library calls its norms so.
+        # All libraries name their norm classes like this.
         is_norm = "norm" in type(module).__name__.lower()
         for name, parameter in module.named_parameters(recurse=False):
             # Norms and biases are the parameters with one dimension.
@@ -201,14 +201,14 @@ def _parts(
     if not layers:
         raise OptionError(
             f"optimizer.layer_decay={layer_decay:g}: {type(encoder).__name__} has no list of blocks, "
-            "by which layers are told; leave it at 1, or give the whole encoder a rate, as encoder_rate=0.1"
+            "so its layers are not known; leave it at 1, or set one rate for the encoder: encoder_rate=0.1"
         )
     shares = [encoder_rate * layer_decay ** (len(layers) - 1 - index) for index in range(len(layers))]
     names = [f"encoder layer {index}" for index in range(len(layers) - 1)]
     return [rest, *zip((*names, "encoder"), layers, shares, strict=True)]
 
 
-# segzoo's own: torch's classes and defaults, but for AdamW's decay and SGD's momentum.
+# segzoo's own: torch's classes and defaults, except for AdamW's decay and SGD's momentum.
 
 Groups = Iterable[dict[str, Any]]
 

@@ -3,8 +3,8 @@
 Papers: cosine, Loshchilov and Hutter, 2017, arXiv:1608.03983; warm-up, Goyal et al., 2017, arXiv:1706.02677;
 polynomial, Chen et al., 2017, arXiv:1606.00915; one cycle, Smith and Topin, 2019, arXiv:1708.07120.
 
-The rate at a step depends on the step alone (and on the scores, for ``plateau``), so that a training that
-is resumed goes on with the rates of one that was never stopped.
+The rate at a step depends only on the step (and on the scores, for ``plateau``), so a resumed run has the
+same rates as one that was never stopped.
 """
 
 from __future__ import annotations
@@ -44,35 +44,36 @@ _FALLING: Mapping[str, Any] = {"tail": 0.0, "tail_epochs": 0.0, "tail_range": ()
 
 
 class Schedule:
-    """Sets the learning rate of every group of an optimizer, each from its own height.
+    """Sets the learning rate of every group of an optimizer, relative to the group's peak rate.
 
     ``cosine`` and ``polynomial`` fall to the minimum between warm-up and tail: as half a cosine, or as
-    ``(1 - x) ** power``. ``one-cycle`` is a cosine behind a warm-up that lasts long and is half a cosine too:
-    its options are those of all schedules, with the defaults of torch's ``OneCycleLR``. ``step`` multiplies
-    by ``gamma`` after every ``every`` epochs, ``multistep`` at the ``milestones``, which are epochs; both
+    ``(1 - x) ** power``. ``one-cycle`` is a cosine after a long warm-up that is also half a cosine: it has
+    the options of all schedules, with the defaults of torch's ``OneCycleLR``. ``step`` multiplies by
+    ``gamma`` after every ``every`` epochs, ``multistep`` at the ``milestones``, which are epochs; both
     count from the first step. ``plateau`` multiplies by ``factor`` after more than ``patience`` validations
-    in a row without a better score, as `Plateau` says. ``constant`` stays.
+    in a row without a better score, see `Plateau`. ``constant`` does not change.
 
     Options of all of them:
         warmup: share of all steps in which the rate rises; or ``warmup_steps`` or ``warmup_epochs``, which
-            count instead of it where they are given. ``warmup_range`` is the least and the most, in epochs.
-        warmup_start: share of the height at the first step; without, the rate is ``(n + 1) / warmup`` of it
-            at step ``n``, from 0.
+            replace it. ``warmup_range`` holds the minimum and the maximum, in epochs.
+        warmup_start: share of the peak rate at the first step; by default, the rate at step ``n``, counted
+            from 0, is ``(n + 1) / warmup`` of the peak.
         warmup_shape: ``linear``, ``quadratic`` or ``cosine``.
-        per: ``step``, or ``epoch``, in which the rate is constant within an epoch.
-        minimum: share of the height below which no rate falls after the warm-up; or ``minimum_rate``, the
-            rate itself.
-        tail: share of all steps at the end that stay at the minimum, or ``tail_epochs``; ``tail_range`` is
-            the least and the most, in epochs. Only ``cosine``, ``polynomial`` and ``one-cycle`` have it.
-        from_start: whether the fall begins at the first step, under the warm-up, as in MMCV; otherwise it
-            begins behind it. Only ``cosine``, ``polynomial`` and ``one-cycle`` have it.
+        per: ``step``, or ``epoch`` for a rate that is constant within an epoch.
+        minimum: lowest rate after the warm-up, as a share of the peak rate; or ``minimum_rate``, the rate
+            itself.
+        tail: share of all steps at the end that stay at the minimum, or ``tail_epochs``; ``tail_range``
+            holds the minimum and the maximum, in epochs. Only for ``cosine``, ``polynomial`` and
+            ``one-cycle``.
+        from_start: whether the decay starts at the first step, during the warm-up, as in MMCV, instead of
+            after it. Only for ``cosine``, ``polynomial`` and ``one-cycle``.
 
     Args:
-        optimizer: its groups' rates are their heights; it has the first step's rates at once.
-        schedule: its name, or its spec.
-        options: those that are not the defaults.
-        steps: of the optimizer, in all.
-        steps_per_epoch: of the optimizer.
+        optimizer: optimizer, whose groups have their peak rates; the first step's rates are set at once.
+        schedule: name or spec of the schedule.
+        options: options that differ from the defaults.
+        steps: total number of optimizer steps.
+        steps_per_epoch: number of optimizer steps in an epoch.
 
     Raises:
         OptionError: there is no such schedule or option, or a value is out of range.
@@ -103,7 +104,7 @@ class Schedule:
 
     @property
     def rates(self) -> dict[str, float]:
-        """The learning rate of every group, by its name, or its number where it has none."""
+        """The learning rate of every group, by its name, or its number if it has no name."""
         groups = enumerate(self.optimizer.param_groups)
         return {str(group.get("name", index)): float(group["lr"]) for index, group in groups}
 
@@ -113,14 +114,14 @@ class Schedule:
         self._apply()
 
     def evaluated(self, score: float, higher_is_better: bool = True) -> None:
-        """Take note of a validation; only ``plateau`` goes by it."""
+        """Record the score of a validation; only ``plateau`` uses it."""
         evaluated = getattr(self._shape, "evaluated", None)
         if evaluated is not None:
             evaluated(score, higher_is_better=higher_is_better)
             self._apply()
 
     def rate(self, height: float, step: int) -> float:
-        """Return the learning rate at a step, counted from 0, of a group whose rate is ``height`` at most."""
+        """Return the learning rate at a step, counted from 0, of a group with the peak rate ``height``."""
         unit = self._epoch if self.options["per"] == "epoch" else 1
         now = step // unit * unit
         least = min(max(self.options["minimum"] * height, self.options["minimum_rate"]), height)
@@ -129,14 +130,14 @@ class Schedule:
         return rate * self._warmth(now, unit)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return where the schedule is, as plain data."""
+        """Return the schedule's position, as plain data."""
         state = getattr(self._shape, "state_dict", None)
-        # Named after the only schedule that once had a state.
+        # Named after the only schedule that had a state at first.
         plateau = None if state is None else state()
         return {"schedule": self.name, "done": self._done, "heights": list(self._heights), "plateau": plateau}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from where `state_dict` was taken; the optimizer's rates are set.
+        """Continue from where `state_dict` was called, and set the optimizer's rates.
 
         Raises:
             OptionError: it is the state of another schedule, or of an optimizer with other groups.
@@ -160,7 +161,7 @@ class Schedule:
             group["lr"] = self.rate(height, self._done)
 
     def _stretch(self, what: str) -> float:
-        """Return how many steps the warm-up or the tail lasts; whole ones, unless rates go by the epoch."""
+        """Return the length of the warm-up or the tail in steps; whole unless rates go by the epoch."""
         options = self.options
         if what not in options:
             return 0.0
@@ -172,7 +173,7 @@ class Schedule:
         return steps if options["per"] == "epoch" else round(steps)
 
     def _warmth(self, now: int, unit: int) -> float:
-        """Return the share of the rate that the warm-up lets through."""
+        """Return the warm-up's factor of the rate."""
         if now >= self._warm:
             return 1.0
         start = self.options["warmup_start"]
@@ -185,7 +186,7 @@ class Schedule:
         return low + (1 - low) * share
 
     def _gone(self, now: int) -> float:
-        """Return the share of the way to the tail that is behind us, from the warm-up or the first step."""
+        """Return the share of the decay that is done, from the warm-up or the first step to the tail."""
         begin = 0.0 if self.options.get("from_start") else self._warm
         span = self._total - begin - self._tail
         gone = now - begin
@@ -209,7 +210,7 @@ def schedule_options(schedule: str | ScheduleSpec, given: Mapping[str, Any]) -> 
         OptionError: there is no such schedule or option, or a value is out of range.
     """
     spec = _spec(schedule)
-    if given.get("warmup_start") is None:  # which says that the default holds
+    if given.get("warmup_start") is None:  # None means the default
         given = {option: value for option, value in given.items() if option != "warmup_start"}
     options = read_options("schedule", spec.name, schedule_defaults(spec), given)
     for key, choices in (("per", ("step", "epoch")), ("warmup_shape", ("linear", "quadratic", "cosine"))):
@@ -217,10 +218,12 @@ def schedule_options(schedule: str | ScheduleSpec, given: Mapping[str, Any]) -> 
     if options["warmup"] >= 1:
         raise OptionError(
             f"schedule.warmup is a share of all steps, below 1, got {options['warmup']:g}: "
-            f"say schedule.warmup_epochs or schedule.warmup_steps"
+            f"use schedule.warmup_epochs or schedule.warmup_steps"
         )
     if options["warmup_steps"] and options["warmup_epochs"]:
-        raise OptionError("schedule.warmup_steps and schedule.warmup_epochs say the same: leave one out")
+        raise OptionError(
+            "schedule.warmup_steps and schedule.warmup_epochs exclude each other: leave one out"
+        )
     for key in ("warmup", "tail", "minimum", "warmup_start"):
         if options.get(key) is not None:
             check_range(f"schedule.{key}", options[key], 0, 1)
@@ -229,7 +232,9 @@ def schedule_options(schedule: str | ScheduleSpec, given: Mapping[str, Any]) -> 
     for key in ("warmup_range", "tail_range"):
         limits = options.get(key, ())
         if limits and (len(limits) != 2 or not 0 <= limits[0] <= limits[1]):
-            raise OptionError(f"schedule.{key} must be the least and the most epochs, got {list(limits)}")
+            raise OptionError(
+                f"schedule.{key} must be the minimum and the maximum in epochs, got {list(limits)}"
+            )
     _built(spec, options)
     return options
 
@@ -243,27 +248,27 @@ def _built(spec: ScheduleSpec, options: Options) -> interfaces.Schedule:
     return build(spec, **{key: value for key, value in options.items() if key in own})
 
 
-# The schedules. Each gives the share of the rate that is left, from where the training stands.
+# The schedules. Each returns the remaining share of the rate at a point of the run.
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cosine:
-    """Half a cosine."""
+    """Decay as half a cosine."""
 
     def __call__(self, now: Progress) -> float:
-        """Return the share left above the minimum."""
+        """Return the remaining share above the minimum."""
         return 0.5 * (1 + math.cos(math.pi * now.gone))
 
 
 @dataclass(frozen=True, kw_only=True)
 class OneCycle(Cosine):
-    """Half a cosine, behind a warm-up that is half a cosine too: other defaults of what all schedules have.
+    """Half a cosine after a warm-up that is also half a cosine, with other defaults for the common options.
 
     Attributes:
         warmup: share of all steps in which the rate rises.
-        warmup_start: share of the height at the first step: 1 / 25.
-        warmup_shape: of the rise.
-        minimum: share of the height at the end: that of the first step, divided by 10,000.
+        warmup_start: share of the peak rate at the first step: 1 / 25.
+        warmup_shape: shape of the rise.
+        minimum: share of the peak rate at the end: that of the first step, divided by 10,000.
     """
 
     warmup: float = 0.3
@@ -274,7 +279,7 @@ class OneCycle(Cosine):
 
 @dataclass(frozen=True, kw_only=True)
 class Polynomial:
-    """A power of what is left to go."""
+    """Decay as a power of the remaining share of the run."""
 
     power: float = 0.9
 
@@ -282,7 +287,7 @@ class Polynomial:
         check_range("schedule.power", self.power, 0, math.inf)
 
     def __call__(self, now: Progress) -> float:
-        """Return the share left above the minimum."""
+        """Return the remaining share above the minimum."""
         return (1 - now.gone) ** self.power
 
 
@@ -298,7 +303,7 @@ class Step:
         check_range("schedule.every", self.every, 1, math.inf)
 
     def __call__(self, now: Progress) -> float:
-        """Return the share of the rate."""
+        """Return the share of the peak rate."""
         return self.gamma ** int(now.epoch // self.every)
 
 
@@ -312,31 +317,31 @@ class Multistep:
     def __post_init__(self) -> None:
         check_range("schedule.gamma", self.gamma, 0, 1)
         if not self.milestones:
-            raise OptionError("schedule.milestones must list the epochs of the steps, such as [30, 60]")
+            raise OptionError("schedule.milestones must list epochs, such as [30, 60]")
 
     def __call__(self, now: Progress) -> float:
-        """Return the share of the rate."""
+        """Return the share of the peak rate."""
         return self.gamma ** bisect.bisect_right(sorted(self.milestones), now.epoch)
 
 
 class Constant:
-    """The same rate to the end."""
+    """A constant rate."""
 
     def __call__(self, now: Progress) -> float:
-        """Return the share of the rate."""
+        """Return the share of the peak rate."""
         del now
         return 1.0
 
 
 @dataclass(kw_only=True)
 class Plateau:
-    """Counts validations without a better score, by the rules of torch's ``ReduceLROnPlateau``.
+    """Lowers the rate after validations without a better score, like torch's ``ReduceLROnPlateau``.
 
     Attributes:
-        factor: what the rate is multiplied by each time.
-        patience: how many validations in a row may be no better; one more lowers the rate.
-        threshold: by which share of the best score a score must be better to count so.
-        cooldown: validations after a reduction in which none is counted.
+        factor: factor of the rate for each reduction.
+        patience: number of validations in a row without a better score; one more lowers the rate.
+        threshold: a score counts as better only if it improves by this share of the best score.
+        cooldown: number of validations after a reduction that are not counted.
     """
 
     factor: float = 0.1
@@ -354,12 +359,12 @@ class Plateau:
             check_range(f"schedule.{key}", getattr(self, key), 0, math.inf)
 
     def __call__(self, now: Progress) -> float:
-        """Return what the rate is multiplied by so far."""
+        """Return the factor of the rate so far."""
         del now
         return self.factor**self._reductions
 
     def evaluated(self, score: float, *, higher_is_better: bool) -> None:
-        """Take note of a score; one that is not a number is no better."""
+        """Record a score; NaN does not count as better."""
         if self._better(score, higher_is_better=higher_is_better):
             self._best, self._worse = score, 0
         else:
@@ -372,7 +377,7 @@ class Plateau:
             self._worse, self._cooling = 0, self.cooldown
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what was seen so far, as plain data."""
+        """Return the scores seen so far, as plain data."""
         return {
             "best": self._best,
             "worse": self._worse,
@@ -381,7 +386,7 @@ class Plateau:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from where `state_dict` was taken."""
+        """Continue from where `state_dict` was called."""
         self._best, self._worse = state["best"], int(state["worse"])
         self._cooling, self._reductions = int(state["cooling"]), int(state["reductions"])
 

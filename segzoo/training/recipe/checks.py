@@ -1,4 +1,4 @@
-"""Whether the parts of a recipe are known and go together: asked before anything is read or built."""
+"""Checks, before anything is read or built, whether the parts of a recipe are known and fit together."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from segzoo.training.recipe.schema import Recipe
 
-# What `open_dataset` takes or gives by itself.
+# Options that `open_dataset` handles itself.
 _OF_DATA = ("cache",)
 
 
@@ -35,11 +35,11 @@ def check_recipe(recipe: Recipe, placed: Callable[[str], str] = str) -> None:
     """Check everything that can be checked without data, without weights and without building a network.
 
     Args:
-        recipe: what is checked.
-        placed: puts the file and line before a text that begins with a key.
+        recipe: the recipe to check.
+        placed: adds the file and line to an error message that begins with a key.
 
     Raises:
-        UnknownNameError: there is no model, loss, metric, optimizer or schedule of a name.
+        UnknownNameError: no model, loss, metric, optimizer or schedule has this name.
         OptionError: an option is unknown or out of range, or two keys exclude each other.
     """
     one = recipe
@@ -58,7 +58,7 @@ def check_recipe(recipe: Recipe, placed: Callable[[str], str] = str) -> None:
         lambda: _names("trackers", one.trackers),
         lambda: _device(one.precision, one.device),
         lambda: _best(one.best, one.metrics),
-        # Of a training by steps, nobody knows yet how many epochs that is.
+        # If a run is measured in steps, the number of epochs is not known yet.
         lambda: None if one.steps else _epochs(one.epochs, one.freeze, one.schedule_options),
     )
     for check in checks:
@@ -122,7 +122,7 @@ def _model(model: str, given: Mapping[str, Any]) -> None:
 
 
 def _numbers(options: dict[str, Any]) -> dict[str, int]:
-    """Take the numbers of classes and channels out of the options; without one, the data says it."""
+    """Remove the numbers of classes and channels from the options; a missing one comes from the data."""
     found = {key: options.pop(key, None) for key in ("num_classes", "in_channels")}
     return {"num_classes": 2, **{key: value for key, value in found.items() if value not in (None, EACH)}}
 
@@ -145,7 +145,7 @@ def _loss(name: str, given: Mapping[str, Any]) -> None:
         raise OptionError(f"loss: {error}") from error
 
 
-#: Of the parts that step: what gives the options of one, and what checks their values.
+#: For optimizer and schedule: the functions that return the options of one, and that check their values.
 _STEPPING = {
     "optimizer": (optimizer_defaults, optimizer_options),
     "schedule": (schedule_defaults, schedule_options),
@@ -167,22 +167,22 @@ def _names(key: str, names: Iterable[str]) -> None:
 
 def _device(precision: str, device: str) -> None:
     if precision == "fp16" and device == "cpu":
-        raise OptionError('precision = "fp16" is not for device = "cpu": say bf16, or another device')
+        raise OptionError('precision = "fp16" does not work with device = "cpu": use bf16, or another device')
 
 
 def _best(best: str, metrics: Sequence[str]) -> None:
     name = best.partition(".")[0]
     if best and name not in metrics:
         close = did_you_mean(name, metrics)
-        raise OptionError(f"best = {best!r} is none of metrics, which are {', '.join(metrics)}{close}")
+        raise OptionError(f"best = {best!r} is not one of metrics, which are {', '.join(metrics)}{close}")
 
 
 def _epochs(epochs: int, freeze: int, schedule: Mapping[str, Any]) -> None:
-    """Raise `OptionError` where something is to happen after the last epoch."""
+    """Raise `OptionError` if something is scheduled for after the last epoch."""
     if freeze >= epochs and freeze:
         raise OptionError(
-            f"freeze = {freeze} leaves the encoder as it is to the end, as epochs = {epochs}: "
-            f"say fewer, or encoder_rate = 0"
+            f"freeze = {freeze} keeps the encoder frozen for the whole run, because epochs = {epochs}: "
+            f"set a smaller number, or encoder_rate = 0"
         )
     for key in ("warmup_epochs", "tail_epochs", "every"):
         if schedule.get(key, 0) >= epochs + (key == "every"):
@@ -193,14 +193,14 @@ def _epochs(epochs: int, freeze: int, schedule: Mapping[str, Any]) -> None:
 
 
 def _after(key: str, value: float, epochs: int) -> str:
-    return f"{key} = {value} is not before the end, as epochs = {epochs}: change one of them"
+    return f"{key} = {value} is not before the end, because epochs = {epochs}: change one of them"
 
 
 def _check_options(part: str, name: str, options: Mapping[str, Any], takes: Iterable[str]) -> None:
     takes = list(takes)
     for key in options:
         if key not in takes:
-            # What stands in the part's table and goes elsewhere.
+            # Keys that may stand in the part's table but belong elsewhere.
             others = [alias.partition(".")[2] for alias in ALIASES if alias.startswith(f"{part}.")]
             told = f"it takes {', '.join(takes) or 'none'}"
             above = _above([key] if key in PLAIN else [])
@@ -209,8 +209,8 @@ def _check_options(part: str, name: str, options: Mapping[str, Any], takes: Iter
 
 
 def _above(misplaced: list[str]) -> str:
-    """Return what to say of keys that stand in a table by mistake."""
-    return f"; {misplaced[0]} is a key of its own: write it above all tables" if misplaced else ""
+    """Return the part of an error message about keys that stand in a table by mistake."""
+    return f"; {misplaced[0]} is a top-level key: write it above all tables" if misplaced else ""
 
 
 def _known(part: str, name: str, defaults: Callable[[str], Mapping[str, Any]]) -> Mapping[str, Any]:
@@ -222,7 +222,7 @@ def _known(part: str, name: str, defaults: Callable[[str], Mapping[str, Any]]) -
 
 
 def _arguments(factory: Callable[..., Any], given: tuple[str, ...]) -> list[str] | None:
-    """Return the names of a factory's options, or ``None`` where it takes any."""
+    """Return the names of a factory's options, or ``None`` if it takes any."""
     parameters = inspect.signature(factory).parameters.values()
     if any(one.kind is one.VAR_KEYWORD for one in parameters):
         return None

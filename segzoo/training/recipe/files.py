@@ -1,4 +1,4 @@
-"""Recipes in TOML files: found by path or by name, read to settings that know their lines."""
+"""Recipes in TOML files: found by path or by name, and read to settings with their line numbers."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
     from segzoo.specs import RecipeSpec
 
-#: What a recipe's file is called in the folder of a training.
+#: Name of the recipe file in a run folder.
 FILE = "recipe.toml"
 
-#: What stands for no value, as TOML has no word for it.
+#: Stands for ``None``, because TOML has no word for it.
 NULL = "null"
 
 _HEADER = re.compile(r"\s*\[{1,2}([^\[\]=]+)\]{1,2}\s*(#.*)?$")
@@ -32,14 +32,14 @@ _KEY = re.compile(r"""\s*((?:[\w-]+|"[^"]*"|'[^']*')(?:\s*\.\s*(?:[\w-]+|"[^"]*"
 
 
 class Setting(NamedTuple):
-    """A value that somebody gave.
+    """A value that was set in a file, on the command line or in Python.
 
     Attributes:
-        path: of the key, such as ``("optimizer", "momentum")``.
-        value: as it was read.
-        where: the file and the line, or empty where the person said it just now.
-        raw: the text of the value, where it came as text.
-        comment: the lines with ``#`` right above it, as one text.
+        path: path of the key, such as ``("optimizer", "momentum")``.
+        value: the value that was read.
+        where: the file and the line; empty for a value from the command line or from Python.
+        raw: the text of the value, if it came as text.
+        comment: the lines with ``#`` directly above it, as one text.
     """
 
     path: tuple[str, ...]
@@ -51,13 +51,13 @@ class Setting(NamedTuple):
 
 @dataclass(frozen=True)
 class RecipeText:
-    """A recipe's text and where it is from.
+    """A recipe's text and its origin.
 
     Attributes:
-        text: TOML.
-        name: what errors call it: the path, or the name of a shipped recipe.
-        folder: where files that it names lie, ``None`` where it ships with a package.
-        planner: the function that completes it by looking at the data; empty where the text says all.
+        text: the TOML text.
+        name: its name in error messages: the path, or the name of a shipped recipe.
+        folder: where relative paths in it begin; ``None`` for a recipe that ships with a package.
+        planner: the function that looks at the data and completes the recipe; empty if the text is complete.
     """
 
     text: str
@@ -67,7 +67,7 @@ class RecipeText:
 
     @property
     def key(self) -> str:
-        """The same for the same recipe, however its path is written."""
+        """A key that is the same for the same recipe, in whatever way its path is written."""
         return self.name if self.folder is None else str(Path(self.name).resolve())
 
 
@@ -75,11 +75,11 @@ def find_recipe(source: str | os.PathLike[str], folder: Path | None = None) -> R
     """Return the text of a recipe.
 
     Args:
-        source: a file that ends in ``.toml``, a folder that a training left, or a registered recipe's name.
-        folder: where a relative path begins, the current folder where ``None``.
+        source: a file that ends in ``.toml``, a run folder, or a registered recipe's name.
+        folder: where a relative path begins; the current folder if ``None``.
 
     Raises:
-        UnknownNameError: there is neither such a file nor such a name.
+        UnknownNameError: no such file exists, and no recipe has this name.
         FailureError: the file cannot be read.
     """
     path = Path(source) if folder is None else folder / source
@@ -92,7 +92,7 @@ def find_recipe(source: str | os.PathLike[str], folder: Path | None = None) -> R
     if name not in registry:
         if path.is_dir():
             raise OptionError(
-                f"{path} is a folder without {FILE}: to train on what it holds, say "
+                f"{path} is a folder without {FILE}: to train on the images in it, run "
                 f"{command_line('--data', path)}"
             )
         raise UnknownNameError(registry.unknown(name, also=", and a file's name ends in .toml"))
@@ -104,13 +104,13 @@ def shipped_text(spec: RecipeSpec) -> str:
     """Return the text of a recipe that ships inside a package.
 
     Raises:
-        PluginError: the package does not hold it.
+        PluginError: the package does not contain it.
     """
     package, _, path = spec.file.partition(":")
     try:
         return files(package).joinpath(path).read_text(encoding="utf-8")
     except (OSError, ImportError) as error:
-        raise PluginError(f"recipe {spec.name!r}: package {package!r} holds no file {path!r}") from error
+        raise PluginError(f"recipe {spec.name!r}: package {package!r} has no file {path!r}") from error
 
 
 def _read(path: Path) -> str:
@@ -118,7 +118,7 @@ def _read(path: Path) -> str:
         return regular(path).read_text(encoding="utf-8")
     except FileNotFoundError as error:
         raise UnknownNameError(
-            f"there is no recipe {path}; `segzoo list recipes` shows those with names{no_address(path)}"
+            f"there is no recipe {path}; `segzoo list recipes` shows the names{no_address(path)}"
         ) from error
     except (OSError, UnicodeDecodeError) as error:
         told = getattr(error, "strerror", None) or error
@@ -126,16 +126,16 @@ def _read(path: Path) -> str:
 
 
 def settings_of(recipe: RecipeText) -> list[Setting]:
-    """Return the settings in a file, in its order.
+    """Return the settings in a file, in the file's order.
 
     Raises:
-        OptionError: it is no TOML; the text names the line.
+        OptionError: it is not valid TOML; the message names the line.
     """
     try:
         tables = tomllib.loads(recipe.text)
     except RecursionError as error:
-        raise OptionError(f"{recipe.name}: its lists lie too deep in each other") from error
-    except ValueError as error:  # a number of thousands of digits is no error of tomllib's
+        raise OptionError(f"{recipe.name}: its lists are nested too deeply") from error
+    except ValueError as error:  # tomllib lets a plain ValueError through for a number of thousands of digits
         raise OptionError(_broken(recipe, str(error))) from error
     lines, said = _lines(recipe.text), _comments(recipe.text)
     found = []
@@ -153,13 +153,13 @@ def _broken(recipe: RecipeText, told: str) -> str:
     line, told = lines[number - 1].strip(), told.partition(" (at ")[0]
     quotes = ""
     if re.fullmatch(r"[\w.-]+\s*=\s*[A-Za-z].*", line):
-        quotes = ': words stand in quotes, as in model = "unet"'
+        quotes = ': words need quotes, as in model = "unet"'
     said = repr(line) if len(line) < 200 else f"{line[:200]!r}..."
-    return f"{recipe.name}, line {number}: {said} is no TOML ({told}){quotes}"
+    return f"{recipe.name}, line {number}: {said} is not valid TOML ({told}){quotes}"
 
 
 def _flat(table: Mapping[str, Any], above: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Yield the path and the value of every key; of plain keys that hold a table, the table."""
+    """Yield the path and the value of every key; a plain key that holds a table yields the table."""
     for key, value in table.items():
         path = (*above, key)
         if isinstance(value, dict) and value and path[0] in TABLES:
@@ -169,18 +169,18 @@ def _flat(table: Mapping[str, Any], above: tuple[str, ...] = ()) -> Iterator[tup
 
 
 def _plain(value: Any, where: str) -> Any:
-    """Return a value with ``null`` read as none; dates and times are no values of a recipe."""
+    """Return a value with ``null`` read as ``None``; dates and times are not allowed in a recipe."""
     if isinstance(value, list):
         return [_plain(one, where) for one in value]
     if isinstance(value, dict):
         return {key: _plain(one, where) for key, one in value.items()}
     if not isinstance(value, bool | int | float | str):
-        raise OptionError(f"{where}: a recipe holds no {type(value).__name__}s: write {value} in quotes")
+        raise OptionError(f"{where}: a recipe cannot hold a {type(value).__name__}: write {value} in quotes")
     return None if value == NULL else value
 
 
 def _lines(text: str) -> dict[tuple[str, ...], int]:
-    """Return the first line of every key and table: tomllib does not say where it read them."""
+    """Return the first line of every key and table, which tomllib does not report."""
     lines: dict[tuple[str, ...], int] = {}
     above: tuple[str, ...] = ()
     for number, line in enumerate(text.splitlines(), start=1):
@@ -195,9 +195,9 @@ def _lines(text: str) -> dict[tuple[str, ...], int]:
 
 
 def _comments(text: str) -> dict[int, str]:
-    """Return the comment right above each line that has one, by the line's number.
+    """Return the comment directly above each line that has one, by line number.
 
-    One above a table's header is that of the table's first key, if that line has none of its own.
+    A comment above a table's header belongs to the table's first key, if that has no comment itself.
     """
     found: dict[int, str] = {}
     words: list[str] = []
@@ -222,12 +222,12 @@ def _split(dotted: str) -> tuple[str, ...]:
 
 
 def _line(lines: Mapping[tuple[str, ...], int], path: tuple[str, ...]) -> int:
-    """Return the line of a key, or of the table in one line that holds it."""
+    """Return the line of a key, or of the inline table that holds it."""
     return next((lines[path[:depth]] for depth in range(len(path), 0, -1) if path[:depth] in lines), 1)
 
 
 def settings_of_words(words: Iterable[str]) -> list[Setting]:
-    """Read ``epochs=20``, ``model.width=16`` or ``loss.weights=[1,2]``: JSON or TOML, else a word.
+    """Read ``epochs=20``, ``model.width=16`` or ``loss.weights=[1,2]``; a value is JSON, TOML or else a word.
 
     Raises:
         OptionError: a word has no ``=``.
@@ -236,7 +236,7 @@ def settings_of_words(words: Iterable[str]) -> list[Setting]:
     for word in words:
         key, equals, text = word.partition("=")
         if not equals or not key.strip():
-            raise OptionError(f"{word!r} is no setting: write key=value, such as epochs=20")
+            raise OptionError(f"{word!r} is not a setting: write key=value, such as epochs=20")
         found.append(Setting(tuple(key.strip().split(".")), _value(text.strip()), raw=text.strip()))
     return found
 
@@ -267,5 +267,5 @@ def _pythonic(value: Any) -> Any:
 
 
 def told(setting: Setting) -> str:
-    """Return a setting's key and value, for people."""
+    """Return a setting's key and value for messages."""
     return f"{'.'.join(setting.path)} = {shown(setting.value)}"

@@ -1,8 +1,8 @@
-"""The keys of a recipe: what they are called in files and words, and of which type their values are.
+"""The keys of a recipe: their names in files and on the command line, and the types of their values.
 
 A recipe has plain keys (``epochs``) and parts, each a name with options (``model`` and
-``model.width``); ``augment`` has steps, each with options (``augment.crop.size``). Aliases are the
-words that people look for first.
+``model.width``); ``augment`` has steps, each with options (``augment.crop.size``). Aliases are other
+common names of a key.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from segzoo.training.recipe.schema import MOST_NUMBER, Recipe
 
 KeyPath = tuple[str, ...]
 
-#: What has a name and options; of each, the field that holds the options is ``<part>_options``.
+#: Keys that have a name and options; the field ``<part>_options`` holds the options.
 PARTS = ("data", "model", "loss", "optimizer", "schedule")
 
-#: What holds nothing but options.
+#: Keys that have options only.
 GROUPS = ("split", "resize", "separator")
 
-#: What may be written as a table.
+#: Keys that may be written as a table.
 TABLES = (*PARTS, *GROUPS, "augment")
 
-#: What a recipe has beside its keys: a file says it in lines with ``#``.
+#: Comments on keys; in a file they are lines with ``#``.
 COMMENTS = "comments"
 
-#: Keys of a file that say something about the recipe itself.
+#: Keys of a file that describe the recipe itself.
 ABOUT = ("base", "summary", "origin", "tune")
 
 #: Other words for a key.
@@ -67,12 +67,12 @@ ALIASES: Mapping[str, str] = {
 
 _FIELDS: Mapping[str, Field[Any]] = {item.name: item for item in fields(Recipe)}
 
-#: Plain keys, whose values are no tables.
+#: Plain keys, whose values are not tables.
 PLAIN = tuple(
     name for name in _FIELDS if name not in (*TABLES, COMMENTS) and name.removesuffix("_options") not in PARTS
 )
 
-#: What to show where a field's default is no good example.
+#: Examples for error messages, if a field's default is no good example.
 _EXAMPLES: Mapping[str, Any] = {
     "data": "photos",
     "root": "DSB2018",
@@ -93,7 +93,7 @@ _WANTED = {bool: "true or false", int: "a whole number", float: "a number", str:
 
 
 def canonical(path: KeyPath) -> KeyPath:
-    """Return the path that a written one stands for: aliases and ``model_options`` are other words."""
+    """Return the path that a written key stands for; resolves aliases and names like ``model_options``."""
     alias = ALIASES.get(".".join(path))
     if alias is not None:
         return tuple(alias.split("."))
@@ -104,17 +104,17 @@ def canonical(path: KeyPath) -> KeyPath:
 
 
 def dotted(path: KeyPath) -> str:
-    """Return the key of a canonical path as comments and errors name it; a part's name has the part's key."""
+    """Return the dotted key of a canonical path for comments and errors; a part's name has the part's key."""
     return path[0] if names_part(path) else ".".join(path)
 
 
 def names_part(path: KeyPath) -> bool:
-    """Whether a canonical path is that of a part's name: ``model`` or ``model.name``."""
+    """Return whether a canonical path is that of a part's name: ``model`` or ``model.name``."""
     return path[0] in PARTS and path[1:] in ((), ("name",))
 
 
 def check_numbers(key: str, value: Any) -> None:
-    """Raise `OptionError` if a value holds NaN, infinity, or more than a network's numbers can be."""
+    """Raise `OptionError` if a value contains NaN, infinity, or a number too large for a network."""
     if isinstance(value, Mapping):
         for name, one in value.items():
             check_numbers(f"{key}.{name}", one)
@@ -127,15 +127,15 @@ def check_numbers(key: str, value: Any) -> None:
 
 
 def plain_value(key: str, value: Any, *, written: str = "") -> Any:
-    """Return the value of a plain key in the type of its field.
+    """Return the value of a plain key, converted to the type of its field.
 
     Args:
         key: a name of `PLAIN`.
-        value: as it was written.
-        written: what the key was called, where that is another word.
+        value: the value as it was written.
+        written: the alias that was used for the key, if any.
 
     Raises:
-        OptionError: the value is of another type; the text gives an example.
+        OptionError: the value is of another type; the message gives an example.
     """
     if key == "bands":
         try:
@@ -148,7 +148,7 @@ def plain_value(key: str, value: Any, *, written: str = "") -> Any:
         return _listed(written or key, value, example)
     if value is None and key == "root":
         return None
-    if key == "precision" and str(value).lower() in ("true", "false"):  # as other programs' ``amp``
+    if key == "precision" and str(value).lower() in ("true", "false"):  # like ``amp`` in other programs
         return "auto" if str(value).lower() == "true" else "no"
     if key == "supervision":
         weight = _number(value) if isinstance(value, str) else value
@@ -162,7 +162,7 @@ def typed(key: str, value: Any, wanted: type, example: Any) -> Any:
     """Return a value as a ``bool``, ``int``, ``float`` or ``str``.
 
     Raises:
-        OptionError: it is of another type; the text gives an example.
+        OptionError: it is of another type; the message gives an example.
     """
     number = is_number(value)
     if wanted is float and number:
@@ -177,7 +177,7 @@ def typed(key: str, value: Any, wanted: type, example: Any) -> Any:
 
 
 def _listed(key: str, value: Any, example: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Return a list of numbers or of names, which may be given as one of them."""
+    """Return a list of numbers or of names; a single one may be given without a list."""
     kind: type = type(example[0])
     told = "numbers" if kind is float else "names"
     if isinstance(value, str) and kind is str:
@@ -193,7 +193,7 @@ def _listed(key: str, value: Any, example: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 def _number(text: str) -> float | str:
-    """Return the number that a text says, or the text."""
+    """Return the number in a text, or the text if it is not a number."""
     try:
         return float(text)
     except ValueError:
@@ -201,7 +201,7 @@ def _number(text: str) -> float | str:
 
 
 def shown(value: Any) -> str:
-    """Return a value as a file would hold it."""
+    """Return a value the way a file holds it."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str):
@@ -214,14 +214,14 @@ def shown(value: Any) -> str:
 
 
 def unknown(path: KeyPath) -> str:
-    """Return what to say of a key that no recipe has, with the nearest valid one."""
+    """Return the error message for an unknown key, with the most similar valid one."""
     key = ".".join(path)
     hint = did_you_mean(key, all_keys()) or "; `segzoo train --data DIR --dry-run` prints every key"
     return f"no recipe has a key {key!r}{hint}"
 
 
 def all_keys() -> list[str]:
-    """Return every key that is known by itself, in its dotted form: the options of other parts are theirs."""
+    """Return every valid key in dotted form, except the options of models, losses and data sets."""
     from segzoo.training.optim.optimizers import optimizer_defaults
     from segzoo.training.optim.schedules import schedule_defaults
     from segzoo.training.parts import factories

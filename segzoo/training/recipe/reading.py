@@ -1,7 +1,7 @@
-"""Recipes read: TOML files, shipped recipes, ``key=value`` words and Python's keyword values.
+"""Reads recipes: TOML files, shipped recipes, ``key=value`` words and Python keyword values.
 
-Later ones win: the recipe that a file names as its ``base``, the file, the words, the values. Every
-error names the key, and the file and line where there is one.
+Later ones win, in this order: the recipe that a file names as its ``base``, the file, the words, the
+values. Every error names the key, and the file and line if there is one.
 """
 
 from __future__ import annotations
@@ -65,24 +65,24 @@ def read_recipe(
     on_message: Callable[[str], None] | None = None,
     **values: Any,
 ) -> Recipe:
-    """Read a recipe; one that is planned, such as ``auto``, looks at the data and measures steps here.
+    """Read a recipe; a planned recipe, such as ``auto``, looks at the data and measures steps now.
 
     Args:
-        source: a file that ends in ``.toml``, a folder that a training left, or the name of a recipe of
-            `segzoo list recipes`; ``None`` starts from the defaults of `Recipe`.
-        settings: words such as ``lr=1e-3``, ``model.width=16`` or ``augment.flip=false``; a value is JSON
-            or TOML where it can be read so, else a word.
-        minutes: to train for on this machine, whose steps are measured; where ``None``, a planned recipe is
-            for 60, and others say by themselves how long they train.
-        resume: whether the recipe resumes a run, which a planned one cannot: it is planned anew each time.
-        on_message: called with one message for each thing that a planner does.
-        **values: as `make_recipe` takes them; they win over the words.
+        source: a file that ends in ``.toml``, a run folder, or a name from `segzoo list recipes`;
+            ``None`` starts from the defaults of `Recipe`.
+        settings: words such as ``lr=1e-3``, ``model.width=16`` or ``augment.flip=false``; a value is read as
+            JSON or TOML if possible, else as a word.
+        minutes: training time on this machine, whose speed is measured; if ``None``, a planned recipe
+            trains for 60 minutes, and other recipes define their length themselves.
+        resume: whether to resume a run; a planned recipe cannot, as it is planned again each time.
+        on_message: called with one message for each decision of the planner.
+        **values: see `make_recipe`; they override ``settings``.
 
     Raises:
         UnknownNameError: there is no such file, recipe, model, loss or metric.
         OptionError: a key is unknown, a value has the wrong type or is out of range, or two values exclude
-            each other; the text names key, file and line, and the nearest valid key. Or the time is too
-            short. Or a planned recipe would resume a run.
+            each other; the message names key, file and line, and the most similar valid key. Also if the
+            time is too short, or a planned recipe would resume a run.
         FailureError: the file cannot be read.
 
     Example:
@@ -91,18 +91,18 @@ def read_recipe(
     """
     draft = Draft()
     names = [] if source is None else _add_files(draft, find_recipe(source), ())
-    # Together, as a name that is given as a value must not make forget the options that are given as words.
+    # Read together, because a part's name that is given as a value must not discard options given as words.
     words, given = settings_of_words(settings), settings_of_values(values)
     draft.add([*words, *given])
     if resume and draft.planner:
         folder = f"runs/{Path(str(source)).stem}"
         raise OptionError(
-            f"{str(source)!r} is planned anew each time: resume the run by its own recipe, such as "
+            f"{str(source)!r} is planned again each time: resume the run with its own recipe, such as "
             f"segzoo train --resume {folder}, or segzoo.train({folder!r}, resume=True)"
         )
     _name_folder(draft, names)
     recipe = draft.recipe()
-    # An option of a model that is not chosen yet can only be checked behind the plan.
+    # The options of a model that is not chosen yet can only be checked after planning.
     unchosen = draft.planner and "model" not in draft.said
     check_recipe(replace(recipe, model_options={}) if unchosen else recipe, draft.placed)
     return _completed(draft, recipe, [*words, *given], minutes, on_message or keep_quiet)
@@ -115,13 +115,13 @@ def _completed(
     minutes: float | None,
     on_message: Callable[[str], None],
 ) -> Recipe:
-    """Return a recipe after its planner, if it has one, or with the steps that fit the minutes, if any."""
+    """Return a recipe completed by its planner if it has one, or with the steps that fit into the minutes."""
     if minutes is None and not draft.planner:
         return recipe
     counted = [name for one in words if (name := dotted(canonical(one.path))) in ("steps", "epochs")]
     if minutes is not None and counted:
         raise OptionError(
-            f"minutes = {minutes:g} and {counted[0]} exclude one another: both say how long to train"
+            f"minutes = {minutes:g} and {counted[0]} exclude each other: both set the length of the run"
         )
     if draft.planner:
         planner: Planner = resolve(draft.planner)
@@ -134,11 +134,11 @@ def _completed(
 
 
 def make_recipe(values: Mapping[str, Any], base: Recipe | None = None) -> Recipe:
-    """Return the recipe of Python's keyword values: fields of `Recipe`, and the aliases of the words.
+    """Return a recipe from Python keyword values: the fields of `Recipe` and their aliases.
 
     Args:
-        values: such as ``data="photos", lr=1e-3, crop=128, model_options={"width": 16}``.
-        base: what they change; the defaults where ``None``.
+        values: values such as ``data="photos", lr=1e-3, crop=128, model_options={"width": 16}``.
+        base: the recipe that they change; the defaults if ``None``.
 
     Raises:
         OptionError: a key is unknown, a value has the wrong type or is out of range, or two exclude each
@@ -157,7 +157,7 @@ def read_search(source: str | os.PathLike[str]) -> Mapping[str, Any]:
     """Return the table ``tune`` of a recipe, or of its base: the search space of ``segzoo tune``.
 
     Raises:
-        OptionError: a key is unknown, or ``tune`` is no table.
+        OptionError: a key is unknown, or ``tune`` is not a table.
         FailureError: the file cannot be read.
     """
     draft = Draft()
@@ -166,10 +166,10 @@ def read_search(source: str | os.PathLike[str]) -> Mapping[str, Any]:
 
 
 def recipe_as_written(source: str | os.PathLike[str] | Mapping[str, Any]) -> Recipe:
-    """Return a recipe without asking whether what it names is installed, or its data there.
+    """Return a recipe without checking whether the parts that it names are installed, or its data exists.
 
     Args:
-        source: a file or name as `read_recipe` takes it; or values as `make_recipe` takes them.
+        source: a file or name, see `read_recipe`; or values, see `make_recipe`.
 
     Raises:
         OptionError: a key is unknown, or a value is out of range.
@@ -184,7 +184,7 @@ def recipe_as_written(source: str | os.PathLike[str] | Mapping[str, Any]) -> Rec
 
 
 def _add_files(draft: Draft, recipe: RecipeText, above: tuple[str, ...]) -> list[str]:
-    """Add a recipe to the draft, after the one that it starts from; return their names, its own first."""
+    """Add a recipe and its base to the draft, base first; return their names, its own first."""
     if recipe.key in above:
         circle = " -> ".join((*above[above.index(recipe.key) :], recipe.key))
         raise OptionError(f"recipes start from one another in a circle: {circle}; take one base out")
@@ -195,7 +195,7 @@ def _add_files(draft: Draft, recipe: RecipeText, above: tuple[str, ...]) -> list
         names = _add_files(draft, _base(base, recipe), (*above, recipe.key))
     draft.add(settings, whole=base is None)
     if recipe.planner:
-        # What the file of a planned recipe says is where planning starts, and nobody's wish.
+        # The values in a planned recipe's file are where planning starts, not choices of the user.
         draft.planner, draft.said = recipe.planner, set()
     return [recipe.name, *names]
 
@@ -210,48 +210,48 @@ def _base(setting: Setting, recipe: RecipeText) -> RecipeText:
 
 
 def _name_folder(draft: Draft, names: Sequence[str]) -> None:
-    """Give the output a folder after the recipe or the model, where nobody said one."""
+    """Name the output folder after the recipe or the model, if no folder was given."""
     if ("out",) in draft.origins:
         return
     name = Path(names[0]).stem if names and Path(names[0]).stem != "recipe" else draft.values["model"]
     draft.values["out"] = "runs/" + re.sub(r"[/:\0]", "-", name)
 
 
-# A recipe in the making: settings are laid over one another, and each knows who said it.
+# A draft of a recipe: settings override one another, and each one keeps its origin.
 
 
 class Draft:
-    """Values of a recipe, to which settings are added.
+    """The values of a recipe, to which settings are added.
 
     Args:
-        base: what to start from; the recipe's own defaults where ``None``.
+        base: what to start from; the recipe's defaults if ``None``.
     """
 
     def __init__(self, base: Recipe | None = None) -> None:
         start = Recipe(data="") if base is None else base
         self.values: dict[str, Any] = {item.name: _open(getattr(start, item.name)) for item in fields(Recipe)}
-        #: Who said the value of a key, in the words of `Setting.where`.
+        #: Where the value of a key was set, as in `Setting.where`.
         self.origins: dict[KeyPath, str] = {}
-        #: What files say about the recipe itself, such as the search space of ``segzoo tune``.
+        #: What files contain about the recipe itself, such as the search space of ``segzoo tune``.
         self.about: dict[str, Any] = {}
-        #: The function that completes the recipe by looking at the data, where it is planned.
+        #: The function that looks at the data and completes the recipe, if the recipe is planned.
         self.planner = ""
-        #: Keys that somebody set, by which a planner knows what is not its to choose.
+        #: Keys that were set explicitly: the planner does not choose these.
         self.said: set[str] = set()
 
     def add(self, settings: Sequence[Setting], *, whole: bool = False) -> None:
-        """Lay settings over what there is; naming another part forgets the options of the one before.
+        """Override current values with settings; naming another part discards the options of the one before.
 
         Args:
-            settings: in their order.
-            whole: whether they are a recipe of their own: a table then leaves nothing of the defaults.
+            settings: the settings, in their order.
+            whole: whether they form a complete recipe: a table then replaces the defaults entirely.
 
         Raises:
-            OptionError: a key is unknown, or its value is of another type; the text says where.
+            OptionError: a key is unknown, or its value is of another type; the message names the place.
         """
         for table in TABLES:
             mine = [one.path for one in settings if one.path[0] in (table, f"{table}_options")]
-            # Another way to divide the data leaves nothing of the way before.
+            # Another way to divide the data replaces the way before entirely.
             ways = WAYS.keys() - {*self.values["split"]}
             other = table == "split" and ways & {path[1] for path in mine if path[1:]}
             if mine and (whole or other):
@@ -266,17 +266,17 @@ class Draft:
         """Return the recipe.
 
         Raises:
-            OptionError: a value is out of range, or there is no data; the text says where.
+            OptionError: a value is out of range, or there is no data; the message names the place.
         """
         if not self.values["data"]:
-            raise OptionError('say what to train on: data = "photos" in the recipe, or --data photos')
+            raise OptionError('no data to train on: add data = "photos" to the recipe, or --data photos')
         try:
             return Recipe(**self.values)
         except OptionError as error:
             raise OptionError(self.placed(str(error))) from error
 
     def placed(self, told: str) -> str:
-        """Return an error's text after the place where the first key that it names was set, if in a file."""
+        """Return an error message with the place in a file where the first key in it was set, if any."""
         first = told.partition(" ")[0]
         for key in (first.rstrip(":,;"), *re.findall(r"[a-z_]+(?:\.[a-z_]+)+", told)):
             where = self._where(tuple(key.partition("=")[0].split(".")))
@@ -285,7 +285,7 @@ class Draft:
         return told
 
     def _where(self, path: KeyPath) -> str:
-        """Return who set a key, or a key beneath it, or the table that it is in."""
+        """Return where a key was set, or a key below it, or the table that it is in."""
         beneath = next((place for key, place in self.origins.items() if key[: len(path)] == path), "")
         if path in self.origins or not path or beneath:
             return self.origins.get(path, beneath)
@@ -307,7 +307,7 @@ class Draft:
             raise OptionError(unknown(setting.path))
         else:
             self.about[first] = value
-        # What was said of the value before does not hold for another one.
+        # A comment on the previous value does not apply to the new one.
         self.values[COMMENTS].pop(dotted(path), None)
         if setting.comment:
             self.values[COMMENTS][dotted(path)] = setting.comment
@@ -367,7 +367,7 @@ def _open(value: Any) -> Any:
 
 
 def _alike(data: str, other: str) -> bool:
-    """Whether a recipe's options of its data are meant for other data too: files that one data set reads."""
+    """Whether a recipe's data options also fit other data: files that the same data set reads."""
     named = zoo.registry("datasets")
     if not data or data in named or other in named:
         return False
@@ -377,7 +377,7 @@ def _alike(data: str, other: str) -> bool:
         return False
     try:
         return chosen(data).name == kind
-    except UsageError:  # what the recipe was written for may lie elsewhere
+    except UsageError:  # the recipe's own data may be missing on this machine
         return True
 
 

@@ -1,4 +1,4 @@
-"""Recipes: everything that a training depends on, as data."""
+"""Recipes: everything that a run depends on, as data."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Start = Literal["last", "best"]
 Sampling = Literal["shuffled", "classes"]
 Supervision = Literal["auto", "mean", "sum"]
 
-#: What is done to image and mask together where a recipe says nothing; the order counts.
+#: Augmentation of image and mask if a recipe does not set any; the order matters.
 AUGMENT: Mapping[str, Mapping[str, Any]] = {
     "crop": {"size": 256, "scale": (0.8, 1.25)},
     "turn": {},
@@ -25,33 +25,33 @@ AUGMENT: Mapping[str, Mapping[str, Any]] = {
 }
 
 
-#: As ``model.num_classes``: a logit for each class of the data, where there are two too.
+#: A value of ``model.num_classes``: one logit for each class of the data, also for two classes.
 EACH = "each"
-#: The most of whatever is counted: epochs, images a step, checkpoints. Steps may be a thousand times as many.
+#: The maximum of every count: epochs, images a step, checkpoints. Steps may be a thousand times as many.
 MOST = 1_000_000
-#: Single precision ends at 3.4e38, and optimizers divide by small numbers.
+#: The largest number in a recipe. Single precision ends at 3.4e38, and optimizers divide by small numbers.
 MOST_NUMBER = 1e30
-#: The most processes that load data: each takes memory, and a machine has only so many.
+#: The most processes that load data: each takes memory.
 MOST_WORKERS = 1024
-#: The largest seed that every generator of random numbers takes.
+#: The largest seed that all random number generators take.
 LARGEST_SEED = 2**63 - 1
 
-#: What may be chosen on validation once weights are trained.
+#: Values that may be chosen on validation images after training.
 CHOICES = ("temperature", "threshold", "smallest_object")
 
-#: What counts at least 1, and what may be 0 for none.
+#: Keys that must be at least 1, and keys that may be 0 to turn something off.
 _COUNTS = ("epochs", "batch_size", "accumulate", "validate_every", "save_every", "keep", "keep_best")
 _COUNTS_OR_NONE = ("rate_batch", "freeze", "patience")
 
 
 @dataclass(frozen=True)
 class DataSource:
-    """Data to train on, as a recipe names it.
+    """Training data, as a recipe names it.
 
     Attributes:
-        data: a data set by name, an address, a folder or a file.
-        root: where a registered one lies.
-        options: of the data set, with ``cache`` where the person says where samples are kept.
+        data: a data set's name, an address, a folder or a file.
+        root: location of a registered data set.
+        options: options of the data set, including ``cache``, the location of cached samples, if it was set.
     """
 
     data: str
@@ -59,7 +59,7 @@ class DataSource:
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def without(self, *names: str, **instead: Any) -> DataSource:
-        """Return the same data without some options, and with others."""
+        """Return the same data without some options, and with some replaced."""
         kept = {key: value for key, value in self.options.items() if key not in names}
         return replace(self, options={**kept, **instead})
 
@@ -70,80 +70,86 @@ class Recipe:
 
     Attributes:
         data: a registered data set, or a folder of images and masks.
-        root: where a registered data set lies.
-        data_options: of the data set, such as ``classes``.
-        bands: which bands of the images the network gets, in this order: numbers from 1 or names; where
-            empty, the model's own or all.
-        intensity: how pixel values become numbers, as `segzoo.specs.parse_intensity` reads it,
-            such as ``range:0,4095``; where empty, the model's own.
-        split: how images are divided where the data set's own ``train`` and ``val`` are not wanted:
-            ``share``, ``file``, or ``folds`` with ``fold``, and ``order``, ``group``, ``seed``; or which
-            of its parts are meant, ``train`` and ``val``.
-        model: what `segzoo.create` is told.
-        model_options: of the model, such as ``width``. ``num_classes`` follows the data: one logit for two
-            classes, else one for each; with ``"each"`` one for each of two classes too.
-        weights: to start from, by name or folder: every tensor of the same name and shape is taken.
-        extend: folder of a finished run to train for longer: from its weights, with epochs counted on from
-            its own.
-        extend_from: which weights of that run: the ``last``, with the optimizer's state, or the ``best``.
-        out: the folder that the best weights, the history and the report go to.
+        root: location of a registered data set.
+        data_options: options of the data set, such as ``classes``.
+        bands: bands of the images that the network gets, in this order: numbers from 1, or names; if empty,
+            the model's default bands, or all.
+        intensity: how pixel values become numbers, see `segzoo.specs.parse_intensity`, such as
+            ``range:0,4095``; if empty, the model's default.
+        split: how images are divided into training and validation, instead of the data set's ``train`` and
+            ``val``: ``share``, ``file``, or ``folds`` with ``fold``, and ``order``, ``group``, ``seed``; or
+            the names of the parts to use, ``train`` and ``val``.
+        model: name of the model, as for `segzoo.create`.
+        model_options: options of the model, such as ``width``. ``num_classes`` follows the data: one logit
+            for two classes, else one for each class; ``"each"`` gives one logit for each class in both cases.
+        weights: weights to start from, by name or folder: every tensor of the same name and shape is taken.
+        extend: folder of a finished run to train for longer: the new run starts from its weights and
+            continues its count of epochs.
+        extend_from: which weights of that run to use: the ``last``, with the optimizer's state, or the
+            ``best``.
+        out: output folder for the best weights, the history and the report.
         epochs: how often every image is seen.
-        steps: optimizer steps in all, instead of epochs, where above 0.
-        batch_size: images a step, of all processes together.
-        accumulate: parts that a process's share of a batch is taken in, to save memory.
-        sampling: ``shuffled`` sees every image once an epoch; ``classes`` sees images of rare classes more
-            often and others less, as many in all.
-        augment: steps by name with their options, in the order in which they are done.
-        mean: of each channel, of values in [0, 1], or one for all; the model's own where empty.
-        std: of each channel, likewise.
-        resize: how whole images are resized before the network in validation and afterwards, as a
-            `segzoo.specs.Resize` says: ``mode``, ``height``, ``width``, ``short``, ``long``; at their own
-            size where empty.
-        separator: what a logit more learns about objects that touch: ``kind``, ``weight``, ``where``,
-            ``width``, ``seed`` and ``smallest``, see `segzoo.training.separation.Separation`; none where
-            empty.
-        loss: a registered loss.
-        loss_options: of the loss, such as ``weights`` of the classes; ``"balanced"`` counts them.
-        supervision: what is made of the losses of a deeply supervised network: ``mean``, ``sum``, or the
-            weight of auxiliary heads where the head counts 1. ``auto`` takes the weight of the decoder's
+        steps: total number of optimizer steps; replaces ``epochs`` if above 0.
+        batch_size: images per optimizer step, over all processes.
+        accumulate: number of parts that a process's share of a batch is divided into, to save memory
+            (gradient accumulation).
+        sampling: ``shuffled`` shows every image once an epoch; ``classes`` shows images with rare classes
+            more often and others less often, with the same number of images an epoch.
+        augment: augmentation steps by name, with their options, in the order in which they are applied.
+        mean: mean of each channel, for values in [0, 1], or one for all channels; the model's if empty.
+        std: standard deviation of each channel, or one for all channels; the model's if empty.
+        resize: how whole images are resized before the network in validation and in prediction, see
+            `segzoo.specs.Resize`: ``mode``, ``height``, ``width``, ``short``, ``long``; if empty, images keep
+            their size.
+        separator: an additional logit that learns to separate touching objects: ``kind``, ``weight``,
+            ``where``, ``width``, ``seed`` and ``smallest``, see `segzoo.training.separation.Separation`; none
+            if empty.
+        loss: name of a registered loss.
+        loss_options: options of the loss, such as ``weights`` of the classes; ``"balanced"`` derives them
+            from the training masks.
+        supervision: how the losses of a deeply supervised network are combined: ``mean``, ``sum``, or the
+            weight of the auxiliary heads relative to the main head. ``auto`` takes the weight of the
+            decoder's
             paper, such as 0.4 for PSPNet, and the mean where there is none.
-        optimizer: a registered optimizer, or one of timm's.
-        optimizer_options: of the optimizer, such as ``momentum`` or ``weight_decay``.
-        learning_rate: at its height.
-        encoder_rate: the encoder's learning rate, as a multiple of it.
-        rate_batch: the batch size that the learning rate is meant for; the rate grows in proportion with
-            ``batch_size``. 0 leaves it as it is.
-        schedule: a registered schedule.
-        schedule_options: of the schedule, such as ``warmup``, the share of all steps in which the rate
-            rises.
-        clip: the greatest norm of the gradient; 0 for any.
-        freeze: epochs in which the encoder stays as it is.
-        average: decay of the moving average of the weights that is validated and saved; 0 for none.
-        precision: ``auto`` takes bf16 where the machine computes it fast.
+        optimizer: name of a registered optimizer, or of one of timm's.
+        optimizer_options: options of the optimizer, such as ``momentum`` or ``weight_decay``.
+        learning_rate: peak learning rate.
+        encoder_rate: the encoder's learning rate, as a multiple of ``learning_rate``.
+        rate_batch: the batch size for which the learning rate is meant; the rate scales in proportion to
+            ``batch_size``. 0 turns scaling off.
+        schedule: name of a registered schedule.
+        schedule_options: options of the schedule, such as ``warmup``, the share of all steps in which the
+            rate rises.
+        clip: the largest norm of the gradient; 0 turns clipping off.
+        freeze: number of epochs in which the encoder is frozen.
+        average: decay of the exponential moving average (EMA) of the weights, which is validated and saved;
+            0 turns it off.
+        precision: ``auto`` takes bf16 if the machine computes it fast.
         device: ``auto``, ``cpu``, ``cuda``, ``mps`` or ``npu``.
-        channels_last: whether images and weights are laid out with channels last.
-        compile: whether `torch.compile` makes the network.
-        shard: whether the processes divide weights, gradients and the optimizer's state among themselves
+        channels_last: whether images and weights are stored with channels last in memory.
+        compile: whether the network is compiled with `torch.compile`.
+        shard: whether the processes divide weights, gradients and the optimizer's state among them
             (FSDP), for networks that do not fit one device.
-        checkpointing: whether activations are computed again in the backward pass, to save memory.
-        sync_batchnorm: whether batch norms see the images of all processes, where there are several.
-        metrics: registered metrics to validate with.
-        best: the metric, or ``metric.value``, by which the best weights are chosen; the first metric's.
-        choose: what is chosen on the validation images after the training, for the weights that are kept:
+        checkpointing: whether activations are recomputed in the backward pass, to save memory.
+        sync_batchnorm: whether batch norm statistics cover the images of all processes.
+        metrics: names of the registered metrics for validation.
+        best: the metric, or ``metric.value``, by which the best weights are chosen; by default the first
+            metric.
+        choose: values to choose on the validation images after training, for the weights that are kept:
             the ``threshold`` and ``smallest_object`` with the best score of ``best``, and the
-            ``temperature`` that calibrates probabilities; the config of the weights keeps them.
-        validate_every: epochs between validations; the last epoch is always validated.
-        patience: validations without a better score after which training stops; 0 for never.
-        save_every: epochs between checkpoints; the last epoch always has one.
+            ``temperature`` that calibrates probabilities; they are stored in the config of the weights.
+        validate_every: number of epochs between validations; the last epoch is always validated.
+        patience: early stopping after this many validations without a better score; 0 turns it off.
+        save_every: number of epochs between checkpoints; the last epoch always has one.
         keep: how many checkpoints to keep.
-        keep_best: of how many of the best epochs to keep the weights.
-        trackers: registered trackers, such as ``tensorboard`` or ``wandb``.
-        seed: of weights, order and augmentation.
+        keep_best: number of best epochs whose weights are kept.
+        trackers: names of registered trackers, such as ``tensorboard`` or ``wandb``.
+        seed: random seed for weights, order and augmentation.
         workers: processes that load data; 0 loads in the training process, from memory after the
             first epoch.
-        licence: of the weights that come out.
-        comments: on keys, such as why a value was chosen, by the dotted key; they change nothing. In a file
-            they are the lines with ``#`` right above a key.
+        licence: licence of the trained weights.
+        comments: comments on keys, such as why a value was chosen, by dotted key; they have no effect. In a
+            file they are the lines with ``#`` directly above a key.
     """
 
     data: str
@@ -204,7 +210,7 @@ class Recipe:
 
     def __post_init__(self) -> None:
         for item in fields(self):
-            # Files hold lists where Python may say tuples; of both comes the same recipe.
+            # Files hold lists where Python may use tuples; both give the same recipe.
             object.__setattr__(self, item.name, frozen(getattr(self, item.name)))
             _check_type(item.name, getattr(self, item.name), item.type)
         if self.bands:
@@ -228,7 +234,7 @@ class Recipe:
         )
         check_choice("precision", self.precision, ("auto", "no", "bf16", "fp16"))
         if self.extend and self.weights:
-            raise OptionError("extend goes on with the weights of a training: leave weights out")
+            raise OptionError("extend continues with the weights of a run: leave weights out")
         check_choice("extend_from", self.extend_from, get_args(Start))
         check_choice("sampling", self.sampling, get_args(Sampling))
         weight = is_number(self.supervision) and 0 <= float(self.supervision) <= MOST_NUMBER
@@ -262,12 +268,12 @@ class Recipe:
 
     @property
     def scaled_rate(self) -> float:
-        """The learning rate, in proportion with the batch where ``rate_batch`` says for which it is."""
+        """The learning rate, scaled in proportion to the batch size if ``rate_batch`` is set."""
         return self.learning_rate * (self.batch_size / self.rate_batch if self.rate_batch else 1.0)
 
 
 def _check_type(name: str, value: Any, annotation: Any) -> None:
-    """Raise `OptionError` where a word, a table or a list is something else; numbers have ranges, too."""
+    """Raise `OptionError` if a word, a table or a list has another type; numbers have ranges, too."""
     kind = str(annotation).partition("[")[0].partition(" ")[0]
     fits, wanted = {
         "str": (isinstance(value, str) or (value is None and name == "root"), "a word"),
@@ -281,7 +287,7 @@ def _check_type(name: str, value: Any, annotation: Any) -> None:
 
 
 def frozen(value: Any) -> Any:
-    """Return a value whose lists are tuples, at any depth; a path is its text."""
+    """Return a value whose lists are tuples, at any depth; a path becomes text."""
     if isinstance(value, os.PathLike):
         return os.fspath(value)
     if isinstance(value, Mapping):

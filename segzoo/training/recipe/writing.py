@@ -1,4 +1,4 @@
-"""Recipes written: the TOML text that `read_recipe` reads to an equal recipe."""
+"""Writes recipes: the TOML text from which `read_recipe` reads an equal recipe."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 
-# Keys that are written into the table of a part, as people look for them there.
+# Keys that are written into a part's table, because people look for them there.
 _INSIDE = {
     "root": ("data", "root"),
     "bands": ("data", "bands"),
@@ -30,18 +30,18 @@ _INSIDE = {
     "learning_rate": ("optimizer", "lr"),
 }
 
-#: Characters of a line of a comment.
+#: Characters in a line of a comment.
 _WIDTH = 100
 
 
 def to_toml(recipe: Recipe) -> str:
-    """Return a recipe as TOML, every key with its value, so that later defaults change nothing.
+    """Return a recipe as TOML, every key with its value, so that a later change of defaults has no effect.
 
-    Values that are ``None`` are written as ``"null"``, as TOML has no word for it. A key's comment stands
-    above it.
+    Values that are ``None`` are written as ``"null"``, because TOML has no word for it. A key's comment
+    stands above the key.
 
     Raises:
-        OptionError: an option holds what a file cannot, such as a function.
+        OptionError: an option holds a value that a file cannot hold, such as a function.
 
     Example:
         >>> Path("recipe.toml").write_text(to_toml(recipe), encoding="utf-8")
@@ -69,7 +69,7 @@ def _part(recipe: Recipe, part: str) -> dict[str, Any]:
 
 def _table(name: str, table: Mapping[str, Any], said: Mapping[str, str]) -> Iterator[str]:
     yield ""
-    if not table:  # a step that has no options has a comment of its own
+    if not table:  # a step without options has a comment itself
         yield from _comment(said.get(name))
     yield f"[{name}]"
     for key, value in table.items():
@@ -84,7 +84,7 @@ def _pair(key: str, value: str, comment: str | None) -> Iterator[str]:
 
 
 def _comment(comment: str | None) -> Iterator[str]:
-    """Yield the lines of a comment; a file that is read gives the same text."""
+    """Yield the lines of a comment, from which reading gives the same text."""
     text = printable(comment or "")
     for line in textwrap.wrap(text, _WIDTH, break_long_words=False, break_on_hyphens=False):
         yield f"# {line}"
@@ -105,9 +105,7 @@ def _value(key: str, value: Any) -> str:
         return repr(float(value))
     if isinstance(value, str):
         if value == NULL:
-            raise OptionError(
-                f"{key} is the word {NULL!r}, which stands for no value in a recipe: say another"
-            )
+            raise OptionError(f"{key} is the word {NULL!r}, which means no value in a recipe: use another")
         return _text(key, value)
     if isinstance(value, list | tuple):
         return f"[{', '.join(_value(key, one) for one in value)}]"
@@ -115,40 +113,40 @@ def _value(key: str, value: Any) -> str:
         inner = (f"{_key(name)} = {_value(f'{key}.{name}', one)}" for name, one in value.items())
         return f"{{{', '.join(inner)}}}"
     raise OptionError(
-        f"{key} is of type {type(value).__name__}, which no file holds: "
+        f"{key} is of type {type(value).__name__}, which a recipe file cannot hold: "
         "give a number, a word, true or false, or a list or table of them"
     )
 
 
 def _text(key: str, text: str) -> str:
-    # JSON's escapes are TOML's, which also wants one for the character that deletes.
+    # TOML has JSON's escapes, and one more for the delete character.
     quoted = json.dumps(text, ensure_ascii=False)
     try:
         text.encode()
     except UnicodeEncodeError as error:
         raise OptionError(
-            f"{key} is {printable(text)!r}, a name that is not UTF-8, which no recipe can hold: rename the "
+            f"{key} is {printable(text)!r}, a name that is not UTF-8, which a recipe cannot hold: rename the "
             "file or folder"
         ) from error
     return "".join(one if printable(one) == one else f"\\U{ord(one):08x}" for one in quoted)
 
 
-# A recipe as the command that follows it: what differs from the defaults, word by word.
+# A recipe as the command that runs it: the values that differ from the defaults, as words.
 
-#: Parts whose options are fields of their own: of ``model_options`` the word is ``model.width=16``.
+#: Suffix of the fields that hold a part's options: ``model_options`` is written as ``model.width=16``.
 _OPTIONS = "_options"
 
-#: Where the data lies and where weights go is the business of who runs the command.
+#: Locations, which depend on the user who runs the command.
 _PLACES = ("data", "root", "out")
 
 
 def train_command(recipe: Recipe, *, root: str = "", out: str = "", folds: bool = False) -> list[str]:
-    """Return the words of ``segzoo train`` that train by a recipe.
+    """Return the words of the ``segzoo train`` command that trains by a recipe.
 
     Args:
-        recipe: to follow.
-        root: where a registered data set lies; left to ``$SEGZOO_DATA`` where empty.
-        out: the folder for the weights; the program's own choice where empty.
+        recipe: the recipe.
+        root: location of a registered data set; if empty, ``$SEGZOO_DATA`` is used.
+        out: the output folder; if empty, the program chooses it.
         folds: whether all folds are trained.
     """
     if folds:  # each of them in turn
@@ -173,15 +171,15 @@ def evaluate_command(
     options: Mapping[str, Any] | None = None,
     root: str = "",
 ) -> list[str]:
-    """Return the words of ``segzoo evaluate`` that score a folder on a part of a data set.
+    """Return the words of the ``segzoo evaluate`` command that scores a model on a part of a data set.
 
     Args:
-        model: the folder.
-        data: the data set, as ``--data`` takes it.
-        part: of it.
-        metrics: to score by.
-        options: of the data set, as a recipe has them.
-        root: where a registered data set lies; left to ``$SEGZOO_DATA`` where empty.
+        model: the model's folder.
+        data: the data set, as for ``--data``.
+        part: part of the data set, such as ``test``.
+        metrics: metrics to compute.
+        options: options of the data set, as in a recipe.
+        root: location of a registered data set; if empty, ``$SEGZOO_DATA`` is used.
     """
     words = ["segzoo", "evaluate", plain_path(model), "--data", data, "--split", part]
     words += ["--root", root] if root else []
@@ -202,7 +200,7 @@ def settings(recipe: Recipe) -> list[str]:
         ):
             continue
         part = item.name.removesuffix(_OPTIONS)
-        if isinstance(value, str):  # a key whose values are words takes a word as it stands
+        if isinstance(value, str):  # a key whose values are words needs no quotes
             words.append(f"{item.name}={value}")
         elif isinstance(value, Mapping) and value and not usual:
             words += [f"{part}.{name}={as_word(one)}" for name, one in value.items()]
@@ -212,7 +210,7 @@ def settings(recipe: Recipe) -> list[str]:
 
 
 def resume_command(out: str | os.PathLike[str]) -> str:
-    """Return the command that goes on with the training in a folder."""
+    """Return the command that resumes the run in a folder."""
     return command_line("segzoo", "train", "--resume", Path(out))
 
 

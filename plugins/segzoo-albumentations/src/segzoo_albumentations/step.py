@@ -39,7 +39,7 @@ _REFUSED = {
     "FDA": "it needs other images",
     "PixelDistributionAdaptation": "it needs other images",
     "TextImage": "it needs text with every image",
-    "Lambda": "a recipe holds no functions",
+    "Lambda": "a recipe cannot hold functions",
     "ReplayCompose": "use Compose",
 }
 #: Modules and classes whose results differ in size.

@@ -46,6 +46,6 @@ def segzoo_recipes() -> list[RecipeSpec]:
             name="unet-nanoparticles",
             file="segzoo_materials:recipes/unet-nanoparticles.toml",
             data="nanoshapes",
-            summary="nanoparticles: EfficientNet-Lite0 and a narrow U-Net decoder, turned; five folds",
+            summary="nanoparticles: EfficientNet-Lite0 and a narrow U-Net decoder, rotations, five folds",
         ),
     ]

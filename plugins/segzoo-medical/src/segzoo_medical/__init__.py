@@ -247,7 +247,7 @@ def segzoo_recipes() -> list[RecipeSpec]:
             name="unet-vessels",
             file="segzoo_medical:recipes/unet-vessels.toml",
             data="chase-db1",
-            summary="how the weights unet-vessels were trained: a small U-Net on crops at full size",
+            summary="how the weights unet-vessels were trained: a small U-Net on full-size crops",
         ),
         RecipeSpec(
             name="wzmiaomiao-drive",
@@ -269,7 +269,7 @@ def segzoo_recipes() -> list[RecipeSpec]:
             name="unet-nuclei",
             file="segzoo_medical:recipes/unet-nuclei.toml",
             data="dsb2018",
-            summary="how the weights unet-nuclei were trained: a pretrained encoder, images of many looks",
+            summary="how the weights unet-nuclei were trained: a pretrained encoder, strong augmentation",
         ),
         RecipeSpec(
             name="unet-membranes",

@@ -102,6 +102,6 @@ def segzoo_recipes() -> list[RecipeSpec]:
             name="nested-nuclei",
             file="segzoo_nested:recipes/nested-nuclei.toml",
             data="dsb2018",
-            summary="how the weights nested-nuclei were trained: UNet++ on the encoder of unet-nuclei-1",
+            summary="how the weights nested-nuclei were trained: UNet++ with the encoder of unet-nuclei-1",
         ),
     ]
