@@ -74,7 +74,7 @@ def read_recipe(
             JSON or TOML if possible, else as a word.
         minutes: training time on this machine, whose speed is measured; if ``None``, a planned recipe
             trains for 60 minutes, and other recipes define their length themselves.
-        resume: whether to resume a run; a planned recipe cannot, as it is planned again each time.
+        resume: whether to resume a run, which a planned recipe cannot do.
         on_message: called with one message for each decision of the planner.
         **values: see `make_recipe`; they override ``settings``.
 
