@@ -205,7 +205,7 @@ def test_the_size_is_known_where_it_is_always_the_same(steps, size):
     ("steps", "told"),
     [
         ({"elastic": {"sigmaa": 1}}, "augment.elastic.sigmaa is no option; did you mean 'sigma'"),
-        ({"flop": {}}, "augment.flop is no step: no augmentation is named 'flop'; did you mean 'flip'"),
+        ({"flop": {}}, "augment.flop is not a step: no augmentation is named 'flop'; did you mean 'flip'"),
         ({"flip": False}, "augment.flip must be a table"),
         ({"flip": {"horizontal": 2}}, "augment.flip.horizontal must be a number from 0 to 1, got 2"),
         ({"flip": {"horizontal": True}}, "augment.flip.horizontal must be a number"),
@@ -240,7 +240,7 @@ def test_the_size_is_known_where_it_is_always_the_same(steps, size):
         ),
         (
             {"one_of": {"blurr": {}}},
-            "augment.one_of.blurr is no step: no augmentation is named 'blurr'; did you mean 'blur'",
+            "augment.one_of.blurr is not a step: no augmentation is named 'blurr'; did you mean 'blur'",
         ),
         ({"one_of": {"probability": 3, "blur": {}}}, "augment.one_of.probability must be a number"),
         (["flip"], "augment must be a table"),

@@ -167,5 +167,5 @@ def test_pixels_without_a_measurement_are_left_out_and_told(tmp_path, capsys):
     words = ["--data", str(data), "--out", str(out), "model.in_channels=4", *SMALL, "epochs=2"]
     assert run(["train", *words]) == 0
     told = capsys.readouterr()
-    assert "with pixels without a measurement, which count for nothing" in told.out + told.err
+    assert "with pixels without a measurement, which are ignored" in told.out + told.err
     assert iou(capsys, str(out), "--data", str(data)) >= 0

@@ -99,7 +99,7 @@ def test_of_other_data_that_nobody_divided_a_tenth_is_scored_and_that_is_told(tr
     other = write(tmp_path / "other", seed=1)
     found, told = evaluated(capsys, str(trained / "run"), "--data", str(other))
     assert (found["split"], len(found["images"])) == ("test", 1)
-    assert "nobody has divided" in told
+    assert "has no parts: scored on a tenth of it" in told
     assert "--split all" in told
 
 
@@ -120,7 +120,7 @@ def test_without_a_test_part_a_run_is_scored_on_what_chose_its_weights(trained, 
     found, told = evaluated(capsys, str(out))
     assert found["split"] == "val"
     assert len(found["images"]) == 3
-    assert "were trained on: scored on 'val', by which the weights were chosen" in told
+    assert "contains training images: scored on 'val', which also chose the weights" in told
     # The same part of the same data is what the training validated with, however it is named.
     again, _ = evaluated(capsys, str(out), "--data", str(trained / "my data"), "--split", "val")
     assert [one["name"] for one in again["images"]] == [one["name"] for one in found["images"]]

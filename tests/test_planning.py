@@ -273,10 +273,10 @@ def test_minutes_fit_any_recipe_and_change_nothing_else(cells):
         ([], {"minutes": 0.0001}, r"minutes leave time for 0 steps .* say --minutes"),
         ([], {"minutes": -1}, "minutes must be a number above 0"),
         ([], {"minutes": float("nan")}, "minutes must be a number above 0"),
-        (["steps=3"], {"minutes": 1}, "minutes = 1 and steps exclude one another"),
-        (["epochs=3"], {"minutes": 1}, "minutes = 1 and epochs exclude one another"),
+        (["steps=3"], {"minutes": 1}, "minutes = 1 and steps exclude each other"),
+        (["epochs=3"], {"minutes": 1}, "minutes = 1 and epochs exclude each other"),
         (["augment.flop=true"], {}, "flop"),
-        (["steps=3", "split.share=0.1", "split.same=true"], {}, "exclude one another"),
+        (["steps=3", "split.share=0.1", "split.same=true"], {}, "exclude each other"),
     ],
 )
 def test_what_cannot_be_planned_is_refused_with_what_to_do(words, values, told, cells):

@@ -55,7 +55,7 @@ def test_images_that_have_the_same_classes_are_drawn_alike_and_that_is_told():
 
     factors, told = repeat_factors(Alike())
     assert factors == [1.0] * 16
-    assert "changes nothing" in told
+    assert "has no effect" in told
 
 
 def test_masks_of_which_nothing_counts_are_drawn_once():

@@ -301,7 +301,7 @@ def test_an_epoch_goes_on_with_the_batch_after_the_last_one_seen():
 
 
 def test_a_batch_that_processes_cannot_share_is_an_error_that_names_one_they_can():
-    with pytest.raises(OptionError, match=r"batch_size=5 cannot be shared by 2 processes: say batch_size=4"):
+    with pytest.raises(OptionError, match=r"batch_size=5 cannot be divided among 2 processes: use batch_size=4"):
         Batches(10, 5, processes=2)
 
 
@@ -337,12 +337,12 @@ def test_images_of_one_size_are_one_batch_where_no_step_changes_it(tmp_path, ste
 @pytest.mark.parametrize("told", [True, False])
 def test_images_of_different_sizes_cannot_be_one_batch(tmp_path, told):
     images = OfSizes(tmp_path, (20, 30), (20, 31), told=told)
-    with pytest.raises(OptionError, match="cannot be one batch: end it with crop"):
+    with pytest.raises(OptionError, match="cannot form one batch: end it with crop"):
         make_loader(images, {"flip": {}}, Preprocessing(), batch_size=8)
 
 
 def test_turns_of_images_that_are_not_square_cannot_be_one_batch():
-    with pytest.raises(OptionError, match="cannot be one batch: end it with crop"):
+    with pytest.raises(OptionError, match="cannot form one batch: end it with crop"):
         make_loader(InMemory(), {"turn": {}}, Preprocessing(), batch_size=8)
 
 

@@ -125,7 +125,7 @@ def test_pixels_without_a_measurement_count_for_nothing():
     gone = Images(image)
     found = measure_data(gone, ANY, 2)
     assert found.missing == 1
-    assert found.told[-1] == "1 image with pixels without a measurement, which count for nothing"
+    assert found.told[-1] == "1 image with pixels without a measurement, which are ignored"
     with pytest.raises(OptionError, match=r"image 0 has pixels without a measurement.*ignore_index"):
         counted(gone[0], gone.labels)
     assert class_pixels(gone) == [0, 15 * 30]

@@ -150,7 +150,7 @@ def test_a_recipe_names_the_parts_of_a_plugin_and_their_options(tmp_path):
         (["augment.darken.probability=2"], "augment.darken.probability must be a number from 0 to 1"),
         (
             ["augment.darker=true"],
-            "augment.darker is no step: no augmentation is named 'darker'; did you mean",
+            "augment.darker is not a step: no augmentation is named 'darker'; did you mean",
         ),
         (["optimizer=plain-sgt"], "optimizer: no optimizer is named 'plain-sgt'.*did you mean 'plain-sgd'"),
         (["optimizer=plain-sgd", "optimizer.dampning=1"], "optimizer.dampning: .*did you mean 'dampening'"),
@@ -167,7 +167,7 @@ def test_a_slip_is_told_before_training_begins_with_its_key(words, told):
 
 def test_a_recipe_of_a_plugin_that_is_gone_is_an_error_that_names_the_part():
     for words, told in (
-        (["augment.darken=true"], "augment.darken is no step: no augmentation is named 'darken'"),
+        (["augment.darken=true"], "augment.darken is not a step: no augmentation is named 'darken'"),
         (["schedule=halves"], "no schedule is named 'halves'.*`segzoo list schedules`"),
         (["optimizer=plain-sgd"], "no optimizer is named 'plain-sgd'.*`segzoo list optimizers`"),
     ):

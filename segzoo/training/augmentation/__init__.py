@@ -1,8 +1,7 @@
 """Augmentation of image and mask together: steps by name, read from a recipe, decided by one generator.
 
-Nothing but the generator that a call is given decides what is done, so that a sample comes out the same
-whichever process loads it. What is outside the field of view has the mask's ``ignore_index`` and moves with
-the mask.
+All randomness comes from the generator that a call is given, so that a sample comes out the same in any
+loading process. The area outside the field of view has the mask's ``ignore_index`` and moves with the mask.
 """
 
 from __future__ import annotations

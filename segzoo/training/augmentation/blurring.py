@@ -25,15 +25,15 @@ class Blur(Step):
     """A Gaussian blur.
 
     Attributes:
-        sigma: least and greatest standard deviation, in pixels.
-        probability: how often it is done.
+        sigma: minimum and maximum standard deviation, in pixels.
+        probability: probability of applying the step.
     """
 
     sigma: tuple[float, float] = option(partial(read_interval, low=0.01, high=100), (0.1, 2.0))
     probability: float = option(read_share, 0.5)
 
     def recolour(self, image: Pixels, random: np.random.Generator) -> Pixels:
-        """Return the image, blurred."""
+        """Return the blurred image."""
         pixels = torch.from_numpy(writable(image)).movedim(-1, 0).contiguous().float()
         blurred = smoothed(pixels, uniform(random, self.sigma))
         return in_type_of(image, blurred).movedim(0, -1).contiguous().numpy()
@@ -41,11 +41,11 @@ class Blur(Step):
 
 @dataclass(frozen=True, kw_only=True)
 class Noise(Step):
-    """Gaussian noise, of its own at every pixel and band.
+    """Gaussian noise, independent for every pixel and band.
 
     Attributes:
-        std: least and greatest standard deviation, where white is 1.
-        probability: how often it is done.
+        std: minimum and maximum standard deviation, where white is 1.
+        probability: probability of applying the step.
     """
 
     std: tuple[float, float] = option(partial(read_interval, low=0, high=1), (0.0, 0.05))
@@ -61,19 +61,19 @@ class Noise(Step):
 
 
 def in_type_of(image: Pixels, values: Tensor) -> Tensor:
-    """Return values in the type of an image, changed in place: in bytes, rounded and held in 0 to 255."""
+    """Return values in the type of an image, changed in place; bytes are rounded and clipped to 0 to 255."""
     return values.round_().clamp_(0, 255).byte() if image.dtype == np.uint8 else values
 
 
 def smoothed(pixels: Tensor, sigma: float) -> Tensor:
-    """Smooth ``(C, H, W)`` with a Gaussian of ``sigma`` pixels, cut at three; its borders are mirrored.
+    """Smooth ``(C, H, W)`` with a Gaussian of ``sigma`` pixels, cut at three sigma; borders are mirrored.
 
-    Sums of moved images, one side after the other: three times as fast on one core as torchvision's
-    convolution, of which it is the same up to rounding.
+    Adds shifted images, one axis after the other: three times as fast on one core as torchvision's
+    convolution, with the same result up to rounding.
     """
     for axis in (2, 1):
         length = pixels.shape[axis]
-        # A mirror image is one pixel shorter than the image, and so is the Gaussian's reach.
+        # Mirroring gives one pixel less than the image has, which limits the Gaussian's reach.
         reach = min(ceil(3 * sigma), length - 1)
         weights = np.exp(-0.5 * (np.arange(reach + 1) / sigma) ** 2)
         weights /= 2 * weights.sum() - weights[0]

@@ -34,16 +34,16 @@ _BINS = 256
 
 @dataclass(frozen=True, kw_only=True)
 class Clahe(Step):
-    """More contrast where there is little: the histogram of each tile is made even, within a limit.
+    """Local contrast enhancement (CLAHE): the histogram of each tile is equalised, within a limit.
 
-    In images of three colours the grey level is equalised, and each colour is changed by the same amount; in
-    others each band is equalised by itself.
+    In RGB images the grey level is equalised, and each colour changes by the same amount; in other images
+    each band is equalised separately.
 
     Attributes:
-        limit: least and greatest height of a histogram, as a multiple of an even one's; 1 changes hardly
-            anything.
-        tiles: rows and columns of tiles, as many as the image has pixels for.
-        probability: how often it is done.
+        limit: minimum and maximum height of a histogram, as a multiple of a flat one's; 1 has hardly any
+            effect.
+        tiles: number of rows and columns of tiles, fewer if the image is too small.
+        probability: probability of applying the step.
     """
 
     limit: tuple[float, float] = option(partial(read_interval, low=1, high=256), (1, 4))
@@ -53,7 +53,7 @@ class Clahe(Step):
     of_colours = True
 
     def recolour(self, image: Pixels, random: np.random.Generator) -> Pixels:
-        """Return the image with more contrast."""
+        """Return the image with enhanced contrast."""
         limit, unit = uniform(random, self.limit), np.float32(255 / white(image))
         levels = image * unit
         if image.shape[2] == 3:
@@ -66,12 +66,12 @@ class Clahe(Step):
 
 
 def equalised(grey: Plane, limit: float, tiles: int) -> Plane:
-    """Return levels ``(H, W)``, of which 255 is white, with the histograms of tiles made even.
+    """Return levels ``(H, W)``, in which 255 is white, with the histograms of tiles equalised.
 
     Args:
-        grey: ``(H, W)`` float32. Where it goes below 0 or above 255, so does the range that is filled.
-        limit: of a bin, as a multiple of the mean bin; what is above it is shared out among all bins.
-        tiles: along each side; of an image with fewer pixels there are fewer.
+        grey: ``(H, W)`` float32. If it goes below 0 or above 255, the output range is as large.
+        limit: limit of a bin, as a multiple of the mean bin; the excess is distributed over all bins.
+        tiles: number of tiles along each side; fewer if the image has fewer pixels.
     """
     low, high = min(float(grey.min()), 0.0), max(float(grey.max()), 255.0)
     scaled = (grey - np.float32(low)) * np.float32((_BINS - 1) / (high - low))
@@ -81,7 +81,7 @@ def equalised(grey: Plane, limit: float, tiles: int) -> Plane:
     counts = np.bincount((places + bins).ravel(), minlength=down.count * across.count * _BINS)
     shares = counts.reshape(-1, _BINS).astype(np.float64)
     shares /= shares.sum(1, keepdims=True)
-    # One part in 256 is the mean bin.
+    # The mean bin holds one part in 256.
     kept = np.minimum(shares, limit / _BINS)
     kept += (1 - kept.sum(1, keepdims=True)) / _BINS
     curves = (kept.cumsum(1) * (_BINS - 1)).astype(np.float32).ravel()
@@ -90,13 +90,13 @@ def equalised(grey: Plane, limit: float, tiles: int) -> Plane:
         for column, its in ((across.before, 1 - across.share), (across.after, across.share)):
             places = (row[:, None] * across.count + column) * _BINS
             made += np.take(curves, places + bins) * (weight[:, None] * its)
-    # What lies between two bins of floats stays between their levels.
+    # A float between two bins stays between their levels.
     made += scaled - bins
     return made * np.float32((high - low) / (_BINS - 1)) + np.float32(low)
 
 
 class _Tiles:
-    """Tiles along one side: the tile that each pixel lies in, and the two whose middles it lies between."""
+    """Tiles along one side: the tile of each pixel, and the two tiles whose centres it lies between."""
 
     def __init__(self, side: int, count: int) -> None:
         self.count = count

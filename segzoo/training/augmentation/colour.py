@@ -1,8 +1,8 @@
 """Steps that change colours.
 
-They are given those bands of an image that are colours. Hue and saturation are of red, green and blue, and of
-nothing below black: other images have their brightness, contrast or value changed alone, alike in all bands.
-Bytes are held between 0 and 255; floats, in which 1 is white, may go beyond.
+They get only those bands of an image that are colours. Hue and saturation need red, green and blue without
+values below black; in other images only brightness, contrast or value change, equally in all bands. Bytes are
+clipped to 0 to 255; floats, in which 1 is white, may exceed that range.
 """
 
 from __future__ import annotations
@@ -42,12 +42,12 @@ if TYPE_CHECKING:
 class Color(Step):
     """Brightness, contrast, saturation and hue.
 
-    Brightness, contrast and saturation are multiplied by numbers from ``[1 - strength, 1 + strength]``, hue
-    is turned by up to a fifth of ``strength``, in turns.
+    Brightness, contrast and saturation are multiplied by numbers from ``[1 - strength, 1 + strength]``; hue
+    shifts by up to a fifth of ``strength``, in turns.
 
     Attributes:
-        strength: 0 to 1.
-        probability: how often it is done.
+        strength: strength of the change, 0 to 1.
+        probability: probability of applying the step.
     """
 
     strength: float = option(read_share, 0.3)
@@ -56,10 +56,10 @@ class Color(Step):
     of_colours = True
 
     def recolour(self, image: Pixels, random: np.random.Generator) -> Pixels:
-        """Return the image in other colours."""
+        """Return the image with changed colours."""
         brightness, contrast, saturation = 1 + random.uniform(-self.strength, self.strength, 3)
         hue = float(random.uniform(-self.strength, self.strength)) / 5
-        # What brightness clips, contrast must not bring back; the mean is taken before the clipping.
+        # Contrast must not bring back what brightness clipped; the mean is computed before the clipping.
         still, bytes_ = mean_grey(image) * brightness, image.dtype == np.uint8
 
         def contrasted(levels: Levels) -> Levels:
@@ -83,13 +83,14 @@ class Color(Step):
 
 @dataclass(frozen=True, kw_only=True)
 class HueSaturationValue(Step):
-    """The same added to every pixel's hue, saturation and value.
+    """Adds the same values to every pixel's hue, saturation and value.
 
     Attributes:
-        hue: most that is added or taken away, or ``[least, most]``, where 180 is a full turn.
-        saturation: likewise, where 255 is full.
-        value: likewise, where 255 is full.
-        probability: how often it is done.
+        hue: maximum change in either direction, or ``[minimum, maximum]``, where 180 is a full turn.
+        saturation: maximum change in either direction, or ``[minimum, maximum]``, where 255 is full
+            saturation.
+        value: maximum change in either direction, or ``[minimum, maximum]``, where 255 is full brightness.
+        probability: probability of applying the step.
     """
 
     hue: tuple[float, float] = option(read_limit(180), 20)
@@ -100,7 +101,7 @@ class HueSaturationValue(Step):
     of_colours = True
 
     def recolour(self, image: Pixels, random: np.random.Generator) -> Pixels:
-        """Return the image in other colours."""
+        """Return the image with changed colours."""
         hue, saturation, value = (uniform(random, limit) for limit in (self.hue, self.saturation, self.value))
         most = 255 if image.dtype == np.uint8 else None
         if not has_hue(image):
@@ -117,15 +118,15 @@ class HueSaturationValue(Step):
 
 @dataclass(frozen=True, kw_only=True)
 class Hsv(Step):
-    """Every pixel's hue, saturation and value, each multiplied by a number near 1.
+    """Multiplies every pixel's hue, saturation and value by numbers near 1.
 
-    A hue is the angle from red, in turns; one beyond a full turn begins again.
+    Hue is the angle from red, in turns; values beyond a full turn wrap around.
 
     Attributes:
-        hue: most by which its factor differs from 1.
-        saturation: likewise.
-        value: likewise.
-        probability: how often it is done.
+        hue: maximum difference of the hue's factor from 1.
+        saturation: maximum difference of the saturation's factor from 1.
+        value: maximum difference of the value's factor from 1.
+        probability: probability of applying the step.
     """
 
     hue: float = option(partial(read_number, low=0, high=1), 0.1)
@@ -136,7 +137,7 @@ class Hsv(Step):
     of_colours = True
 
     def recolour(self, image: Pixels, random: np.random.Generator) -> Pixels:
-        """Return the image in other colours."""
+        """Return the image with changed colours."""
         drawn = 1 + random.uniform(-1, 1, 3) * (self.hue, self.saturation, self.value)
         hue, saturation, value = drawn.astype(np.float32)
         most = 255 if image.dtype == np.uint8 else None
@@ -152,10 +153,10 @@ class Hsv(Step):
 
 @dataclass(frozen=True, kw_only=True)
 class Grey(Step):
-    """Red, green and blue replaced by their grey level; other images stay as they are.
+    """Replaces red, green and blue by their grey level; other images do not change.
 
     Attributes:
-        probability: how often it is done.
+        probability: probability of applying the step.
     """
 
     probability: float = option(read_share, 0.1)
@@ -173,10 +174,10 @@ class Grey(Step):
 
 # Hue, saturation and value, as arrays ``(H, W)`` float32.
 #
-# torchvision changes hue too, but takes five times as long for it on one core, and has neither the shifts of
-# saturation and value nor the multiplied hue that recipes ask for.
+# torchvision changes hue too, but is five times slower on one core, and has neither the shifts of saturation
+# and value nor the multiplied hue that recipes need.
 
-#: Pixels in a band: a plane of it is 128 KB.
+#: Pixels in a strip of rows: a plane of it is 128 KB.
 _BAND = 1 << 15
 
 
@@ -211,11 +212,11 @@ def to_rgb(hue: Plane, saturation: Plane, value: Plane) -> Plane:
 
 
 def recoloured(image: Pixels, change: Callable[[Plane], Plane]) -> Pixels:
-    """Return an image ``(H, W, 3)`` changed pixel by pixel, in bands that stay in a core's cache.
+    """Return an image ``(H, W, 3)`` changed pixel by pixel, in strips that stay in a core's cache.
 
     Args:
         image: ``(H, W, 3)``.
-        change: of ``(3, rows, W)`` float32 in which 255 is white, to as much.
+        change: maps ``(3, rows, W)`` float32, in which 255 is white, to the same shape.
     """
     height, width = image.shape[:2]
     rows = max(_BAND // width, 1)
@@ -235,24 +236,24 @@ def recoloured(image: Pixels, change: Callable[[Plane], Plane]) -> Pixels:
 
 
 def has_hue(image: Pixels) -> bool:
-    """Whether an image has a hue: it is red, green and blue, and nowhere below black."""
+    """Whether an image has a hue: red, green and blue, without values below black."""
     return image.shape[2] == 3 and (image.dtype == np.uint8 or not (image < 0).any())
 
 
-# Brightness, contrast and gamma: the same for all bands. Bytes have 256 levels, so that a table will do.
+# Brightness, contrast and gamma: the same for all bands. Bytes have only 256 levels, so a table is enough.
 
 LEVELS = np.arange(256, dtype=np.float32)
-#: What red, green and blue weigh in a grey level (ITU-R BT.601).
+#: Weights of red, green and blue in a grey level (ITU-R BT.601).
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Brightness(Step):
-    """The same added to every pixel.
+    """Adds the same value to every pixel.
 
     Attributes:
-        limit: most that is added or taken away, or ``[least, most]``, where white is 1.
-        probability: how often it is done.
+        limit: maximum change in either direction, or ``[minimum, maximum]``, where white is 1.
+        probability: probability of applying the step.
     """
 
     limit: tuple[float, float] = option(read_limit(1), 0.2)
@@ -261,19 +262,19 @@ class Brightness(Step):
     of_colours = True
 
     def recolour(self, image: Pixels, random: np.random.Generator) -> Pixels:
-        """Return the image, brighter or darker."""
+        """Return the brighter or darker image."""
         added = 255 * uniform(random, self.limit)
         return mapped(image, lambda levels: levels + added)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Contrast(Step):
-    """Differences multiplied: from the image's mean grey level, or from black.
+    """Multiplies differences from the image's mean grey level, or from black.
 
     Attributes:
-        limit: most by which the factor differs from 1, or ``[least, most]``.
-        about: ``mean`` or ``black``, which stays as it is.
-        probability: how often it is done.
+        limit: maximum difference of the factor from 1, or ``[minimum, maximum]``.
+        about: the level that does not change: ``mean`` or ``black``.
+        probability: probability of applying the step.
     """
 
     limit: tuple[float, float] = option(read_limit(1), 0.2)
@@ -283,7 +284,7 @@ class Contrast(Step):
     of_colours = True
 
     def recolour(self, image: Pixels, random: np.random.Generator) -> Pixels:
-        """Return the image with more contrast or less."""
+        """Return the image with more or less contrast."""
         still = mean_grey(image) if self.about == "mean" else 0.0
         factor = 1 + uniform(random, self.limit)
         return mapped(image, lambda levels: still + factor * (levels - still))
@@ -291,11 +292,11 @@ class Contrast(Step):
 
 @dataclass(frozen=True, kw_only=True)
 class Gamma(Step):
-    """Pixels, where white is 1, to the power of gamma.
+    """Raises pixels, where white is 1, to the power of gamma.
 
     Attributes:
-        gamma: least and greatest; twice is as likely as half.
-        probability: how often it is done.
+        gamma: minimum and maximum, drawn on a logarithmic scale: 2 is as likely as 0.5.
+        probability: probability of applying the step.
     """
 
     gamma: tuple[float, float] = option(read_factors, (0.7, 1.5))
@@ -304,18 +305,18 @@ class Gamma(Step):
     of_colours = True
 
     def recolour(self, image: Pixels, random: np.random.Generator) -> Pixels:
-        """Return the image, its middle levels darker or brighter."""
+        """Return the image with darker or brighter middle levels."""
         gamma = log_uniform(random, self.gamma)
-        # What is below black is mirrored, so that it stays below.
+        # Values below black are mirrored, so that they stay below black.
         return mapped(image, lambda levels: np.copysign(255 * (np.abs(levels) / 255) ** gamma, levels))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Invert(Step):
-    """Black and white swapped: dark objects on bright ground become bright objects on dark ground.
+    """Swaps black and white: dark objects on a bright background become bright objects on a dark one.
 
     Attributes:
-        probability: how often it is done.
+        probability: probability of applying the step.
     """
 
     probability: float = option(read_share, 0.5)
@@ -329,23 +330,23 @@ class Invert(Step):
 
 
 def mapped(image: Pixels, change: Callable[[Levels], Levels]) -> Pixels:
-    """Return the image with each level replaced; bytes are rounded and held between 0 and 255.
+    """Return the image with each level replaced; bytes are rounded and clipped to 0 to 255.
 
     Args:
         image: ``(H, W, C)``.
-        change: of levels of which 255 is white.
+        change: function of levels in which 255 is white.
     """
     if image.dtype != np.uint8:
         return (change(image * np.float32(255)) / 255).astype(image.dtype)
     table = np.rint(change(LEVELS).clip(0, 255)).astype(np.uint8).tobytes()
-    # Several times as fast as indexing, which would first make each level a 64-bit index.
+    # Several times as fast as indexing, which would first convert each level to a 64-bit index.
     return np.frombuffer(bytearray(image.tobytes().translate(table)), np.uint8).reshape(image.shape)
 
 
 def mean_grey(image: Pixels) -> float:
-    """Return the mean level, of which 255 is white: of red, green and blue by weight, of others alike."""
+    """Return the mean level, in which 255 is white: RGB is weighted, other bands count equally."""
     height, width, channels = image.shape
-    # A sum over whole rows first: NumPy sums over the few channels of a pixel ten times slower.
+    # Sum whole rows first: NumPy is ten times slower at sums over the few channels of a pixel.
     kind = np.uint32 if image.dtype == np.uint8 else np.float64
     totals = np.ascontiguousarray(image).reshape(height, -1).sum(0, dtype=kind)
     means = totals.reshape(width, channels).sum(0) / (height * width) * (255 / white(image))

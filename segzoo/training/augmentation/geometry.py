@@ -1,4 +1,4 @@
-"""Steps that move pixels: flips and turns keep their values, warps read the image between pixels."""
+"""Steps that move pixels: flips and right-angle rotations keep their values, warps interpolate."""
 
 from __future__ import annotations
 
@@ -37,18 +37,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Flip(Step):
-    """A flip from left to right, one from top to bottom, or both.
+    """A horizontal flip, a vertical flip, or both.
 
     Attributes:
-        horizontal: how often left and right are swapped.
-        vertical: how often top and bottom are.
+        horizontal: probability of swapping left and right.
+        vertical: probability of swapping top and bottom.
     """
 
     horizontal: float = option(read_share, 0.5)
     vertical: float = option(read_share, 0.0)
 
     def __call__(self, image: Pixels, mask: Pixels, random: np.random.Generator, ignore: int | None) -> Pair:
-        """Return image and mask, flipped."""
+        """Return the flipped image and mask."""
         del ignore
         across, down = random.random(2) < (self.horizontal, self.vertical)
         order = slice(None, None, -1 if down else 1), slice(None, None, -1 if across else 1)
@@ -64,58 +64,58 @@ def _read_angles(key: str, value: Any) -> tuple[int, ...]:
 
 @dataclass(frozen=True, kw_only=True)
 class Turn(Step):
-    """A turn by right angles, counter-clockwise.
+    """A counter-clockwise rotation by right angles.
 
     Attributes:
-        angles: in degrees, all as likely.
-        probability: how often it is done.
+        angles: angles in degrees, all equally likely.
+        probability: probability of applying the step.
     """
 
     angles: tuple[int, ...] = option(_read_angles, (0, 90, 180, 270))
     probability: float = option(read_share, 1.0)
 
     def __call__(self, image: Pixels, mask: Pixels, random: np.random.Generator, ignore: int | None) -> Pair:
-        """Return image and mask, turned."""
+        """Return the rotated image and mask."""
         del ignore
         turns = self.angles[int(random.integers(len(self.angles)))] // 90
         return np.rot90(image, turns), np.rot90(mask, turns)
 
     def size_after(self, before: Size | None) -> Size | None:
-        """Return the size after it: none that is certain where height and width may be swapped."""
+        """Return the size afterwards: ``None`` if height and width may be swapped."""
         lying = {angle % 180 == 90 for angle in self.angles} | ({False} if self.probability < 1 else set())
         if before is None or lying == {False} or not self.probability or before[0] == before[1]:
             return before
         return None if False in lying else (before[1], before[0])
 
 
-# Image and mask read from moved places: the image between pixels, the mask at the nearest one.
+# Image and mask, sampled at moved positions: the image interpolated, the mask at the nearest pixel.
 
 
 @dataclass(frozen=True, kw_only=True)
 class Warp(Step):
-    """A step that reads image and mask from moved places.
+    """A step that samples image and mask at moved positions.
 
     Attributes:
-        fill: what comes in from outside: the image's ``mirror`` image, or black pixels to ``ignore``.
-        probability: how often it is done.
+        fill: content from outside the image: its ``mirror`` image, or black with the mask set to ``ignore``.
+        probability: probability of applying the step.
     """
 
     fill: str = option(read_choice("mirror", "ignore"), "mirror")
     probability: float = option(read_share, 1.0)
 
     def warped(self, image: Pixels, mask: Pixels, rows: Tensor, columns: Tensor, ignore: int | None) -> Pair:
-        """Return image and mask, read from moved places, with what the step's ``fill`` says outside."""
+        """Return image and mask, sampled at moved positions; the step's ``fill`` defines the outside."""
         return warped(image, mask, rows, columns, ignore if self.fill == "ignore" else None)
 
     def transformed(self, image: Pixels, mask: Pixels, matrix: NDArray[Any], ignore: int | None) -> Pair:
-        """Return image and mask under a projective map.
+        """Return image and mask under a projective transformation.
 
         Args:
             image: ``(H, W, C)``.
             mask: ``(H, W)``.
-            matrix: ``(3, 3)``, from ``(x, y, 1)`` of a pixel that comes out to where it is read, both in
-                pixels from the middle.
-            ignore: the mask's value for pixels that count for nothing, if there is one.
+            matrix: ``(3, 3)``, maps ``(x, y, 1)`` of an output pixel to its position in the input, both in
+                pixels from the centre.
+            ignore: the mask's value for ignored pixels, if there is one.
         """
         height, width = mask.shape
         y = torch.arange(height).float()[:, None] - (height - 1) / 2
@@ -126,38 +126,38 @@ class Warp(Step):
         return self.warped(image, mask, rows + (height - 1) / 2, columns + (width - 1) / 2, ignore)
 
     def ignores(self) -> str:
-        """Return the setting by which pixels from outside count for nothing, or ``""``."""
+        """Return the setting that makes pixels from outside ignored, or ``""``."""
         return "fill" if self.fill == "ignore" else ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rotate(Warp):
-    """A rotation about the middle by any angle; the size stays.
+    """A rotation about the centre by any angle; the size does not change.
 
     Attributes:
-        degrees: greatest angle either way, or ``[least, most]``, counter-clockwise.
-        fill: what comes in at the corners: the image's ``mirror`` image, or black pixels to ``ignore``.
-        probability: how often it is done.
+        degrees: maximum angle in either direction, or ``[minimum, maximum]``, counter-clockwise.
+        fill: content of the corners: the image's ``mirror`` image, or black with the mask set to ``ignore``.
+        probability: probability of applying the step.
     """
 
     degrees: tuple[float, float] = option(read_limit(360), 15)
 
     def __call__(self, image: Pixels, mask: Pixels, random: np.random.Generator, ignore: int | None) -> Pair:
-        """Return image and mask, rotated."""
+        """Return the rotated image and mask."""
         return self.transformed(image, mask, _rotation(uniform(random, self.degrees)), ignore)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Affine(Warp):
-    """A magnification, shears, a rotation and a shift, in this order, about the middle; the size stays.
+    """Scale, shear, rotation and shift, in this order, about the centre; the size does not change.
 
     Attributes:
-        degrees: greatest angle either way, or ``[least, most]``, counter-clockwise.
-        scale: by what the image is magnified; twice is as likely as half.
-        shear: greatest angle of the shear along each side, or ``[least, most]``, in degrees.
-        translate: greatest shift along each side, or ``[least, most]``, as a share of the side.
-        fill: what comes in from outside: the image's ``mirror`` image, or black pixels to ``ignore``.
-        probability: how often it is done.
+        degrees: maximum angle in either direction, or ``[minimum, maximum]``, counter-clockwise.
+        scale: minimum and maximum magnification, drawn on a logarithmic scale.
+        shear: maximum shear angle along each side, or ``[minimum, maximum]``, in degrees.
+        translate: maximum shift along each side, or ``[minimum, maximum]``, as a share of the side.
+        fill: content from outside the image: its ``mirror`` image, or black with the mask set to ``ignore``.
+        probability: probability of applying the step.
     """
 
     degrees: tuple[float, float] = option(read_limit(360), 15)
@@ -166,7 +166,7 @@ class Affine(Warp):
     translate: tuple[float, float] = option(read_limit(1), 0.1)
 
     def __call__(self, image: Pixels, mask: Pixels, random: np.random.Generator, ignore: int | None) -> Pair:
-        """Return image and mask, transformed."""
+        """Return the transformed image and mask."""
         rotation = _rotation(uniform(random, self.degrees))
         scale = 1 / log_uniform(random, self.scale)
         across, down = (tan(radians(angle)) for angle in random.uniform(*self.shear, 2))
@@ -178,19 +178,19 @@ class Affine(Warp):
 
 @dataclass(frozen=True, kw_only=True)
 class Perspective(Warp):
-    """The image as seen from another side: each of its corners is moved by itself.
+    """A change of perspective: each corner of the image moves independently.
 
     Attributes:
-        distortion: most by which a corner is moved along each side, either way, as a share of the side.
-        fill: what comes in from outside: the image's ``mirror`` image, or black pixels to ``ignore``.
-        probability: how often it is done.
+        distortion: maximum shift of a corner along each side, in either direction, as a share of the side.
+        fill: content from outside the image: its ``mirror`` image, or black with the mask set to ``ignore``.
+        probability: probability of applying the step.
     """
 
-    # From a quarter on, corners could change places.
+    # Corners could swap places from a quarter on.
     distortion: float = option(partial(read_number, low=0, high=0.24), 0.1)
 
     def __call__(self, image: Pixels, mask: Pixels, random: np.random.Generator, ignore: int | None) -> Pair:
-        """Return image and mask, seen from another side."""
+        """Return image and mask in another perspective."""
         height, width = mask.shape
         corners = np.array([[-0.5, -0.5], [0.5, -0.5], [0.5, 0.5], [-0.5, 0.5]])
         moved = corners + random.uniform(-self.distortion, self.distortion, (4, 2))
@@ -205,7 +205,7 @@ def _rotation(degrees: float) -> NDArray[Any]:
 
 
 def _projection(places: NDArray[Any], images: NDArray[Any]) -> NDArray[Any]:
-    """Return the projective map ``(3, 3)`` that takes four places ``(x, y)`` to their images."""
+    """Return the projective map ``(3, 3)`` that takes four points ``(x, y)`` to their images."""
     equations, wanted = [], []
     for (x, y), (u, v) in zip(places, images, strict=True):
         equations += [[x, y, 1, 0, 0, 0, -u * x, -u * y], [0, 0, 0, x, y, 1, -v * x, -v * y]]
@@ -214,9 +214,9 @@ def _projection(places: NDArray[Any], images: NDArray[Any]) -> NDArray[Any]:
 
 
 def warped(image: Pixels, mask: Pixels, rows: Tensor, columns: Tensor, ignore: int | None) -> Pair:
-    """Return for each pixel what lies at its row and column, given as ``(H, W)`` float32 in pixels.
+    """Return, for each pixel, the value at its row and column, given as ``(H, W)`` float32 in pixels.
 
-    Places outside are mirrored; where ``ignore`` is a number they are black, and ``ignore`` in the mask.
+    Positions outside are mirrored; if ``ignore`` is a number, they are black, and ``ignore`` in the mask.
     """
     height, width = mask.shape
     across = (columns + 0.5) * (2 / width) - 1
@@ -227,7 +227,7 @@ def warped(image: Pixels, mask: Pixels, rows: Tensor, columns: Tensor, ignore: i
     classes = torch.from_numpy(writable(mask).astype(np.float32))[None, None]
     classes = grid_sample(classes, grid, "nearest", "reflection", align_corners=False)
     image = in_type_of(image, pixels[0]).movedim(0, -1).contiguous().numpy()
-    # Floats hold indices of 16 bits exactly.
+    # Floats hold 16-bit indices exactly.
     mask = classes[0, 0].round_().int().numpy().astype(mask.dtype)
     if ignore is not None:
         outside = ((across.abs() > 1) | (down.abs() > 1)).numpy()
@@ -235,7 +235,7 @@ def warped(image: Pixels, mask: Pixels, rows: Tensor, columns: Tensor, ignore: i
     return image, mask
 
 
-# Elastic deformation, by two papers' fields of displacements.
+# Elastic deformation, with the displacement fields of two papers.
 #
 # Papers: Ronneberger et al., 2015, arXiv:1505.04597, section 3.1, displaces a coarse 3x3 grid by normally
 # distributed vectors with a standard deviation of 10 pixels, and every pixel by bicubic interpolation between
@@ -248,17 +248,17 @@ class Elastic(Warp):
     """A smooth deformation, as in the U-Net paper.
 
     Attributes:
-        points: of the coarse grid, along each side; the outermost lie on the image's border.
+        points: number of points of the coarse grid along each side; the outermost lie on the image's border.
         sigma: standard deviation of their displacements, in pixels.
-        fill: what comes in from outside: the image's ``mirror`` image, or black pixels to ``ignore``.
-        probability: how often it is done.
+        fill: content from outside the image: its ``mirror`` image, or black with the mask set to ``ignore``.
+        probability: probability of applying the step.
     """
 
     points: int = option(partial(read_whole, low=2), 3)
     sigma: float = option(partial(read_number, low=0, high=1000), 10)
 
     def __call__(self, image: Pixels, mask: Pixels, random: np.random.Generator, ignore: int | None) -> Pair:
-        """Return image and mask, deformed."""
+        """Return the deformed image and mask."""
         nodes = random.standard_normal((1, 2, self.points, self.points), np.float32) * np.float32(self.sigma)
         moved = interpolate(torch.from_numpy(nodes), size=mask.shape, mode="bicubic", align_corners=True)
         return self.warped(image, mask, *displaced(moved[0]), ignore)
@@ -266,26 +266,26 @@ class Elastic(Warp):
 
 @dataclass(frozen=True, kw_only=True)
 class ElasticSmooth(Warp):
-    """A fine deformation, as Simard's.
+    """A fine elastic deformation, as in Simard's paper.
 
     Attributes:
-        alpha: what the smoothed field is multiplied by, in pixels.
-        sigma: of the Gaussian that smooths it, in pixels.
-        fill: as of `Elastic`.
-        probability: how often it is done.
+        alpha: factor of the smoothed field, in pixels.
+        sigma: standard deviation of the Gaussian that smooths it, in pixels.
+        fill: content from outside the image: its ``mirror`` image, or black with the mask set to ``ignore``.
+        probability: probability of applying the step.
     """
 
     alpha: float = option(partial(read_number, low=0, high=10_000), 34)
     sigma: float = option(partial(read_number, low=0.1, high=100), 4)
 
     def __call__(self, image: Pixels, mask: Pixels, random: np.random.Generator, ignore: int | None) -> Pair:
-        """Return image and mask, deformed."""
+        """Return the deformed image and mask."""
         field = torch.from_numpy(random.random((2, *mask.shape), np.float32) * 2 - 1)
         moved = smoothed(field, self.sigma) * self.alpha
         return self.warped(image, mask, *displaced(moved), ignore)
 
 
 def displaced(moved: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the rows and columns that pixels are read from, ``moved`` being ``(2, H, W)`` of differences."""
+    """Return the rows and columns to sample, for displacements ``moved`` of shape ``(2, H, W)``."""
     height, width = moved.shape[1:]
     return torch.arange(height)[:, None] + moved[0], torch.arange(width)[None] + moved[1]

@@ -1,4 +1,4 @@
-"""Light and camera: uneven illumination, and exposures that fill few grey levels."""
+"""Light and camera: uneven illumination, and dim exposures that use few grey levels."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Shade(Step):
-    """Uneven illumination: smooth fields by which the image is multiplied, and which are added to it.
+    """Uneven illumination: the image is multiplied by one smooth field, and another is added.
 
-    Both fields lie between random numbers on a coarse grid. How strong each is, is random too, from 0 to the
-    option's value. It acts on all bands alike.
+    Both fields interpolate random numbers on a coarse grid. The strength of each is also random, from 0 to
+    the option's value. All bands change equally.
 
     Attributes:
-        gain: most by which the field that multiplies differs from 1.
-        haze: most that the other field adds, where white is 1.
-        vignette: most of the light that the corners lose; the middle loses none.
-        points: of the coarse grid, along each side.
-        probability: how often it is done.
+        gain: maximum difference of the multiplied field from 1.
+        haze: maximum of the added field, where white is 1.
+        vignette: maximum loss of light in the corners; the centre loses none.
+        points: number of points of the coarse grid along each side.
+        probability: probability of applying the step.
     """
 
     gain: float = option(read_share, 0.3)
@@ -48,13 +48,13 @@ class Shade(Step):
     probability: float = option(read_share, 0.5)
 
     def recolour(self, image: Pixels, random: np.random.Generator) -> Pixels:
-        """Return the image in other light."""
+        """Return the image with changed illumination."""
         gain, haze, vignette = random.uniform(0, 1, 3) * (self.gain, self.haze, self.vignette)
         nodes = torch.from_numpy(random.uniform(-1, 1, (1, 2, self.points, self.points)).astype(np.float32))
         fields = interpolate(nodes, size=image.shape[:2], mode="bicubic", align_corners=True)[0]
         light, added = fields.clamp_(-1, 1).numpy()
         height, width = image.shape[:2]
-        # From -1 to 1 across the image, so that corners lie at a squared distance of 2 from its middle.
+        # From -1 to 1 across the image, so that corners lie at a squared distance of 2 from the centre.
         y, x = (
             np.linspace(-1, 1, side, dtype=np.float32) if side > 1 else np.zeros(1, np.float32)
             for side in (height, width)
@@ -66,18 +66,18 @@ class Shade(Step):
 
 @dataclass(frozen=True, kw_only=True)
 class Exposure(Step):
-    """A dim exposure: what the image shows fills a few grey levels above an offset, with shot noise.
+    """A dim exposure: the image uses only a few grey levels above an offset, with shot noise.
 
-    The range from the image's 0.5th to its 99.5th percentile, of all bands together, becomes ``levels`` of
-    the 255 grey levels, never more than it has. Then noise is added and levels are rounded, which is not
-    undone where the image is brightened again. A grey image that is stored in three bands stays grey.
+    The range from the 0.5th to the 99.5th percentile of all bands becomes ``levels`` of the 255 grey
+    levels, but never more than the image has. Then noise is added and levels are rounded, which stays
+    visible if the image is brightened again. A grey image that is stored in three bands stays grey.
 
     Attributes:
-        levels: least and greatest range of grey levels that are left; twice is as likely as half.
-        offset: least and greatest grey level of what is darkest.
-        noise: least and greatest variance of the shot noise, for each grey level of light; 0 is none.
-        stretch: how often the range is stretched again to what it was, as an intensity by percentiles does.
-        probability: how often it is done.
+        levels: minimum and maximum range of grey levels, drawn on a logarithmic scale.
+        offset: minimum and maximum grey level of the darkest part.
+        noise: minimum and maximum variance of the shot noise, for each grey level of light; 0 is none.
+        stretch: probability of stretching the range back, as a percentile intensity does.
+        probability: probability of applying the step.
     """
 
     levels: tuple[float, float] = option(partial(read_interval, low=1, high=255), (8, 64))
@@ -87,13 +87,13 @@ class Exposure(Step):
     probability: float = option(read_share, 0.5)
 
     def recolour(self, image: Pixels, random: np.random.Generator) -> Pixels:
-        """Return the image as a camera sees it in little light."""
+        """Return the image as a camera would record it in dim light."""
         wanted = log_uniform(random, self.levels)
         offset, noise = uniform(random, self.offset), uniform(random, self.noise)
         stretched = random.random() < self.stretch
         unit = np.float32(255 / white(image))
         levels = image * unit
-        # Percentiles of a part of the pixels are as good, and nine times as fast.
+        # Percentiles of a sample of the pixels are as good, and nine times as fast.
         low, high = np.percentile(levels[::3, ::3], (0.5, 99.5))
         scale = min(wanted / max(high - low, 1e-3), 1.0)
         levels -= np.float32(low)
@@ -101,7 +101,7 @@ class Exposure(Step):
         levels += np.float32(offset)
         levels.clip(0, None, out=levels)
         if noise:
-            # A grey image that is stored in three bands was seen once, and stays grey.
+            # A grey image that is stored in three bands gets one noise, so that it stays grey.
             bands = 1 if (image == image[..., :1]).all() else image.shape[2]
             drawn = random.standard_normal((*image.shape[:2], bands), np.float32)
             levels += np.sqrt(levels * np.float32(noise)) * drawn

@@ -1,7 +1,7 @@
-"""Masks of several layers as one index a pixel, by which steps for masks move all of them alike.
+"""Several mask layers as one index per pixel, so that mask steps move all of them together.
 
-Layers are a mask, the numbers of its objects where it counts, and the same of an image that was blended in.
-Each combination of their values is an index, as `segzoo.labels.flattened` makes one of classes that overlap.
+Layers are a mask, its object numbers if needed, and both of an image that was blended in. Each combination of
+their values becomes an index, as in `segzoo.labels.flattened` for classes that overlap.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _MOST = 1 << 22
 
 
 class _Layer(NamedTuple):
-    """Values ``(H, W)``; which stands for background or no object, and which for pixels that do not count."""
+    """Values ``(H, W)``, with the value of background or no object, and the value of ignored pixels."""
 
     values: Pixels
     nothing: int
@@ -35,21 +35,22 @@ class _Layer(NamedTuple):
 
 
 class Layers:
-    """The masks and objects of samples of one size, as one index a pixel.
+    """The masks and objects of samples of one size, as one index per pixel.
 
     Args:
-        samples: with masks ``(H, W)``, or ``(K, H, W)`` of classes that overlap; and with instances or not.
-        ignore: value of pixels in masks ``(H, W)`` that count for nothing, if there is one.
-        background: class that is background, if one is; that of pixels from outside which count.
+        samples: samples with masks ``(H, W)``, or ``(K, H, W)`` for classes that overlap; instances are
+            optional.
+        ignore: value of ignored pixels in masks ``(H, W)``, if there is one.
+        background: the background class, if there is one; pixels from outside that count get it.
 
     Raises:
         OptionError: there are more combinations than 16 bits can number.
 
     Attributes:
-        index: ``(H, W)``; of one mask alone its own classes.
-        ignore: index of pixels that count for nothing, if there is one.
-        kinds: class of each index, -1 for background and what counts for nothing; of classes that overlap,
-            a number for each combination. That of the first sample, where there are several.
+        index: ``(H, W)``; for a single mask its own classes.
+        ignore: index of ignored pixels, if there is one.
+        kinds: class of each index, -1 for background and ignored pixels; for classes that overlap, a
+            number for each combination. If there are several samples, that of the first.
     """
 
     def __init__(self, samples: Sequence[Sample], ignore: int | None, background: int | None) -> None:
@@ -70,14 +71,14 @@ class Layers:
         self._rows: NDArray[np.int64] | None = None
         self.index, classes = first.values, np.arange(np.iinfo(first.values.dtype).max + 1)
         if len(layers) > 1:
-            # Steps that fill up with background write its class, or 0 where classes overlap.
+            # Steps that fill with background write its class, or 0 if classes overlap.
             self.index, self._rows = _joined(layers, first.nothing)
             self.ignore, classes = None if self.ignore is None else len(self._rows) - 1, self._rows[:, 0]
         none = None if background is None and not overlapping else first.nothing
         self.kinds = kinds_of(classes, none, first.ignored if self.ignore is not None else None)
 
     def moved(self, index: Pixels) -> list[Sample]:
-        """Return the samples with the masks and instances of a moved index, and with images as they were."""
+        """Return the samples with the masks and instances of a moved index; images do not change."""
         planes = iter([index] if self._rows is None else [column[index] for column in self._rows.T])
         samples = []
         for sample, table in zip(self._samples, self._combinations, strict=True):
@@ -90,15 +91,15 @@ class Layers:
 
 
 def kinds_of(values: NDArray[np.int64], background: int | None, ignore: int | None) -> NDArray[np.int64]:
-    """Return values of a mask with -1 in place of background and of what counts for nothing."""
+    """Return the values of a mask, with -1 for background and ignored pixels."""
     nothing = [value for value in (background, ignore) if value is not None]
     return np.where(np.isin(values, nothing), -1, values)
 
 
 def _joined(layers: Sequence[_Layer], place: int) -> tuple[Pixels, NDArray[np.int64]]:
-    """Return an index of each combination that occurs, and the combinations, a row each.
+    """Return an index for each combination that occurs, and the combinations, one per row.
 
-    Row ``place`` is that of nothing in any layer, the last that of pixels which do not count.
+    Row ``place`` has nothing in any layer; the last row is that of ignored pixels.
     """
     codes = np.zeros(layers[0].values.shape, np.int64)
     rows, fills = np.zeros((1, 0), np.int64), [0, 0]
@@ -119,14 +120,12 @@ def _joined(layers: Sequence[_Layer], place: int) -> tuple[Pixels, NDArray[np.in
     index[order] = np.arange(len(order))
     index[nothing] = place
     if len(order) > 1 << 16:
-        raise OptionError(
-            f"{len(order):,} objects are in one image; 65,535 are the most that can be told apart"
-        )
+        raise OptionError(f"an image has {len(order):,} objects; the maximum is 65,535")
     return index.astype(np.uint8 if len(order) <= 1 << 8 else np.uint16)[codes], rows[order]
 
 
 def _numbered(values: Pixels, kept: Sequence[int]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the values that occur, with those to be kept, in order; and which of them each pixel has."""
+    """Return the values that occur, and ``kept``, in order; and for each pixel the index of its value."""
     flat = values.reshape(-1)
     if max(int(flat.max(initial=0)), *kept) < _MOST:
         occurs = np.bincount(flat, minlength=max(kept) + 1) > 0

@@ -1,7 +1,7 @@
-"""Steps that make one sample of two: blended, cut together, or objects of one pasted into the other.
+"""Steps that combine two samples: blending, cutting together, or pasting objects of one into the other.
 
-The second sample is drawn from the data set by the generator of the first, and has gone through the same
-steps up to here. Where its size differs, a window of it is taken.
+The first sample's generator draws the second one from the data set, which goes through the same steps up to
+this one. If its size differs, a window of it is used.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Mixing(Step):
-    """A step that makes one sample of two of one size."""
+    """A step that combines two samples of one size."""
 
     mixes = True
 
@@ -39,14 +39,14 @@ def _read_alpha(key: str, value: Any) -> float:
 
 @dataclass(frozen=True, kw_only=True)
 class MixUp(Mixing):
-    """Two images blended; the loss is that of both masks, in the same shares.
+    """Blends two images; the loss is that of both masks, in the same shares.
 
     Paper: Zhang et al., 2018, arXiv:1710.09412.
 
     Attributes:
-        alpha: of the Beta distribution of the shares: small for images that are nearly one of the two, 1 for
-            any share as likely.
-        probability: how often it is done.
+        alpha: parameter of the Beta distribution of the shares: small values give images close to one of
+            the two, 1 gives all shares equally.
+        probability: probability of applying the step.
     """
 
     alpha: float = option(_read_alpha, 0.2)
@@ -55,7 +55,7 @@ class MixUp(Mixing):
     def mixed(
         self, first: Sample, second: Sample, random: np.random.Generator, labels: Labels
     ) -> tuple[Sample, float]:
-        """Return the blend, and the share of the first."""
+        """Return the blend, and the share of the first sample."""
         del labels
         share = float(random.beta(self.alpha, self.alpha))
         weights = np.float32(share), np.float32(1 - share)
@@ -65,13 +65,13 @@ class MixUp(Mixing):
 
 @dataclass(frozen=True, kw_only=True)
 class CutMix(Mixing):
-    """A rectangle of one image, with its mask, in place of that of another.
+    """Replaces a rectangle of one image and its mask by that of another.
 
     Paper: Yun et al., 2019, arXiv:1905.04899; for masks, French et al., 2020, arXiv:1906.01916.
 
     Attributes:
-        alpha: of the Beta distribution of the rectangle's share of the area: 1 for any as likely.
-        probability: how often it is done.
+        alpha: parameter of the Beta distribution of the rectangle's share of the area: 1 is uniform.
+        probability: probability of applying the step.
     """
 
     alpha: float = option(_read_alpha, 1.0)
@@ -80,13 +80,13 @@ class CutMix(Mixing):
     def mixed(
         self, first: Sample, second: Sample, random: np.random.Generator, labels: Labels
     ) -> tuple[Sample, float]:
-        """Return the first with a rectangle of the second."""
+        """Return the first sample with a rectangle of the second."""
         del labels
         side = float(random.beta(self.alpha, self.alpha)) ** 0.5
         inside = np.zeros(first.image.shape[:2], np.bool_)
         window = []
         for whole in inside.shape:
-            # Its middle may lie anywhere, and what reaches beyond the border is cut off.
+            # The centre may lie anywhere, and the part beyond the border is cut off.
             middle, half = random.integers(whole), round(whole * side / 2)
             window.append(slice(max(int(middle) - half, 0), int(middle) + half))
         inside[tuple(window)] = True
@@ -105,18 +105,18 @@ def _read_classes(key: str, value: Any) -> tuple[str | int, ...]:
 
 @dataclass(frozen=True, kw_only=True)
 class CopyPaste(Mixing):
-    """Some objects of another image, with their masks, at their places in this one.
+    """Pastes some objects of another image, with their masks, at the same places.
 
-    Objects are the instances of data that has them, else connected components of foreground classes.
+    Objects are the data's instances if it has them, else connected components of foreground classes.
 
-    Paper: Ghiasi et al., 2021, arXiv:2012.07177, which scales both images by 0.1 to 2 before:
+    Paper: Ghiasi et al., 2021, arXiv:2012.07177, which first scales both images by 0.1 to 2:
     ``augment.crop.scale``.
 
     Attributes:
-        share: of the objects that are pasted; each with this chance.
-        classes: names or numbers of those that have objects, such as rare ones; all but background where
-            empty.
-        probability: how often it is done.
+        share: probability of pasting each object.
+        classes: names or numbers of the classes whose objects are pasted, such as rare ones; all but
+            background if empty.
+        probability: probability of applying the step.
     """
 
     share: float = option(read_share, 0.5)
@@ -128,18 +128,19 @@ class CopyPaste(Mixing):
     def mixed(
         self, first: Sample, second: Sample, random: np.random.Generator, labels: Labels
     ) -> tuple[Sample, float]:
-        """Return the first with objects of the second."""
+        """Return the first sample with objects of the second."""
         numbers = _objects(second, self._planes(second, labels))
         pasted = random.random(int(numbers.max(initial=0)) + 1) < self.share
         pasted[0] = False
         return put(first, second, pasted[numbers]), 1.0
 
     def check(self, labels: Labels) -> None:
-        """Raise `OptionError` where a class is unknown, or none is background and none is named."""
+        """Raise `OptionError` if a class is unknown, or if no class is background and none is named."""
         if not self.classes and labels.background is None and not labels.overlapping:
             raise OptionError(
-                "augment.copy_paste.classes must name the classes that have objects, as none of the data's "
-                f"is background: {', '.join(labels.classes)}"
+                "augment.copy_paste.classes must name the classes that have objects, because none of the "
+                "data's "
+                f"classes is background: {', '.join(labels.classes)}"
             )
         try:
             for one in self.classes:
@@ -148,7 +149,7 @@ class CopyPaste(Mixing):
             raise OptionError(f"augment.copy_paste.classes: {error}") from error
 
     def _planes(self, sample: Sample, labels: Labels) -> NDArray[Any]:
-        """Return the class of each pixel that may be of an object, from 1, and 0 elsewhere."""
+        """Return the class of each pixel that may belong to an object, from 1, and 0 elsewhere."""
         named = [class_index(labels, one) for one in self.classes]
         if labels.overlapping:
             planes = sample.mask[named] if named else sample.mask
@@ -162,7 +163,7 @@ class CopyPaste(Mixing):
 
 
 def _objects(sample: Sample, classes: NDArray[Any]) -> NDArray[np.int64]:
-    """Return the number of each pixel's object among those of some classes, 0 where there is none."""
+    """Return the number of each pixel's object among those of some classes, 0 for no object."""
     if sample.instances is not None:
         numbers = np.where(classes > 0, sample.instances, 0)
         return np.unique(np.append(0, numbers), return_inverse=True)[1][1:].reshape(numbers.shape)
@@ -172,11 +173,11 @@ def _objects(sample: Sample, classes: NDArray[Any]) -> NDArray[np.int64]:
 
 
 def put(first: Sample, second: Sample, inside: NDArray[np.bool_]) -> Sample:
-    """Return the first sample with image, mask and instances of the second where ``inside``, ``(H, W)``."""
+    """Return the first sample with image, mask and instances of the second where ``inside`` is true."""
     instances = first.instances
     if instances is not None:
         others = np.int64(0) if second.instances is None else second.instances.astype(np.int64)
-        # The numbers of the second's objects go on behind the first's.
+        # The numbers of the second sample's objects continue after the first's.
         others = np.where(others > 0, others + int(instances.max(initial=0)), 0)
         instances = np.where(inside, others, instances).astype(np.int32)
     return replace(
@@ -188,7 +189,7 @@ def put(first: Sample, second: Sample, inside: NDArray[np.bool_]) -> Sample:
 
 
 def fitted(sample: Sample, size: Size, random: np.random.Generator) -> Sample:
-    """Return a random window of a sample, which its mirror images continue where it is too small."""
+    """Return a random window of a sample, which is mirrored at its borders if it is too small."""
     if sample.image.shape[:2] == size:
         return sample
     rows, columns = (

@@ -28,18 +28,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class OneOf(Step):
-    """One of several steps, each as likely; its own probability decides whether it is then done.
+    """One of several steps, all equally likely; its own probability then decides whether it is applied.
 
     Attributes:
         steps: to choose from.
-        probability: how often one is done.
+        probability: probability of applying one of them.
     """
 
     steps: tuple[Step, ...]
     probability: float = 1.0
 
     def __call__(self, image: Pixels, mask: Pixels, random: np.random.Generator, ignore: int | None) -> Pair:
-        """Return image and mask after the step chosen."""
+        """Return image and mask after the chosen step."""
         return self.steps[int(random.integers(len(self.steps)))].done(image, mask, random, ignore)
 
     def done(
@@ -52,7 +52,7 @@ class OneOf(Step):
         scale: Scale | None = None,
         kinds: NDArray[np.int64] | None = None,
     ) -> Pair:
-        """Return image and mask after one of the steps, or after none."""
+        """Return image and mask after one of the steps, or unchanged."""
         if scale is not None:
             image = scale(image)
         if not self.happens(random):
@@ -61,7 +61,7 @@ class OneOf(Step):
         return chosen.done(image, mask, random, ignore, colours, kinds=kinds)
 
     def size_after(self, before: Size | None) -> Size | None:
-        """Return the size after it, if it is the same after every step."""
+        """Return the size afterwards, if it is the same for every step."""
         sizes = {step.size_after(before) for step in self.steps}
         if self.probability < 1:
             sizes.add(before)
@@ -73,11 +73,12 @@ class Opened:
     """A sample before augmentation.
 
     Attributes:
-        sample: its image ``(H, W, C)``, of the bands that the network takes; pixels that do not count are
-            ignored in its mask.
-        colours: which bands are colours, red, green and blue in this order where all are there: steps about
-            colours change them alone. ``None`` if all are.
-        scale: makes pixels of the image's values, value by value; of those alone that the first step leaves,
+        sample: its image ``(H, W, C)`` has the bands that the network takes; its mask ignores pixels that
+            do not count.
+        colours: indices of the colour bands, in the order red, green, blue if all exist: colour steps change
+            only these. ``None`` if all bands are colours.
+        scale: converts the image's values to pixels, value by value; if the first step is a crop, only what
+            it leaves is converted. ``None`` if they are pixels already.
             where it is a crop. ``None`` if they are pixels already.
     """
 
@@ -92,8 +93,8 @@ class Mixture:
 
     Attributes:
         sample: image, mask and instances.
-        other: the sample that was blended in, whose masks have the rest of the loss; its image is of no use.
-        share: of the loss that the sample's own masks have; 1 where there is no other.
+        other: the sample that was blended in, whose masks have the rest of the loss; its image is not used.
+        share: share of the loss for the sample's own masks; 1 if there is no other.
     """
 
     sample: Sample
@@ -103,13 +104,13 @@ class Mixture:
 
 @dataclass(frozen=True)
 class Augmentation:
-    """What is done to image and mask together; `make_augmentation` makes one.
+    """Augmentation of image and mask together; `make_augmentation` creates one.
 
     Attributes:
-        steps: in the order in which they are done.
-        ignore_index: the mask's value for pixels that count for nothing, if there is one.
+        steps: the steps, in the order in which they are applied.
+        ignore_index: the mask's value for ignored pixels, if there is one.
         background: class of pixels from outside the image, if one is background.
-        labels: of the masks; steps that make one sample of two need them, and are left out where ``None``.
+        labels: labels of the masks; steps that combine two samples need them, and are skipped if ``None``.
     """
 
     steps: tuple[Step, ...]
@@ -119,14 +120,14 @@ class Augmentation:
 
     @cached_property
     def size(self) -> Size | None:
-        """Height and width that come out of images of any size; ``None`` where they vary."""
+        """Height and width of the output for images of any size; ``None`` if they vary."""
         return self.size_after(None)
 
     def size_after(self, before: Size | None) -> Size | None:
-        """Return the height and width that come out of images of one size; ``None`` where they vary.
+        """Return the height and width of the output for images of one size; ``None`` if they vary.
 
         Args:
-            before: height and width of all images; ``None`` where they vary.
+            before: height and width of all images; ``None`` if they vary.
         """
         for step in self.steps:
             before = step.size_after(before)
@@ -134,13 +135,13 @@ class Augmentation:
 
     @property
     def of_colours(self) -> bool:
-        """Whether a step is about colours."""
+        """Whether a step changes colours."""
         every = (one for step in self.steps for one in (step.steps if isinstance(step, OneOf) else (step,)))
         return any(step.of_colours for step in every)
 
     @property
     def uses_objects(self) -> bool:
-        """Whether a step asks for the numbers of objects, where the data has them."""
+        """Whether a step uses the numbers of objects, if the data has them."""
         return any(step.uses_objects for step in self.steps)
 
     def __call__(
@@ -152,14 +153,14 @@ class Augmentation:
         colours: Sequence[int] | None = None,
         scale: Scale | None = None,
     ) -> Pair:
-        """Return an image and its mask after all steps but those that need a second image.
+        """Return an image and its mask after all steps, except those that need a second image.
 
         Args:
-            image: ``(H, W, C)`` of any number of bands: uint8, or float32 in which 1 is white; of any type
-                where ``scale`` makes that of it.
-            mask: ``(H, W)`` class indices, ``ignore_index`` where pixels count for nothing; or ``(K, H, W)``
-                of classes that overlap, whose planes move together.
-            random: decides everything.
+            image: ``(H, W, C)`` with any number of bands: uint8, or float32 in which 1 is white; any type if
+                ``scale`` converts it.
+            mask: ``(H, W)`` class indices, with ``ignore_index`` for ignored pixels; or ``(K, H, W)`` for
+                classes that overlap, whose planes move together.
+            random: source of all randomness.
             colours: see `Opened`.
             scale: see `Opened`.
         """
@@ -176,9 +177,9 @@ class Augmentation:
 
         Args:
             opened: the sample.
-            random: decides everything.
-            partner: draws another sample of the data set by a generator, for steps that make one sample of
-                two; they are left out where it or `labels` is ``None``.
+            random: source of all randomness.
+            partner: draws another sample of the data set with a generator, for steps that combine two
+                samples; these are skipped if it or `labels` is ``None``.
         """
         made, begun = Mixture(opened.sample), 0
         for number, step in enumerate(self.steps):
@@ -186,7 +187,7 @@ class Augmentation:
                 continue
             made = self._moved(made, self.steps[begun:number], opened, random)
             opened, begun = replace(opened, scale=None), number + 1
-            # Masks of two images can share the loss of one, not of more.
+            # The loss of one sample can be shared by two masks, not by more.
             if partner and self.labels and made.other is None and step.happens(random):
                 before = tuple(one for one in self.steps[:number] if not one.mixes)
                 other = self._partner(partner(random), before, made.sample, random)
@@ -206,7 +207,7 @@ class Augmentation:
     def _partner(
         self, opened: Opened, steps: Sequence[Step], first: Sample, random: np.random.Generator
     ) -> Sample:
-        """Return another sample after the same steps as the first, at the first's size."""
+        """Return another sample after the same steps as the first, with the first's size."""
         made = self._moved(Mixture(opened.sample), steps, opened, random)
         height, width = first.image.shape[:2]
         return fitted(made.sample, (height, width), random)
@@ -214,7 +215,7 @@ class Augmentation:
     def _moved(
         self, made: Mixture, steps: Sequence[Step], opened: Opened, random: np.random.Generator
     ) -> Mixture:
-        """Return a mixture after steps that move all its masks alike."""
+        """Return a mixture after steps that move all its masks together."""
         image, colours, scale = made.sample.image, opened.colours, opened.scale
         if not steps:
             image = image if scale is None else scale(image)
@@ -232,9 +233,9 @@ class Augmentation:
 
 
 def augmentation_for(steps: Mapping[str, Mapping[str, Any]], labels: Labels) -> Augmentation:
-    """Make an augmentation for masks with these labels; arguments and errors as those of `make_augmentation`.
+    """Create an augmentation for masks with these labels; see `make_augmentation`.
 
-    Where classes overlap, pixels from outside the image have none of them, or count for none.
+    If classes overlap, pixels from outside the image belong to no class, or are ignored.
     """
     overlapping = labels.overlapping
     made = make_augmentation(
@@ -250,18 +251,18 @@ def augmentation_for(steps: Mapping[str, Mapping[str, Any]], labels: Labels) -> 
 def make_augmentation(
     steps: Mapping[str, Mapping[str, Any]], *, ignore_index: int | None, background: int | None = 0
 ) -> Augmentation:
-    """Make an augmentation of steps by name with their options, in the order in which they are done.
+    """Create an augmentation from the names and options of steps, in the order in which they are applied.
 
-    A step that is done twice has a number after its name the second time: ``blur_2``.
+    To repeat a step, append a number to its name: ``blur_2``.
 
     Args:
         steps: options by name.
-        ignore_index: the mask's value for pixels that count for nothing, if there is one.
-        background: the class of pixels from outside the image; ``None`` if every class is something: then
-            such pixels count for nothing.
+        ignore_index: the mask's value for ignored pixels, if there is one.
+        background: the class of pixels from outside the image; if ``None``, no class is background, and
+            such pixels are ignored.
 
     Raises:
-        OptionError: there is no such step or option, or not with that value; the text names its key.
+        OptionError: there is no such step or option, or the value is not valid; the message names its key.
     """
     made = []
     for name, options in read_table("augment", steps).items():
@@ -275,7 +276,7 @@ def _make(key: str, name: str, options: Any, ignore_index: int | None, backgroun
     if kind == "one_of":
         return _one_of(key, options, ignore_index, background)
     if kind not in registry:
-        raise OptionError(f"{key} is no step: {registry.unknown(kind)}")
+        raise OptionError(f"{key} is not a step: {registry.unknown(kind)}")
     step: Any = read_step(key, registry.get(kind), options)
     becomes_ignored = background is None and getattr(step, "outside", "") == "background"
     if background != 0 and getattr(step, "outside", "") == "background":
@@ -284,12 +285,14 @@ def _make(key: str, name: str, options: Any, ignore_index: int | None, backgroun
     if setting and ignore_index is None:
         if becomes_ignored:
             raise OptionError(
-                f"{key}.{setting} = 'background' needs a class that is background, and every class of the"
-                " data set is something: give its labels an ignore_index, such as 255, for pixels outside"
+                f"{key}.{setting} = 'background' needs a background class, but every class of the data set "
+                f"is an"
+                " object: give its labels an ignore_index, such as 255, for pixels outside"
             )
         raise OptionError(
-            f"{key}.{setting} = 'ignore' needs a value for pixels that count for nothing, and the data set"
-            f" has none: give its labels an ignore_index, such as 255, or set another {key}.{setting}"
+            f"{key}.{setting} = 'ignore' needs a value for ignored pixels, and the data set has none: give "
+            f"its"
+            f" labels an ignore_index, such as 255, or set another {key}.{setting}"
         )
     return step
 
@@ -303,13 +306,13 @@ def _one_of(key: str, options: Any, ignore_index: int | None, background: int | 
     mixing = next((name for name, step in zip(table, steps, strict=True) if step.mixes), None)
     if mixing is not None:
         raise OptionError(
-            f"{key} cannot choose {mixing}, which needs a second image: write [augment.{mixing}] beside it"
+            f"{key} cannot contain {mixing}, which needs a second image: write [augment.{mixing}] next to it"
         )
     return OneOf(steps, probability)
 
 
 def _own(pixels: Pixels, given: Pixels) -> Pixels:
-    """Return pixels in C order that share no memory with those given."""
+    """Return pixels in C order that do not share memory with the given ones."""
     if np.may_share_memory(pixels, given):
         return pixels.copy()
     return np.require(pixels, requirements=("C", "W"))

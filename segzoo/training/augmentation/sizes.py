@@ -1,4 +1,4 @@
-"""How large an image is seen: steps that give the whole image another size, or a frame."""
+"""Steps that change the size: resizing the whole image, placing it in a frame, or cropping."""
 
 from __future__ import annotations
 
@@ -40,11 +40,12 @@ _read_outside = read_choice("ignore", "background")
 
 @dataclass(frozen=True, kw_only=True)
 class Resize(Step):
-    """The whole image at a fixed size, whatever its aspect.
+    """The whole image at a fixed size, without keeping its aspect ratio.
 
     Attributes:
-        size: height and width that come out.
-        interpolation: of the image, ``bilinear`` or ``bicubic``; a mask takes the nearest pixels.
+        size: height and width of the output.
+        interpolation: interpolation of the image, ``bilinear`` or ``bicubic``; a mask takes the nearest
+            pixels.
     """
 
     size: tuple[int, int] = option(read_size, 256)
@@ -63,11 +64,11 @@ class Resize(Step):
 
 @dataclass(frozen=True, kw_only=True)
 class ResizeShort(Step):
-    """The whole image, its shorter side of a random length.
+    """The whole image, with its shorter side scaled to a random length.
 
     Attributes:
-        size: least and greatest length in pixels, every integer between them as likely.
-        interpolation: as of `Resize`.
+        size: minimum and maximum length in pixels; all integers between them are equally likely.
+        interpolation: interpolation of the image, ``bilinear`` or ``bicubic``.
     """
 
     size: tuple[int, int] = option(read_sides, (282, 678))
@@ -82,20 +83,20 @@ class ResizeShort(Step):
         return resized(image, mask, wanted, self.interpolation)
 
     def size_after(self, before: Size | None) -> Size | None:
-        """Return ``None``: sizes vary, or follow the image's aspect."""
+        """Return ``None``: sizes vary, or depend on the image's aspect ratio."""
         del before
         return None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Letterbox(Step):
-    """The whole image as large as a frame allows, in its middle, with bars at two sides.
+    """The whole image as large as fits into a frame, centred, with bars at two sides.
 
     Attributes:
         size: height and width of the frame.
-        grey: the bars' level, where 255 is white.
-        outside: what the mask is on the bars: ``background`` or ``ignore``.
-        interpolation: as of `Resize`.
+        grey: level of the bars, where 255 is white.
+        outside: value of the mask on the bars: ``background`` or ``ignore``.
+        interpolation: interpolation of the image, ``bilinear`` or ``bicubic``.
     """
 
     size: tuple[int, int] = option(read_size, 512)
@@ -122,24 +123,24 @@ class Letterbox(Step):
         return self.size
 
     def ignores(self) -> str:
-        """Return the setting by which the bars count for nothing, or ``""``."""
+        """Return the setting that makes the bars ignored, or ``""``."""
         return "outside" if self.outside == "ignore" else ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Place(Step):
-    """The whole image at a random aspect and scale, at a random place of a frame that may cut it.
+    """The whole image with random aspect ratio and scale, at a random place of a frame that may cut it.
 
-    The image's aspect, width by height, is multiplied by a number from ``[1 - jitter, 1 + jitter]`` and
-    divided by another; its longer side is the frame's, times a number from ``scale``.
+    The image's aspect ratio, width by height, is multiplied by a number from ``[1 - jitter, 1 + jitter]``
+    and divided by another; its longer side is the frame's side times a number from ``scale``.
 
     Attributes:
         size: height and width of the frame.
-        jitter: of the aspect, below 1.
-        scale: least and greatest share of the frame's side.
-        grey: the level of what the image leaves free, where 255 is white.
-        outside: what the mask is there: ``background`` or ``ignore``.
-        interpolation: as of `Resize`.
+        jitter: variation of the aspect ratio, below 1.
+        scale: minimum and maximum share of the frame's side.
+        grey: level outside the image, where 255 is white.
+        outside: value of the mask there: ``background`` or ``ignore``.
+        interpolation: interpolation of the image, ``bilinear`` or ``bicubic``.
     """
 
     size: tuple[int, int] = option(read_size, 512)
@@ -177,11 +178,11 @@ class Place(Step):
         return self.size
 
     def ignores(self) -> str:
-        """Return the setting by which what the image leaves free counts for nothing, or ``""``."""
+        """Return the setting that makes the outside of the image ignored, or ``""``."""
         return "outside" if self.outside == "ignore" else ""
 
 
-# Pixels of another size or place: antialiased images, masks of nearest pixels, mirrored continuations.
+# Resampling and windows: antialiased images, nearest pixels for masks, mirrored borders.
 
 
 def resized(image: Pixels, mask: Pixels, size: Size, interpolation: str = "bilinear") -> Pair:
@@ -196,48 +197,48 @@ def resized(image: Pixels, mask: Pixels, size: Size, interpolation: str = "bilin
 
 
 def nearest(size: int, wanted: int) -> NDArray[np.intp]:
-    """Return for each of ``wanted`` positions the nearest of ``size``, centre to centre."""
+    """Return the nearest of ``size`` positions for each of ``wanted`` positions, centre to centre."""
     return np.minimum((np.arange(wanted) + 0.5) * (size / wanted), size - 1).astype(np.intp)
 
 
 def mirrored(size: int, start: int, side: int) -> NDArray[np.intp]:
-    """Return ``side`` positions from ``start`` in a row of ``size``, which its mirror images continue."""
+    """Return ``side`` positions from ``start`` in a row of ``size`` that is mirrored at its ends."""
     last = max(size - 1, 1)
     positions = np.mod(np.arange(start, start + side), 2 * last)
     return np.minimum(last - np.abs(positions - last), size - 1)
 
 
 def at(pixels: Pixels, rows: NDArray[np.intp], columns: NDArray[np.intp]) -> Pixels:
-    """Return the pixels where ``rows`` and ``columns`` cross."""
+    """Return the pixels at all combinations of ``rows`` and ``columns``."""
     return np.take(pixels[rows], columns, axis=1)
 
 
 def writable(pixels: Pixels) -> Pixels:
-    """Return pixels in C order in memory that may be written to, as torch demands; a copy where need be."""
+    """Return pixels in C order in writable memory, as torch requires; copies only if necessary."""
     return np.require(pixels, requirements=("C", "W"))
 
 
-# What part of an image is seen: crops.
+# Crops.
 
 _TRIES = 10
 
 
 @dataclass(frozen=True, kw_only=True)
 class Crop(Step):
-    """A part of the image from a random place, at a random scale and aspect.
+    """A part of the image at a random place, with random scale and aspect ratio.
 
-    A part in which no pixel counts is drawn again, around a pixel that does. Parts around foreground are
-    nnU-Net's rule (Isensee et al., 2021, arXiv:1904.08128), with a share of 0.33: one of the classes in the
-    image is drawn, each as likely, and then one of its pixels.
+    If no pixel of a part counts, another part is drawn around a pixel that does. Centring on foreground
+    is nnU-Net's rule (Isensee et al., 2021, arXiv:1904.08128), with a share of 0.33: one of the classes in
+    the image is drawn, all equally likely, and then one of its pixels.
 
     Attributes:
-        size: height and width that come out.
-        scale: by what the image is magnified; twice is as likely as half.
-        aspect: by what it is widened against its height.
-        padding: what continues an image smaller than the part: its ``mirror`` image, or ``zero``.
-        outside: what the mask is there where padding is zero: ``ignore`` or ``background``.
-        foreground: how often the part is centred on a pixel of a class other than background, as far as the
-            image's border allows; of any class where none is background.
+        size: height and width of the output.
+        scale: minimum and maximum magnification, drawn on a logarithmic scale.
+        aspect: minimum and maximum factor of the width relative to the height.
+        padding: content outside an image that is smaller than the part: its ``mirror`` image, or ``zero``.
+        outside: value of the mask there if padding is zero: ``ignore`` or ``background``.
+        foreground: probability of centring the part on a pixel of a class other than background, as far as
+            the image's border allows; of any class if none is background.
     """
 
     size: tuple[int, int] = option(read_size, 256)
@@ -261,7 +262,7 @@ class Crop(Step):
         scale: Scale | None = None,
         kinds: NDArray[np.int64] | None = None,
     ) -> Pair:
-        """Return what a call does; an image that is to be scaled is scaled in the part alone."""
+        """Return the result of a call; an image that needs scaling is scaled only within the part."""
         del colours
         scale = scale or _as_it_is
         centre = None
@@ -288,7 +289,7 @@ class Crop(Step):
         aim: NDArray[np.intp] | None = None,
         centre: tuple[int, int] | None = None,
     ) -> Pair:
-        """Return a part at the image's scale, which holds the pixel ``aim`` or lies around ``centre``."""
+        """Return a part at the image's scale that contains the pixel ``aim`` or lies around ``centre``."""
         scale, stretch = log_uniform(random, self.scale), log_uniform(random, self.aspect) ** 0.5
         sides = (
             max(round(self.size[0] / scale * stretch), 1),
@@ -317,14 +318,14 @@ class Crop(Step):
         return self.size
 
     def ignores(self) -> str:
-        """Return the setting by which pixels from outside the image count for nothing, or ``""``."""
+        """Return the setting that makes pixels from outside the image ignored, or ``""``."""
         return "outside" if self.padding == "zero" and self.outside == "ignore" else ""
 
 
 def _foreground_pixel(
     mask: Pixels, random: np.random.Generator, ignore: int | None, kinds: NDArray[np.int64] | None
 ) -> tuple[int, int] | None:
-    """Return row and column of a random pixel of a random class; ``None`` where there is no foreground."""
+    """Return row and column of a random pixel of a random class; ``None`` if there is no foreground."""
     there = np.flatnonzero(np.bincount(mask.reshape(-1)))
     kinds = kinds_of(np.arange(there[-1] + 1), 0, ignore) if kinds is None else kinds
     classes = np.unique(kinds[there])
@@ -341,14 +342,14 @@ def _as_it_is(pixels: Pixels) -> Pixels:
 
 
 def outside_value(outside: str | int, ignore: int | None) -> int:
-    """Return the mask's value outside the image: that of the background is 0 unless it is given itself."""
+    """Return the mask's value outside the image; that of the background is 0 unless a number is given."""
     if isinstance(outside, int):
         return outside
     return 0 if outside == "background" or ignore is None else ignore
 
 
 def pasted(pixels: Pixels, size: tuple[int, ...], starts: list[int], value: float) -> Pixels:
-    """Return the window of ``size`` from ``starts``, which may be negative, filled up with ``value``."""
+    """Return the window of ``size`` from ``starts``, which may be negative, padded with ``value``."""
     canvas = np.full((*size, *pixels.shape[2:]), value, pixels.dtype)
     here, there = [], []
     for start, side, whole in zip(starts, size, pixels.shape, strict=False):

@@ -1,4 +1,4 @@
-"""What every step of an augmentation is."""
+"""The base class of all augmentation steps."""
 
 from __future__ import annotations
 
@@ -24,35 +24,35 @@ if TYPE_CHECKING:
     #: Images are uint8, or float32 whose white is 1; masks are integers.
     Pixels = NDArray[Any]
     Pair = tuple[Pixels, Pixels]
-    #: From some of an image's values, of any type, to pixels that steps take.
+    #: Converts image values of any type to the pixels that steps take.
     Scale = Callable[[NDArray[Any]], Pixels]
 
 
 @dataclass(frozen=True)
 class Step:
-    """A change of an image ``(H, W, C)``, and of its mask ``(H, W)`` uint8 where places move.
+    """A change of an image ``(H, W, C)``, and of its mask ``(H, W)`` uint8 if pixels move.
 
     Images are uint8, or float32 in which 1 is white. A step is a frozen dataclass whose fields are its
-    options. It may return views, and never writes into what it is given.
+    options. It may return views, and never writes into its input.
     """
 
-    #: How often it is done; a field of those steps that need not always be.
+    #: Probability of applying the step; a field of those steps that are not always applied.
     probability = 1.0
-    #: Whether it is about colours, and given the bands that are colours alone.
+    #: Whether the step changes colours, and so gets only the colour bands.
     of_colours = False
-    #: Whether it makes one sample of two: `mixed` is called, and nothing else.
+    #: Whether the step combines two samples: then only `mixed` is called.
     mixes = False
-    #: Whether it makes use of the numbers of objects, where the data has them.
+    #: Whether the step uses the numbers of objects, if the data has them.
     uses_objects = False
 
     def __call__(self, image: Pixels, mask: Pixels, random: np.random.Generator, ignore: int | None) -> Pair:
-        """Return image and mask after the step; steps that move nothing change the image alone.
+        """Return image and mask after the step; steps that move nothing change only the image.
 
         Args:
             image: ``(H, W, C)``.
             mask: ``(H, W)``.
-            random: decides everything.
-            ignore: the mask's value for pixels that count for nothing, if there is one.
+            random: source of all randomness.
+            ignore: the mask's value for ignored pixels, if there is one.
         """
         del ignore
         return self.recolour(image, random), mask
@@ -64,14 +64,14 @@ class Step:
     def mixed(
         self, first: Sample, second: Sample, random: np.random.Generator, labels: Labels
     ) -> tuple[Sample, float]:
-        """Return one sample of two, and the share of the loss that its masks have; see `Mixing`."""
+        """Return one sample from two, and the share of the loss for its masks; see `Mixing`."""
         raise NotImplementedError
 
     def check(self, labels: Labels) -> None:
-        """Raise `OptionError` where the step does not fit masks with these labels."""
+        """Raise `OptionError` if the step does not fit masks with these labels."""
 
     def happens(self, random: np.random.Generator) -> bool:
-        """Draw whether it is done this time; without a draw where it always is."""
+        """Draw whether the step is applied this time; draws nothing if it always is."""
         return self.probability >= 1 or random.random() < self.probability
 
     def done(
@@ -84,19 +84,19 @@ class Step:
         scale: Scale | None = None,
         kinds: NDArray[np.int64] | None = None,
     ) -> Pair:
-        """Return image and mask after the step, which is done as often as its probability says.
+        """Return image and mask after the step, which is applied with its probability.
 
         Args:
-            image: ``(H, W, C)``; of any type where ``scale`` makes pixels of it.
+            image: ``(H, W, C)``; of any type if ``scale`` converts it to pixels.
             mask: ``(H, W)``.
-            random: decides everything.
-            ignore: as that of a call.
-            colours: which bands are colours, red, green and blue in this order where all are there; ``None``
-                if all are.
-            scale: makes pixels of the image's values, value by value, so that a step that leaves most of an
-                image out need not scale all of it; ``None`` if they are pixels already.
-            kinds: class of each value of the mask, -1 for background and what counts for nothing; ``None`` if
-                values are classes, and 0 is background.
+            random: source of all randomness.
+            ignore: the mask's value for ignored pixels, if there is one.
+            colours: indices of the colour bands, in the order red, green, blue if all exist; ``None`` if all
+                bands are colours.
+            scale: converts the image's values to pixels, value by value, so that a step that discards most of
+                an image need not convert all of it; ``None`` if they are pixels already.
+            kinds: class of each value of the mask, -1 for background and ignored pixels; ``None`` if values
+                are classes, and 0 is background.
         """
         if scale is not None:
             image = scale(image)
@@ -113,11 +113,11 @@ class Step:
         return image, mask
 
     def size_after(self, before: Size | None) -> Size | None:
-        """Return the height and width that come out where ``before`` goes in; ``None`` where they vary."""
+        """Return the height and width of the output for inputs of size ``before``; ``None`` if they vary."""
         return before
 
     def ignores(self) -> str:
-        """Return the setting by which pixels from outside the image count for nothing, or ``""``."""
+        """Return the setting that makes pixels from outside the image ignored, or ``""``."""
         return ""
 
 
@@ -126,9 +126,9 @@ class ForeignStep(Step):
     """A plug-in's step, whose results are checked.
 
     Attributes:
-        step: what the plug-in's factory made.
-        name: of the plug-in's step, for errors.
-        probability: how often it is done.
+        step: the step that the plug-in's factory returned.
+        name: name of the plug-in's step, for errors.
+        probability: probability of applying the step.
     """
 
     step: interfaces.Augmentation | interfaces.Mixing
@@ -137,14 +137,14 @@ class ForeignStep(Step):
 
     @property
     def of_colours(self) -> bool:
-        """Whether the plug-in says that it is about colours."""
+        """Whether the plug-in declares that the step changes colours."""
         return bool(getattr(self.step, "of_colours", False))
 
     def __call__(self, image: Pixels, mask: Pixels, random: np.random.Generator, ignore: int | None) -> Pair:
         """Return image and mask after the step.
 
         Raises:
-            PluginError: they do not belong together, or are of another type.
+            PluginError: their shapes do not match, or they have another type.
         """
         made, labels = cast("interfaces.Augmentation", self.step)(image, mask, random, ignore)
         size = made.shape[:2]
@@ -167,16 +167,16 @@ class ForeignStep(Step):
 
     @property
     def uses_objects(self) -> bool:
-        """Whether it may make use of the numbers of objects: where it mixes samples."""
+        """Whether the step may use the numbers of objects: only if it mixes samples."""
         return self.mixes
 
     def mixed(
         self, first: Sample, second: Sample, random: np.random.Generator, labels: Labels
     ) -> tuple[Sample, float]:
-        """Return one sample of two, and the share of the loss that its masks have.
+        """Return one sample from two, and the share of the loss for its masks.
 
         Raises:
-            PluginError: the sample differs from the first in size or type, or the share is no share.
+            PluginError: the sample differs from the first in size or type, or the share is not from 0 to 1.
         """
         made, share = cast("interfaces.Mixing", self.step).mixed(first, second, random, labels)
         for name, what in (("image", "an image"), ("mask", "a mask")):
@@ -187,63 +187,65 @@ class ForeignStep(Step):
                     f"{given.shape} of {given.dtype}: it must keep size, channels and type"
                 )
         if not is_number(share) or not 0 <= share <= 1:
-            raise PluginError(f"augmentation {self.name!r} gave {share!r} for a share from 0 to 1")
+            raise PluginError(
+                f"augmentation {self.name!r} returned {share!r} as share, which is not from 0 to 1"
+            )
         return made, share
 
     def size_after(self, before: Size | None) -> Size | None:
-        """Return the size after it: as the plug-in says, else the same."""
+        """Return the size afterwards: as the plug-in defines it, else unchanged."""
         said = getattr(self.step, "size_after", None)
         return before if said is None else said(before)
 
 
 def white(image: Pixels) -> float:
-    """Return what is white in an image: 255 in bytes, 1 in floats."""
+    """Return the value of white in an image: 255 for bytes, 1 for floats."""
     return 255.0 if image.dtype == np.uint8 else 1.0
 
 
 def like(image: Pixels, values: NDArray[np.float32]) -> Pixels:
-    """Return values in the type of an image: in bytes, rounded and held between 0 and 255."""
+    """Return values in the type of an image; bytes are rounded and clipped to 0 to 255."""
     if image.dtype != np.uint8:
         return values.astype(image.dtype, copy=False)
     return np.rint(values.clip(0, 255)).astype(np.uint8)
 
 
 def uniform(random: np.random.Generator, interval: tuple[float, float]) -> float:
-    """Draw a number between two."""
+    """Draw a number from an interval."""
     return float(random.uniform(*interval))
 
 
 def log_uniform(random: np.random.Generator, interval: tuple[float, float]) -> float:
-    """Draw a factor between two, so that twice is as likely as half."""
+    """Draw a factor from an interval on a logarithmic scale: 2 is as likely as 0.5."""
     low, high = interval
     return float(np.exp(random.uniform(np.log(low), np.log(high))))
 
 
-# Options of steps: what a recipe may say, read into values that a step can work with.
+# Options of steps: reads the values in a recipe.
 #
-# An option is a field of a step's dataclass, declared with the function that reads it. A reader is given the
-# dotted key, for errors, and what the recipe says.
+# An option is a field of a step's dataclass, declared with the function that reads it. A reader gets the
+# dotted key, for errors, and the value in the recipe.
 
 T = TypeVar("T")
 Reader = Callable[[str, Any], T]
 Interval = tuple[float, float]
 Size = tuple[int, int]
 
-#: The longest side of what a step makes, in pixels: that of the largest JPEG.
+#: The longest side of an output in pixels: that of the largest JPEG.
 LONGEST = 65_535
 
 
 def option(read: Reader[T], default: Any) -> T:
-    """Declare a field of a step: how it is read, and what a recipe would write for its default."""
+    """Declare a field of a step, with its reader and its default as a recipe would write it."""
     value: Any = field(default=read("default", default), metadata={"read": read})
     return value
 
 
 def read_step(key: str, spec: AugmentationSpec, options: Any) -> Step:
-    """Make a step of what a recipe says beneath ``key``.
+    """Create a step from a recipe's table ``key``.
 
     Raises:
-        OptionError: the step has no such option, or not with that value.
+        OptionError: the step has no such option, or the value is not valid.
     """
     table = read_table(key, options)
     kind = resolve(spec.factory)
@@ -254,13 +256,13 @@ def read_step(key: str, spec: AugmentationSpec, options: Any) -> Step:
     for name, value in table.items():
         if name not in readers:
             told = f"{key} has {', '.join(readers)}"
-            raise OptionError(f"{key}.{name} is no option{did_you_mean(name, readers, told)}")
+            raise OptionError(f"{key}.{name} is not an option{did_you_mean(name, readers, told)}")
         values[name] = readers[name](f"{key}.{name}", value)
     return kind(**values)
 
 
 def _foreign(key: str, spec: AugmentationSpec, table: Mapping[str, Any]) -> Step:
-    """Make a plug-in's step; how often it is done is for segzoo to decide."""
+    """Create a plug-in's step; segzoo itself handles its probability."""
     defaults = {**options_of(spec), "probability": 1.0}
     options = read_options(key, spec.name, defaults, table)
     probability = read_share(f"{key}.probability", options.pop("probability"))
@@ -268,7 +270,7 @@ def _foreign(key: str, spec: AugmentationSpec, table: Mapping[str, Any]) -> Step
 
 
 def read_table(key: str, value: Any) -> Mapping[str, Any]:
-    """Return the options beneath ``key``; raise `OptionError` if they are no table."""
+    """Return the options in the table ``key``; raise `OptionError` if it is not a table."""
     if not isinstance(value, Mapping):
         raise OptionError(f"{key} must be a table of options, such as [{key}], got {value!r}")
     return value
@@ -304,34 +306,34 @@ def read_size(key: str, value: Any) -> Size:
 
 
 def read_interval(key: str, value: Any, *, low: float = -math.inf, high: float = math.inf) -> Interval:
-    """Read ``[least, most]``, or one number that stands for both."""
+    """Read ``[minimum, maximum]``, or one number for both."""
     ends = value if isinstance(value, Sequence) and not isinstance(value, str) else (value, value)
     if len(ends) != 2:
-        raise OptionError(f"{key} must be [least, most] or one number, got {value!r}")
+        raise OptionError(f"{key} must be [minimum, maximum] or one number, got {value!r}")
     least, most = (read_number(key, end, low=low, high=high) for end in ends)
     if least > most:
-        raise OptionError(f"{key} must be [least, most], the smaller first, got {value!r}")
+        raise OptionError(f"{key} must be [minimum, maximum], the smaller first, got {value!r}")
     return least, most
 
 
 def read_factors(key: str, value: Any) -> Interval:
-    """Read ``[least, most]`` factors, from 0.01 to 100."""
+    """Read ``[minimum, maximum]`` factors, from 0.01 to 100."""
     return read_interval(key, value, low=0.01, high=100)
 
 
 def read_sides(key: str, value: Any) -> Size:
-    """Read ``[least, most]`` pixels, or one number that stands for both."""
+    """Read ``[minimum, maximum]`` pixels, or one number for both."""
     ends = value if isinstance(value, Sequence) and not isinstance(value, str) else (value, value)
     if len(ends) != 2:
-        raise OptionError(f"{key} must be [least, most] pixels or one number, got {value!r}")
+        raise OptionError(f"{key} must be [minimum, maximum] pixels or one number, got {value!r}")
     least, most = (read_whole(key, end, low=1) for end in ends)
     if least > most:
-        raise OptionError(f"{key} must be [least, most], the smaller first, got {value!r}")
+        raise OptionError(f"{key} must be [minimum, maximum], the smaller first, got {value!r}")
     return least, most
 
 
 def read_limit(most: float) -> Reader[Interval]:
-    """Return a reader of ``[least, most]``, or of one number that stands for as much either way."""
+    """Return a reader of ``[minimum, maximum]``, or of one number for both directions."""
 
     def read(key: str, value: Any) -> Interval:
         if isinstance(value, Sequence) and not isinstance(value, str):
@@ -343,7 +345,7 @@ def read_limit(most: float) -> Reader[Interval]:
 
 
 def read_choice(*choices: str) -> Reader[Any]:
-    """Return a reader of one word of several."""
+    """Return a reader for one of several words."""
 
     def read(key: str, value: Any) -> str:
         if value not in choices:

@@ -1,4 +1,4 @@
-"""The data doctor for a recipe: what a training by it sees, and whether its parts, bands and values fit."""
+"""The data check for a recipe: what training would see, and whether its parts, bands and values fit."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ if TYPE_CHECKING:
 def check_recipe_data(
     recipe: Recipe, *, base: str = "", sample: int = SAMPLE, progress: bool = False
 ) -> Report:
-    """Find what is wrong with the data of a recipe before training does.
+    """Find problems in the data of a recipe before training starts.
 
     Args:
-        recipe: whose data, options, parts, bands and intensity are looked at.
-        base: the recipe's name or file, for the command that trains.
-        sample: how many images mean and std are measured from, at most, where the recipe says nothing of
-            bands and intensity.
-        progress: whether to show a bar on stderr.
+        recipe: recipe whose data, options, parts, bands and intensity are checked.
+        base: the recipe's name or file, for the training command in the report.
+        sample: maximum number of images for measuring mean and std, if the recipe sets neither bands nor
+            intensity.
+        progress: whether to show a progress bar on stderr.
 
     Returns:
-        A report as `segzoo.check_data` gives; mean and std are those that training measures.
+        A report as from `segzoo.check_data`; mean and std are those that training would measure.
 
     Raises:
         UnknownNameError: there is no such data.
@@ -53,7 +53,7 @@ def check_recipe_data(
         try:
             parts = recipe_parts(recipe)
         except SegzooError as error:
-            found.append(_error("split", "the data cannot be divided as split says", error))
+            found.append(_error("split", "split does not fit the data", error))
     report = check_data(
         recipe.data,
         root=recipe.root,
@@ -75,7 +75,7 @@ def check_recipe_data(
 
 
 def recipe_parts(recipe: Recipe) -> dict[str, Dataset]:
-    """Return what trains and what validates by a recipe, by part; errors as those of `open_splits`."""
+    """Return the training and validation data of a recipe, by part; errors as in `open_splits`."""
     training, validation = open_splits(recipe.source.without(cache=False), recipe.split)
     return {"train": training, "val": validation}
 
@@ -89,13 +89,13 @@ def _tells_bands(recipe: Recipe) -> bool:
 
 
 def _answered(recipe: Recipe) -> set[str]:
-    """Return the kinds of findings that ask for what the recipe says."""
+    """Return the kinds of findings that the recipe already resolves."""
     scaled = {"deep", "unscaled"} if recipe.intensity else set()
     return scaled | ({"bands"} if recipe.bands or "in_channels" in recipe.model_options else set())
 
 
 def _measured(recipe: Recipe, parts: Mapping[str, Dataset]) -> dict[str, Any]:
-    """Return the fields of `segzoo.data_check.Statistics` about bands, as training measures them."""
+    """Return the band fields of `segzoo.data_check.Statistics`, as training measures them."""
     training = parts["train"]
     first = training[0]
     told = recipe.model_options.get("in_channels") or len(recipe.bands)
@@ -120,7 +120,7 @@ def _measured(recipe: Recipe, parts: Mapping[str, Dataset]) -> dict[str, Any]:
 
 
 def _command(command: str, recipe: Recipe, base: str) -> str:
-    """Return the doctor's command with what else the recipe says of the data."""
+    """Return the check's command with the recipe's data options."""
     _, _, *words = shlex.split(command)
     answered = ["model.in_channels="] if _tells_bands(recipe) else []
     answered += ["data.intensity="] if recipe.intensity else []
@@ -132,7 +132,7 @@ def _command(command: str, recipe: Recipe, base: str) -> str:
     if "in_channels" in recipe.model_options:
         said.append(f"model.in_channels={recipe.model_options['in_channels']}")
     begun = [plain_path(base)] if base else []
-    if base and Path(recipe.out).exists():  # which a training would not overwrite
+    if base and Path(recipe.out).exists():  # training would not overwrite it
         free = next(out for number in count(2) if not Path(out := f"{recipe.out}-{number}").exists())
         said += ["--out", plain_path(free)]
     return command_line("segzoo", "train", *begun, *kept, *said)

@@ -1,4 +1,4 @@
-"""Weights of classes, so that rare ones count: from how many pixels each has in the training images.
+"""Class weights, so that rare classes count more: from the pixels of each class in the training images.
 
 Median frequency balancing is from Eigen and Fergus, 2015, arXiv:1411.4734.
 """
@@ -25,17 +25,17 @@ if TYPE_CHECKING:
 
 Method = Literal["median", "inverse"]
 
-#: Classes without a pixel that are named.
+#: Maximum number of missing classes in a message.
 _NAMED = 10
 
 
 @dataclass(frozen=True)
 class ClassCounts:
-    """How many pixels classes have; those that are ignored or outside the field of view are in none.
+    """Pixel counts of the classes, without pixels that are ignored or outside the field of view.
 
     Attributes:
-        pixels: of each class.
-        areas: of each class, all pixels that count of the images in which it occurs.
+        pixels: pixels of each class.
+        areas: for each class, all pixels that count in the images in which it occurs.
     """
 
     pixels: tuple[int, ...]
@@ -43,26 +43,26 @@ class ClassCounts:
 
 
 def balanced_weights(dataset: Dataset, *, method: Method = "median") -> list[float]:
-    """Return a weight for each class, high for rare ones, as losses take them as ``weights``.
+    """Return a weight for each class, high for rare ones, for the option ``weights`` of losses.
 
-    There are as many as the labels have classes: two for a network with one logit.
+    There are as many weights as classes in the labels: two for a network with one logit.
 
     Args:
         dataset: the training images; all of them are read.
-        method: ``median`` divides the median frequency by the class's own, each counted in the images in
-            which the class occurs; ``inverse`` divides 1 by the class's share of all pixels.
+        method: ``median`` divides the median frequency by the class's own frequency, each counted in the
+            images in which the class occurs; ``inverse`` divides 1 by the class's share of all pixels.
 
     Returns:
         Weights with mean 1 over the classes that occur; 0 for those that do not, which `absent` names.
 
     Raises:
-        OptionError: there is no such method, or no pixel of any class.
+        OptionError: there is no such method, or no pixel counts.
     """
     return weigh(count_classes(dataset), method)
 
 
 def weigh(counts: ClassCounts, method: Method = "median") -> list[float]:
-    """Return what `balanced_weights` does, where the pixels are counted already."""
+    """Return the weights of `balanced_weights` for pixels that are already counted."""
     check_choice("method", method, ("median", "inverse"))
     pixels = np.asarray(counts.pixels, np.float64)
     occurs = pixels > 0
@@ -70,7 +70,7 @@ def weigh(counts: ClassCounts, method: Method = "median") -> list[float]:
         raise OptionError("classes cannot be balanced: no pixel of the training images counts")
     areas = np.asarray(counts.areas, np.float64) if method == "median" else np.full_like(pixels, pixels.sum())
     weights = np.zeros_like(pixels)
-    # The median itself is the same factor for all, which a mean of 1 replaces.
+    # The factor of the median is the same for all, and normalising the mean to 1 removes it.
     weights[occurs] = areas[occurs] / pixels[occurs]
     weights /= weights[occurs].mean()
     return [float(weight) for weight in weights]
@@ -82,7 +82,7 @@ def class_pixels(dataset: Dataset) -> list[int]:
 
 
 def count_classes(dataset: Dataset) -> ClassCounts:
-    """Count the pixels of each class, and of the images in which it occurs; reads every sample once."""
+    """Count the pixels of each class, and those of the images in which it occurs; reads every sample once."""
     pixels, areas = np.zeros((2, len(dataset.labels.classes)), np.int64)
     for here, area in each_image(dataset):
         pixels += here
@@ -91,7 +91,7 @@ def count_classes(dataset: Dataset) -> ClassCounts:
 
 
 def each_image(dataset: Dataset) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """Yield every sample's pixels of each class, and all that count for the class, ``(classes,)`` each."""
+    """Yield each sample's pixels of each class, and all that count for the class, ``(classes,)`` each."""
     labels, classes = with_ignored(dataset.labels), len(dataset.labels.classes)
     ignored = labels.ignore_index or 0
     for index in range(len(dataset)):
@@ -107,7 +107,7 @@ def each_image(dataset: Dataset) -> Iterator[tuple[NDArray[np.int64], NDArray[np
 
 
 def absent(labels: Labels, pixels: Sequence[int]) -> str:
-    """Return a sentence that names the classes without a pixel; empty where all have one."""
+    """Return a sentence that names the classes without a pixel; empty if all have some."""
     gone = [name for name, count in zip(labels.classes, pixels, strict=True) if not count]
     if not gone:
         return ""

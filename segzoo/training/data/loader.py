@@ -1,7 +1,7 @@
-"""Samples to batches: the same for a seed, an epoch and a sample, whoever loads them.
+"""From samples to batches: the same for a seed, an epoch and a sample, in any loading process.
 
-A batch is that of all processes together, and each process takes its part of it, so that a recipe
-means the same on one device and on eight.
+A batch covers all processes together, and each process takes its part of it, so that a recipe means the same
+on one device and on eight.
 """
 
 from __future__ import annotations
@@ -41,17 +41,17 @@ if TYPE_CHECKING:
 
 
 class Batch(NamedTuple):
-    """What one process trains on in one step.
+    """The training data of one process in one step.
 
     Attributes:
         images: ``(N, C, H, W)`` float32, preprocessed.
-        masks: ``(N, H, W)`` uint8, as bytes travel faster between processes and to the device;
-            ``(N, K, H, W)`` where classes overlap.
-        indices: ``(N,)`` of the samples in their data set.
-        separation: ``(N, H, W)`` uint8, what the network's separator is to learn; ``None`` where it has none.
-            See `segzoo.training.separation.Separation.target`.
-        others: the `targets` of the images that were blended in; empty where there are none.
-        shares: ``(N,)``, the share of the loss against `targets`; the rest is that against ``others``.
+        masks: ``(N, H, W)`` uint8, because bytes travel faster between processes and to the device;
+            ``(N, K, H, W)`` if classes overlap.
+        indices: ``(N,)`` indices of the samples in their data set.
+        separation: ``(N, H, W)`` uint8, target of the network's separator; ``None`` if it has none. See
+            `segzoo.training.separation.Separation.target`.
+        others: the `targets` of the images that were blended in; empty if there are none.
+        shares: ``(N,)``, the share of the loss against `targets`; the rest is against ``others``.
     """
 
     images: Tensor
@@ -63,14 +63,14 @@ class Batch(NamedTuple):
 
     @property
     def targets(self) -> tuple[Tensor, ...]:
-        """What a loss compares the network's logits with: masks, and the separation where there is one."""
+        """What a loss compares the network's logits with: masks, and the separation if there is one."""
         return (self.masks,) if self.separation is None else (self.masks, self.separation)
 
     def parts(self, count: int) -> Iterator[Batch]:
-        """Cut the batch into parts of nearly as many images."""
+        """Divide the batch into parts with nearly equal numbers of images."""
 
         def cut(one: Any) -> Iterable[Any]:
-            if isinstance(one, tuple | list):  # of a tuple, pinned memory makes a list
+            if isinstance(one, tuple | list):  # pinned memory converts tuples to lists
                 return zip(*map(cut, one), strict=True) if one else [()] * count
             return [None] * count if one is None else one.tensor_split(count)
 
@@ -78,31 +78,30 @@ class Batch(NamedTuple):
 
 
 _DIFFERENT = (
-    "augment gives images of different sizes, which cannot be one batch: end it with crop, resize or "
-    "letterbox, or say batch_size=1"
+    "augment gives images of different sizes, which cannot form one batch: end it with crop, resize or "
+    "letterbox, or set batch_size=1"
 )
 
 
 class Batches(Sampler[list[tuple[int, ...]]]):
     """Every index once an epoch, or as often as its factor says, shuffled by seed and epoch.
 
-    It yields one process's part of each batch. A sample is ``(epoch, index)``; where it was drawn before in
-    this epoch, a third number says how often.
+    It yields one process's part of each batch. A sample is ``(epoch, index)``; if it was already drawn in
+    this epoch, a third number counts how often.
 
-    What is left over at the end of an epoch, where it is less than a batch, is left out, unless it is all
-    there is.
+    An incomplete batch at the end of an epoch is left out, unless it is the only one.
 
     Args:
-        size: how many samples there are.
-        batch_size: samples a step, of all processes together.
-        seed: of the order.
-        rank: which process this is.
-        processes: how many there are.
-        factors: how often each sample is drawn, in proportion to the others; each once where empty.
+        size: number of samples.
+        batch_size: samples per step, over all processes.
+        seed: seed of the order.
+        rank: number of this process.
+        processes: number of processes.
+        factors: relative frequency of each sample; each once if empty.
 
     Attributes:
         epoch: the epoch that is drawn next.
-        start: the batch that it begins with; batches before it were seen before a crash.
+        start: the batch to begin with; earlier batches were seen before a crash.
     """
 
     def __init__(
@@ -117,15 +116,15 @@ class Batches(Sampler[list[tuple[int, ...]]]):
     ) -> None:
         if min(batch_size, size) < processes:
             raise OptionError(
-                f"{processes} processes need at least one image each in a step: got batch_size={batch_size} "
-                f"and {size} images; start fewer processes or say batch_size={processes}"
+                f"{processes} processes need at least one image each per step: got batch_size={batch_size} "
+                f"and {size} images; start fewer processes or set batch_size={processes}"
             )
         if batch_size % processes:
             raise OptionError(
-                f"batch_size={batch_size} cannot be shared by {processes} processes: say "
+                f"batch_size={batch_size} cannot be divided among {processes} processes: use "
                 f"batch_size={max(batch_size // processes, 1) * processes}"
             )
-        # A batch of all there is must still be shared evenly, or one process would wait for the others.
+        # A batch of all samples must still be divided evenly, or one process would wait for the others.
         self.batch_size = min(batch_size, size - size % processes)
         self.size, self.seed, self.rank, self.processes = size, seed, rank, processes
         self.factors = np.asarray(factors, np.float64)
@@ -133,7 +132,7 @@ class Batches(Sampler[list[tuple[int, ...]]]):
 
     @property
     def steps(self) -> int:
-        """How many batches an epoch has."""
+        """Number of batches in an epoch."""
         return self.size // self.batch_size
 
     def __len__(self) -> int:
@@ -158,23 +157,23 @@ class Batches(Sampler[list[tuple[int, ...]]]):
 
 
 class Augmented(Dataset[Batch]):
-    """Samples after augmentation, as `Batch` describes them, without the first axis.
+    """Samples after augmentation, see `Batch`, without the first axis.
 
     Args:
-        dataset: of the samples.
+        dataset: data set of the samples.
         augment: the steps by name, with their options.
-        preprocessing: from images to what the network takes.
-        seed: of what is drawn at random.
-        batched: whether samples are put into batches, and must be of one size.
-        in_channels: bands that the network takes.
-        labels: of the masks, where they are to have an ``ignore_index`` that those of the data set have not.
-        separation: what a separator is to learn, where the network has one.
+        preprocessing: converts images to the network's input.
+        seed: seed of the augmentation.
+        batched: whether samples are put into batches, and so must have one size.
+        in_channels: number of bands that the network takes.
+        labels: labels of the masks, if they need an ``ignore_index`` that the data set's labels lack.
+        separation: target of a separator, if the network has one.
 
     Attributes:
-        size: height and width that come out, where they are always the same.
+        size: height and width of the output, if they are always the same.
 
     Raises:
-        OptionError: samples are batched, and come out at different sizes.
+        OptionError: samples are batched, but have different sizes.
     """
 
     def __init__(
@@ -197,7 +196,7 @@ class Augmented(Dataset[Batch]):
         self._scalings: dict[int, Scaling] = {}
         self.size = self.augment.size
         if self.size is None and batched:
-            # Steps that keep the size give one size of images of one size.
+            # Steps that keep the size give one size if all images have one.
             self.size = self.augment.size_after(common_size(dataset))
             if self.size is None:
                 raise OptionError(_DIFFERENT)
@@ -206,7 +205,7 @@ class Augmented(Dataset[Batch]):
         return len(self.dataset)
 
     def __getitem__(self, key: tuple[int, ...]) -> Batch:
-        """Return sample ``index`` as it is in ``epoch``: a key of `Batches`, ``(epoch, index)``."""
+        """Return sample ``index`` for ``epoch``; the key ``(epoch, index)`` comes from `Batches`."""
         random = np.random.default_rng([self.seed, *key])
         made = self.augment.mixture(self._opened(key[1]), random, self._another)
         image = np.ascontiguousarray(made.sample.image)
@@ -219,7 +218,7 @@ class Augmented(Dataset[Batch]):
         return one._replace(others=others, shares=torch.tensor(made.share))
 
     def _targets(self, sample: Sample) -> tuple[Tensor, Tensor | None]:
-        """Return mask and separation of a sample, as `Batch.targets` of one image."""
+        """Return mask and separation of a sample, see `Batch.targets`, for one image."""
         mask = torch.from_numpy(np.ascontiguousarray(sample.mask))
         if self.separation is None or sample.instances is None:
             return mask, None
@@ -227,13 +226,13 @@ class Augmented(Dataset[Batch]):
         return mask, torch.from_numpy(found)
 
     def _opened(self, index: int) -> Opened:
-        """Return a sample with the bands and the pixels that count, and how its values become pixels."""
+        """Return a sample with its bands and the pixels that count, and how its values become pixels."""
         sample = self.dataset[index]
         choice = self._bands.choose(index, sample)
         image = take_bands(np.atleast_3d(sample.image), choice)
         scaling, mask = self._scaling(index, sample, image), counted(sample, self.labels)
         colours = colour_bands(choice, self.preprocessing)
-        # Objects are moved only where somebody asks for them.
+        # Objects are moved only if a step or the separator needs them.
         instances = sample.instances if self.augment.uses_objects else None
         if self.separation is not None:
             instances = check_objects(sample, self.labels)
@@ -244,7 +243,7 @@ class Augmented(Dataset[Batch]):
         return self._opened(int(random.integers(len(self.dataset))))
 
     def told_colours(self) -> str:
-        """Return what steps about colours leave as it is, in words; empty where all bands are colours."""
+        """Return a message about the bands that colour steps do not change; empty if all are colours."""
         if not self.augment.of_colours:
             return ""
         choice = self._bands.choose(0, self.dataset[0])
@@ -253,12 +252,12 @@ class Augmented(Dataset[Batch]):
         if not others:
             return ""
         if not colours:
-            return "augmentation changes no colours: no band is called red, green, blue or grey"
+            return "augmentation changes no colours: no band is named red, green, blue or grey"
         named = ", ".join(choice.names[index] for index in colours)
         return f"augmentation changes the colours of {named}, not of {', '.join(others)}"
 
     def _scaling(self, index: int, sample: Sample, pixels: NDArray[Any]) -> Scaling:
-        """Return how intensity scales an image, which is measured once."""
+        """Return how the intensity rule scales an image, which is measured once."""
         if index not in self._scalings:
             self._scalings[index] = sample_scaling(self.preprocessing.intensity, sample, pixels)
         return self._scalings[index]
@@ -279,24 +278,24 @@ def make_loader(
     rank: int = 0,
     processes: int = 1,
 ) -> tuple[DataLoader[Batch], Batches]:
-    """Return batches of this process, and the sampler whose ``epoch`` must be set before each pass.
+    """Return the batches of this process, and the sampler whose ``epoch`` must be set before each pass.
 
     Args:
-        dataset: of the samples.
+        dataset: data set of the samples.
         augment: the steps by name, with their options.
-        preprocessing: from images to what the network takes.
-        batch_size: samples a step, of all processes together.
-        seed: of the order, and of what augmentation draws.
-        workers: processes that load data.
-        in_channels: bands that the network takes.
-        labels: of the masks, where they are to have an ``ignore_index`` that those of the data set have not.
-        separation: what a separator is to learn, where the network has one.
-        factors: how often each sample is drawn, as those of `Batches`.
-        rank: which process this is.
-        processes: how many there are.
+        preprocessing: converts images to the network's input.
+        batch_size: samples per step, over all processes.
+        seed: seed of the order and of the augmentation.
+        workers: number of processes that load data.
+        in_channels: number of bands that the network takes.
+        labels: labels of the masks, if they need an ``ignore_index`` that the data set's labels lack.
+        separation: target of a separator, if the network has one.
+        factors: relative frequency of each sample, see `Batches`.
+        rank: number of this process.
+        processes: number of processes.
 
     Raises:
-        OptionError: the processes cannot share a batch, or augmentation gives no fixed size.
+        OptionError: the batch cannot be divided among the processes, or augmentation gives no fixed size.
     """
     batches = Batches(len(dataset), batch_size, seed=seed, rank=rank, processes=processes, factors=factors)
     samples = Augmented(
@@ -315,10 +314,10 @@ def make_loader(
         collate_fn=together,
         num_workers=workers,
         pin_memory=torch.cuda.is_available(),
-        # Workers that stay would go on with the epoch and the start that they were made with.
+        # Persistent workers would keep the epoch and the start that they were created with.
         persistent_workers=False,
         worker_init_fn=leave_signals,
-        # The loader draws a seed for its workers, which must not disturb the network's own numbers.
+        # The loader draws a seed for its workers, which must not change the network's random numbers.
         generator=torch.Generator().manual_seed(seed),
     )
     return loader, batches
@@ -343,22 +342,22 @@ def together(samples: Sequence[Batch]) -> Batch:
     return batch._replace(others=tuple(map(torch.stack, others)), shares=torch.stack(shares))
 
 
-# Batches from the processes that load them, and what it means when one of those is lost.
+# Batches from loading processes, and the loss of such a process.
 #
-# PyTorch raises an error about a lost process wherever the main one happens to be, in the middle of a save
-# too. Here it is raised where the next batch is asked for, so that whatever was begun is brought to its end.
+# PyTorch raises an error about a lost process wherever the main process happens to be, even in the middle of
+# a save. Here it is raised when the next batch is requested, so that a save is always completed.
 
 
 def fetched(loader: DataLoader[Batch], *, out: str | os.PathLike[str]) -> Iterator[Batch]:
-    """Give the batches of an epoch, and end the processes that loaded them.
+    """Yield the batches of an epoch, and then end the processes that loaded them.
 
     Args:
-        loader: of the training.
-        out: the folder of the training, for the text of an error.
+        loader: the loader.
+        out: the run folder, for error messages.
 
     Raises:
-        FailureError: a process that loads data was killed; or what a sample's reader raised, as it would
-            be without such processes.
+        FailureError: a loading process was killed; or an error that the sample's reader raised, as without
+            such processes.
     """
     before = set(active_children())
     iterator = iter(loader)
@@ -367,7 +366,7 @@ def fetched(loader: DataLoader[Batch], *, out: str | os.PathLike[str]) -> Iterat
     try:
         yield from _batches(iterator, loader.num_workers, out)
     finally:
-        # Those of an epoch that was not finished; they would not obey the loader, see `leave_signals`.
+        # Workers of an unfinished epoch, which would not obey the loader, see `leave_signals`.
         for worker in workers:
             worker.kill()
             worker.join()
@@ -386,37 +385,37 @@ def _batches(iterator: Iterator[Batch], workers: int, out: str | os.PathLike[str
                 raise
             told = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise FailureError(
-                f"a process that loads data was killed, most often because memory ran out ({told}): say "
+                f"a process that loads data was killed, most often because memory ran out ({told}): use "
                 f"workers={workers // 2}, or data.cache=false, and resume: {resume_command(out)}"
             ) from error
         yield batch
 
 
 def leave_signals(worker: int) -> None:
-    """Have a process that loads data ignore Ctrl-C and requests to stop, which all of a group get.
+    """Make a loading process ignore Ctrl-C and requests to stop, which are sent to a whole process group.
 
-    The main process acts on them, after the step in hand, and then ends its workers.
+    The main process acts on them after the current step, and then ends its workers.
     """
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
 
 
 def _look_only_when_asked() -> None:
-    """Take back the handler that raises at any moment; the loader looks for lost processes by itself."""
+    """Remove the handler that may raise at any moment; the loader checks for lost processes itself."""
     if hasattr(signal, "SIGCHLD") and threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
 
 
 def _lost(error: BaseException) -> bool:
-    """Whether an error means that a process is gone: torch's own words, or a pipe without its other end."""
+    """Whether an error means that a process is gone: torch's message, or a broken pipe."""
     text = str(error)
-    if text.startswith("Caught "):  # by a worker that lives and has told of it
+    if text.startswith("Caught "):  # reported by a worker that is still alive
         return False
     return "DataLoader worker" in text or isinstance(error, ConnectionError | EOFError | FileNotFoundError)
 
 
 def _bare(error: SegzooError) -> SegzooError:
-    """Return a worker's error without the traceback that torch writes into its text."""
+    """Return a worker's error without the traceback that torch adds to its text."""
     text = str(error)
     if not text.startswith("Caught "):
         return error

@@ -1,8 +1,8 @@
 """Statistics of the training images, measured before the first step: bands, values, missing pixels.
 
-An intensity that is measured over the data is measured here, once, on the images that train and on no others.
-What a network was trained on goes into its config, so that predicting can say when images lie far from it.
-All of it depends on nothing but the images and their order.
+An intensity that depends on the data is measured here once, on the training images only. The statistics go
+into the network's config, so that prediction can warn about very different images. They depend only on the
+images and their order.
 """
 
 from __future__ import annotations
@@ -32,41 +32,41 @@ if TYPE_CHECKING:
     from segzoo.interfaces import Dataset, Sample
     from segzoo.specs import BandStatistics, Preprocessing
 
-#: Images that are measured, spread evenly over all.
+#: Number of images that are measured, spread evenly over all.
 MEASURED = 200
-#: Pixels of each whose values the statistics count.
+#: Number of pixels per image that the statistics use.
 _PIXELS = 1 << 16
-#: Bands that a report describes.
+#: Number of bands in a report.
 _BANDS = 8
-#: Most ways of scaling that are listed one by one.
+#: Maximum number of scalings that are listed one by one.
 _LINES = 3
 
 
 @dataclass(frozen=True)
 class Measured:
-    """Results of `measure_data`.
+    """Result of `measure_data`.
 
     Attributes:
-        preprocessing: the network's, with what its intensity measures over the data.
-        statistics: of each band, as intensity leaves it.
-        missing: how many of the images have pixels without a measurement.
-        told: messages about the images, one sentence each.
+        preprocessing: the network's preprocessing, with the measured intensity.
+        statistics: statistics of each band, after intensity.
+        missing: number of images with pixels without a measurement.
     """
 
     preprocessing: Preprocessing
     statistics: tuple[BandStatistics, ...]
     missing: int
+    #: Messages about the images, one sentence each.
     told: tuple[str, ...]
 
 
 class DataBands:
-    """Chooses the bands of a data set's images, which must be those of the first that trains.
+    """Chooses the bands of a data set's images, which must match those of the first training image.
 
     Args:
-        dataset: whose images are looked at, at least one.
-        preprocessing: says which bands are wanted.
-        in_channels: bands that the network takes.
-        training: the images that train, where these are others.
+        dataset: the images, at least one.
+        preprocessing: defines which bands are used.
+        in_channels: number of bands that the network takes.
+        training: the training images, if these are others.
     """
 
     def __init__(
@@ -82,10 +82,10 @@ class DataBands:
         self._first: tuple[str, ...] = ()
 
     def check(self) -> None:
-        """Look at the bands of at most 200 images, spread evenly.
+        """Check the bands of at most 200 images, spread evenly.
 
         Raises:
-            ImageError: as `choose`; or an image cannot be read.
+            ImageError: see `choose`; or an image cannot be read.
         """
         for index in evenly_spread(len(self._dataset), MEASURED):
             self.choose(index, self._dataset[index])
@@ -94,12 +94,12 @@ class DataBands:
         """Return the bands of a sample.
 
         Args:
-            index: of the sample.
-            sample: decoded.
+            index: index of the sample.
+            sample: the decoded sample.
 
         Raises:
             ImageError: its bands are not those that the network takes, or not those of the first sample; the
-                text names both files.
+                message names both files.
         """
         count = np.atleast_3d(sample.image).shape[2]
         try:
@@ -113,12 +113,12 @@ class DataBands:
             names, file = ", ".join(choice.names), _file(self._dataset, index, sample)
             raise ImageError(
                 f"{file}: its bands would be {names}{self._beside_first(index)}: name them, as in "
-                "data.bands=[red,nir], so that each is found where it is"
+                "data.bands=[red,nir], so that each is found in every file"
             )
         return choice
 
     def _same(self, names: Sequence[str]) -> bool:
-        """Whether bands have the names of the first sample's, where both have names."""
+        """Whether bands have the names of the first sample's, if both have names."""
         if not self._first:
             sample = self._training[0]
             count = np.atleast_3d(sample.image).shape[2]
@@ -127,7 +127,7 @@ class DataBands:
         return all(one.casefold() == other.casefold() or _nameless(one, other) for one, other in pairs)
 
     def _beside_first(self, index: int) -> str:
-        """Return what an error says of the first sample, which it is compared with."""
+        """Return the part of an error message about the first sample, which it is compared with."""
         if index == 0 and self._training is self._dataset:
             return ""
         sample = self._training[0]
@@ -146,13 +146,13 @@ def _nameless(*names: str) -> bool:
 
 
 def common_size(dataset: Dataset) -> tuple[int, int] | None:
-    """Return height and width of all images of a data set; ``None`` where they differ.
+    """Return height and width of all images of a data set; ``None`` if they differ.
 
-    The heads of all files are read, and no more images decoded than differ in them from the first. Of a data
-    set without ``files`` at most 200 images are decoded, spread evenly.
+    The headers of all files are read; only images whose header differs from the first are decoded. Of a
+    data set without ``files`` at most 200 images are decoded, spread evenly.
 
     Args:
-        dataset: with at least one image.
+        dataset: data set with at least one image.
 
     Raises:
         ImageError: an image cannot be read.
@@ -172,7 +172,7 @@ def _size(dataset: Dataset, index: int) -> tuple[int, int]:
 
 
 def _told_size(dataset: Any, index: int) -> tuple[int, int] | None:
-    """Return height and width by the head of a sample's file; ``None`` of samples without files."""
+    """Return height and width from the header of a sample's file; ``None`` for samples without files."""
     image = next(iter(dataset.files(index)), None) if hasattr(dataset, "files") else None
     if image is None:
         return None
@@ -186,11 +186,11 @@ def measure_data(dataset: Dataset, preprocessing: Preprocessing, in_channels: in
 
     Args:
         dataset: the training images; at most 200 of them are read, spread evenly.
-        preprocessing: of the network.
-        in_channels: bands that the network takes.
+        preprocessing: the network's preprocessing.
+        in_channels: number of bands that the network takes.
 
     Raises:
-        ImageError: an image cannot be read, or its bands or values do not fit; the text names it.
+        ImageError: an image cannot be read, or its bands or values do not fit; the message names it.
     """
     places = evenly_spread(len(dataset), MEASURED)
     bands = DataBands(dataset, preprocessing, in_channels)
@@ -213,7 +213,7 @@ def measure_data(dataset: Dataset, preprocessing: Preprocessing, in_channels: in
             dropped += bool(choice.dropped)
             gone += missing(pixels, _nodata(sample)) is not None
             scaling = sample_scaling(intensity, sample, pixels)
-            # How many values are clipped differs from image to image.
+            # The number of clipped values differs from image to image.
             scaled.setdefault(scaling.told.partition(" (")[0], []).append(sample.name)
             step = max(1, ceil(sqrt(pixels.shape[0] * pixels.shape[1] / _PIXELS)))
             yield scaling.apply(pixels[::step, ::step])
@@ -221,25 +221,23 @@ def measure_data(dataset: Dataset, preprocessing: Preprocessing, in_channels: in
     statistics = measure_bands(values())
     told = _told_scales({text: names for text, names in scaled.items() if text})
     told += [told_alpha(dropped, in_channels)] if dropped else []
-    told += (
-        [f"{many(gone, 'image')} with pixels without a measurement, which count for nothing"] if gone else []
-    )
+    told += [f"{many(gone, 'image')} with pixels without a measurement, which are ignored"] if gone else []
     if told and len(places) < len(dataset):
         told.append(f"found on {len(places)} of {len(dataset):,} training images")
     return Measured(replace(preprocessing, intensity=intensity), statistics, gone, tuple(told))
 
 
 def _told_scales(scaled: Mapping[str, Sequence[str]]) -> list[str]:
-    """Return messages about how images are scaled; of many ways, one as an example."""
+    """Return messages about how images are scaled; if there are many ways, one as an example."""
     if len(scaled) <= _LINES:
         return [f"{many(len(names), 'image')}: {text}" for text, names in scaled.items()]
     text, (name, *_) = next(iter(scaled.items()))
     others = sum(map(len, scaled.values())) - 1
-    return [f"{name}: {text}; {many(others, 'image')} likewise, each by its own values"]
+    return [f"{name}: {text}; {many(others, 'other image')} similarly, each by its own values"]
 
 
 def described(config: ModelConfig) -> dict[str, str]:
-    """Return what a report says of the images that are trained on, by name."""
+    """Return the facts about the training images for a report, by name."""
     preprocessing = config.preprocessing
     intensity = intensity_text(preprocessing.intensity)
     if preprocessing.intensity.measured:
@@ -258,15 +256,15 @@ def described(config: ModelConfig) -> dict[str, str]:
 
 
 def sample_scaling(intensity: Intensity, sample: Sample, pixels: NDArray[Any]) -> Scaling:
-    """Return how the bands of a sample are scaled; one without any measurement becomes 0.
+    """Return how the bands of a sample are scaled; a band without any measurement becomes 0.
 
     Args:
         intensity: the rule.
-        sample: of a data set.
-        pixels: those of its bands that are taken.
+        sample: a sample of a data set.
+        pixels: its chosen bands.
 
     Raises:
-        ImageError: the values have no scale by this rule; the text names the sample.
+        ImageError: the rule cannot scale the values; the message names the sample.
     """
     nodata = _nodata(sample)
     gone = missing(pixels, nodata)

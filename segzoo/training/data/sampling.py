@@ -1,10 +1,11 @@
-"""Class-aware sampling: images of rare classes are drawn more often.
+"""Class-aware sampling: images with rare classes are drawn more often.
 
 Paper: repeat factor sampling, Gupta et al., 2019 (LVIS), arXiv:1908.03195. An image is drawn in proportion to
 the largest ``max(1, sqrt(t / f(c)))`` of its classes, where ``f(c)`` is the share of the images in which
 class ``c`` occurs. The paper's ``t`` is 0.001, for a hundred thousand images of a thousand classes. Here it
-is 1: an image with a class that one image in a hundred has is drawn ten times as often as an image whose
-classes all images have.
+is 1: an image with a class that occurs in one of a hundred images is drawn ten times as often as an image
+    whose
+classes occur in all images.
 """
 
 from __future__ import annotations
@@ -21,12 +22,12 @@ if TYPE_CHECKING:
 
     from segzoo.interfaces import Dataset
 
-#: Classes that a message names.
+#: Number of classes that a message names.
 _NAMED = 5
 
 
 def repeat_factors(dataset: Dataset) -> tuple[list[float], str]:
-    """Return how often each image is drawn, 1 or more in proportion to the others, and a message about it.
+    """Return the relative frequency of each image, 1 or more, and a message about it.
 
     Args:
         dataset: the training images; all of them are read.
@@ -36,7 +37,7 @@ def repeat_factors(dataset: Dataset) -> tuple[list[float], str]:
     factors = np.where(occurs, rarity, 1.0).max(axis=1)
     if (factors == factors[0]).all():
         return factors.tolist(), (
-            "sampling=classes changes nothing: no image has a rarer class than the others; "
+            "sampling=classes has no effect: no image has a rarer class than the others; "
             "augment.crop.foreground=0.33 crops around the pixels of rare classes"
         )
     rare = [
@@ -49,10 +50,10 @@ def repeat_factors(dataset: Dataset) -> tuple[list[float], str]:
 def drawn(factors: NDArray[np.float64], random: np.random.Generator) -> NDArray[np.int64]:
     """Draw as many images as there are, in proportion to their factors, in random order.
 
-    An image is drawn as often as is expected, rounded up or down at random (systematic resampling), so that
-    an epoch holds no more chance than it must.
+    Each image is drawn its expected number of times, rounded up or down at random (systematic resampling),
+    which keeps the randomness of an epoch as small as possible.
     """
     ends = np.cumsum(factors) * (len(factors) / factors.sum())
     places = np.searchsorted(ends, random.random() + np.arange(len(factors)), side="right")
-    # Rounding may leave the last place behind the last end.
+    # Rounding may put the last place after the last end.
     return random.permutation(np.minimum(places, len(factors) - 1))

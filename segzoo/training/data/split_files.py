@@ -1,4 +1,4 @@
-"""Files that say what trains and what validates, and which samples keep together."""
+"""Files that define what trains and what validates, and which samples stay together."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ def read_split(file: Any, names: Sequence[str]) -> list[str]:
 
     Args:
         file: a CSV with the columns ``name`` and ``split``; a JSON object of lists of names by split, or of
-            splits by name; or two files, in a list or with a comma between them, with a name in each line,
-            for training and validation.
-        names: of the samples. In the file they may end like files do, ``cat.jpg`` for ``cat``.
+            splits by name; or two files, in a list or separated by a comma, with one name per line, for
+            training and validation.
+        names: names of the samples. In the file they may have a file suffix, ``cat.jpg`` for ``cat``.
 
     Raises:
-        FailureError: the file cannot be read, names what there is not, or leaves a sample or a side out.
-        OptionError: ``file`` is neither.
+        FailureError: the file cannot be read, names unknown samples, or leaves out a sample or a side.
+        OptionError: ``file`` is none of these.
     """
     if isinstance(file, str) and "," in file and not Path(file).exists():
         file = [one.strip() for one in file.split(",")]
@@ -48,7 +48,7 @@ def read_split(file: Any, names: Sequence[str]) -> list[str]:
         ]
     else:
         raise OptionError(f"split.file must be {_FORMS}, got {file!r}")
-    # Two lists need not name what is in neither.
+    # Two lists need not name samples that are in neither.
     sides = _matched(where, rows, names, "split", whole=not isinstance(file, list | tuple))
     found = [_side(where, name, sides[name]) if name in sides else "test" for name in names]
     for side in ("train", "val"):
@@ -58,15 +58,15 @@ def read_split(file: Any, names: Sequence[str]) -> list[str]:
 
 
 def read_groups(group: str, names: Sequence[str]) -> list[str]:
-    """Return what each sample keeps together with.
+    """Return the group of each sample, whose samples stay together.
 
     Args:
-        group: a CSV file with the columns ``name`` and ``group``; or a regular expression with one
-            group, which is searched for in the name.
-        names: of the samples.
+        group: a CSV file with the columns ``name`` and ``group``; or a regular expression with one group,
+            which is searched in the name.
+        names: names of the samples.
 
     Raises:
-        OptionError: it is no regular expression with one group, or not found in every name.
+        OptionError: it is not a regular expression with one group, or does not match every name.
         FailureError: the file cannot be read, or leaves a sample out.
     """
     if Path(group).suffix.lower() == ".csv":
@@ -75,11 +75,12 @@ def read_groups(group: str, names: Sequence[str]) -> list[str]:
     try:
         pattern = re.compile(group)
     except re.error as error:
-        raise OptionError(f"split.group={group!r} is no regular expression: {error}") from error
+        raise OptionError(f"split.group={group!r} is not a regular expression: {error}") from error
     if pattern.groups != 1:
         raise OptionError(
-            f"split.group={group!r} has {pattern.groups} groups in parentheses: it needs one, around what"
-            " samples that keep together have in common, such as '^(.*)_'; or name a .csv file"
+            f"split.group={group!r} has {pattern.groups} groups in parentheses: it needs exactly one, around "
+            f"the"
+            " common part of samples that stay together, such as '^(.*)_'; or name a .csv file"
         )
     matches = {name: pattern.search(name) for name in names}
     lost = [name for name, match in matches.items() if match is None or match[1] is None]
@@ -97,7 +98,7 @@ def _rows(path: Path) -> list[tuple[str, str]]:
     try:
         data = json_text.parse(_text(path))
     except ValueError as error:
-        raise FailureError(f"{path} is no JSON: {error}") from error
+        raise FailureError(f"{path} is not valid JSON: {error}") from error
     rows = list(_json_rows(data))
     if not rows or not all(isinstance(word, str) for row in rows for word in row):
         raise FailureError(
@@ -144,28 +145,28 @@ def _text(path: Path) -> str:
 def _matched(
     where: str, rows: Sequence[tuple[str, str]], names: Sequence[str], column: str, *, whole: bool
 ) -> dict[str, str]:
-    """Return what the rows say of each name, whether they spell it with a suffix or not."""
+    """Return the row's value for each name, with or without a suffix."""
     known = set(names)
     said: dict[str, str] = {}
     unknown: list[str] = []
     for name, value in rows:
-        # Blanks around a name are a slip of the hand, unless the data has them.
+        # Spaces around a name are a typo, unless the data has them.
         name = name if name in known else name.strip()
         spelled = name if name in known else re.sub(r"\.[A-Za-z]{2,4}\d?$", "", name)
         if spelled not in known:
             unknown.append(name)
         elif said.setdefault(spelled, value) != value:
             raise FailureError(
-                f"{where} says two things of {name!r}: {column} {said[spelled]!r} and {value!r}"
+                f"{where} has two values for {name!r}: {column} {said[spelled]!r} and {value!r}"
             )
     if unknown:
         raise FailureError(
-            f"{where} names {_examples(unknown, len(rows))}, which the data has not; its own are called"
+            f"{where} names {_examples(unknown, len(rows))}, which the data does not have; its names are"
             f" {', '.join(map(repr, list(names)[:3]))}"
         )
     missing = [name for name in dict.fromkeys(names) if name not in said]
     if whole and missing:
-        extra = "; what is neither trained on nor validated with is 'test'" if column == "split" else ""
+        extra = "; a sample that neither trains nor validates is 'test'" if column == "split" else ""
         raise FailureError(f"{where} leaves out {_examples(missing, len(names))}: add them{extra}")
     return said
 

@@ -1,21 +1,21 @@
-"""How a recipe's data is divided into what trains and what validates.
+"""Divides a recipe's data into training and validation.
 
 Without ``split`` these are the data set's own ``train`` and ``val``. With it, samples are divided by a share,
-by folds, or as a file says, or two of the data set's own parts are taken as they are:
+by folds, or by a file, or two of the data set's own parts are used unchanged:
 
     [split]
-    share = 0.1            # of the samples; order = "shuffled", "hash" or "contiguous"
+    share = 0.1            # share that validates; order = "shuffled", "hash" or "contiguous"
     folds = 5, fold = 0    # order = "contiguous" or "shuffled"
-    train = "trainaug"     # a part, or several; and val = "val", which both are "train" and "val" if not said
-    file = "split.csv"     # columns name and split; or JSON; or "train.txt, val.txt", a name in each line
-    group = "^(.*)_"       # samples in which this finds the same text stay together; or a CSV; by default
-                           # pages of a stack, slices, patches and frames stay together, by their names
-    seed = 0               # of what is shuffled
-    same = true            # what trains validates too, for a single image: its scores are no promise
-    of = "train"           # which of the data set's own parts is divided; or several, "train, val"
+    train = "trainaug"     # a part, or several; the same for val; the defaults are "train" and "val"
+    file = "split.csv"     # columns name and split; or JSON; or "train.txt, val.txt", one name per line
+    group = "^(.*)_"       # samples with the same match stay together; or a CSV file; by default pages
+                           # of a stack, slices, patches and frames stay together, by their names
+    seed = 0               # seed of the shuffling
+    same = true            # validate on the training images, for a single image: scores are not reliable
+    of = "train"           # which of the data set's own parts are divided, such as "train, val"
 
-What ``of`` leaves out stays unseen, so a data set's own ``test`` is never trained on unless it is named. A
-folder that nobody has divided is divided as a whole, and so is what a file names.
+Parts that ``of`` leaves out stay unseen, so a data set's own ``test`` never trains unless it is named. A
+folder without parts is divided as a whole, and so is data that a file divides.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from segzoo.training.recipe.schema import DataSource, Recipe
 
 
-#: Ways of dividing, which exclude one another, and the keys that go with each.
+#: Ways of dividing, which exclude each other, and the keys that each takes.
 WAYS = {
     "share": ("of", "order", "seed", "group"),
     "folds": ("fold", "of", "order", "seed", "group"),
@@ -58,7 +58,7 @@ _KEYS = tuple(dict.fromkeys(key for way, others in WAYS.items() for key in (way,
 
 
 def splits_of(recipe: Recipe) -> tuple[Dataset, Dataset]:
-    """Open what trains and what validates by a recipe; errors as those of `open_splits`."""
+    """Open the training and validation data of a recipe; errors as in `open_splits`."""
     objects = bool(recipe.separator) or make_augmentation(recipe.augment, ignore_index=IGNORED).uses_objects
     return open_splits(recipe.source, recipe.split, metrics=recipe.metrics, objects=objects)
 
@@ -66,20 +66,20 @@ def splits_of(recipe: Recipe) -> tuple[Dataset, Dataset]:
 def open_splits(
     source: DataSource, split: Mapping[str, Any], *, metrics: Sequence[str] = (), objects: bool = False
 ) -> tuple[Dataset, Dataset]:
-    """Open what trains and what validates, each sample kept in memory once it is decoded.
+    """Open the training and validation data; each sample is kept in memory after it is decoded.
 
-    Where samples are kept is the person's choice if the options have ``cache``.
+    If the options have ``cache``, it defines where samples are kept.
 
     Args:
         source: the data.
         split: how it is divided, see above.
-        metrics: that are validated with; only some of them need objects, which are forgotten without those.
-        objects: whether objects are needed to train.
+        metrics: metrics of the validation; only some need objects, which are dropped for the others.
+        objects: whether training needs objects.
 
     Raises:
-        ImageError: something that is no file has the name of one, or a TIFF cannot be opened; the text lists
-            all of them.
-        MissingExtraError: a TIFF takes tifffile, which is not installed.
+        ImageError: something that is not a file has the name of one, or a TIFF cannot be opened; the message
+            lists all of them.
+        MissingExtraError: a TIFF needs tifffile, which is not installed.
         OptionError: a key of ``split`` is unknown, out of range, or excludes another; or a side is empty.
         FailureError: a file of ``split`` cannot be read, or does not fit the data.
     """
@@ -91,20 +91,20 @@ def open_splits(
 
 
 def files_of(datasets: Iterable[Any]) -> Iterator[Path]:
-    """Yield the files of all samples of those data sets that tell them."""
+    """Yield the files of all samples, for data sets that list them."""
     for dataset in datasets:
         for index in range(len(dataset)) if hasattr(dataset, "files") else ():
             yield from dataset.files(index)
 
 
 def _check_files(datasets: Sequence[Any]) -> None:
-    """Look whether files can be opened, before hours are spent; damage inside is found when they are read."""
+    """Check that files can be opened, before hours are spent; damage inside is found when they are read."""
     bad: dict[Path, str] = {}
     for path in files_of(datasets):
         try:
             if not is_image_folder(path):
                 regular(path)
-            # A sample's files may be an annotation tool's too, which hold no image.
+            # A sample's files may include those of an annotation tool, which hold no image.
             if has_suffix(path, readable_suffixes()) and may_have_pages(path):
                 count_pages(path)
         except ImageError as error:
@@ -129,7 +129,7 @@ def _opened(source: DataSource, split: Mapping[str, Any], objects: bool) -> tupl
         return both, both
     opened = [_own(source, part, objects) for part in _divided(source, split)]
     places = [(part, index) for part, (bare, _) in enumerate(opened) for index in range(len(bare))]
-    # What is bare knows its names; what keeps samples may not, and is asked for samples alone.
+    # The bare data set lists names; the cached one may not, and is used only for its samples.
     known = Subset([bare for bare, _ in opened], places)
     sides = _sides(split, known.names, known.groups)
     kept = [dataset for _, dataset in opened]
@@ -141,7 +141,7 @@ def _opened(source: DataSource, split: Mapping[str, Any], objects: bool) -> tupl
 
 
 def _by_parts(split: Mapping[str, Any]) -> bool:
-    """Whether the data set's own parts are taken as they are."""
+    """Whether the data set's own parts are used unchanged."""
     return "train" in split or "val" in split
 
 
@@ -159,7 +159,7 @@ def _listed(parts: str | Sequence[str]) -> tuple[str, ...]:
 
 
 def check_split_options(split: Mapping[str, Any]) -> None:
-    """Raise `OptionError` unless the keys of ``split`` are known, fit one another, and hold what they may."""
+    """Raise `OptionError` unless the keys of ``split`` are known, fit together, and have valid values."""
     for key in split:
         if key not in _KEYS:
             told = f"known are {', '.join(_KEYS)}"
@@ -168,9 +168,9 @@ def check_split_options(split: Mapping[str, Any]) -> None:
     if split and len(ways) != 1:
         if not ways:
             needs = "split.folds" if "fold" in split else "split.share, split.folds or split.file"
-            raise OptionError(f"split.{next(iter(split))} says nothing without {needs}")
+            raise OptionError(f"split.{next(iter(split))} has no effect without {needs}")
         said = [way if way in split else "val" for way in ways]
-        raise OptionError(" and ".join(f"split.{way}" for way in said) + " exclude one another: keep one")
+        raise OptionError(" and ".join(f"split.{way}" for way in said) + " exclude each other: keep one")
     for key in split:
         if key not in (*ways, *WAYS[ways[0]]):
             raise OptionError(f"split.{key} does not go with split.{ways[0]}: leave one of the two out")
@@ -178,11 +178,9 @@ def check_split_options(split: Mapping[str, Any]) -> None:
         _check_value(key, value, split)
     both = {*_listed(split.get("train", "train"))} & {*_listed(split.get("val", "val"))}
     if both and _by_parts(split):
-        raise OptionError(f"split.train and split.val both name {min(both)!r}: name other parts")
+        raise OptionError(f"split.train and split.val both name {min(both)!r}: use different parts")
     if ways and "seed" in split and _order(split) == "contiguous":
-        raise OptionError(
-            "split.seed changes nothing where split.order is 'contiguous': leave one of the two out"
-        )
+        raise OptionError("split.seed has no effect if split.order is 'contiguous': leave one of the two out")
 
 
 def _check_value(key: str, value: Any, split: Mapping[str, Any]) -> None:
@@ -234,7 +232,7 @@ def _sides(split: Mapping[str, Any], names: Sequence[str], groups: Sequence[str]
         return read_split(split["file"], names)
     if "group" in split:
         groups = read_groups(split["group"], names)
-    elif len(set(groups)) == 1:  # what is one whole is divided all the same
+    elif len(set(groups)) == 1:  # a single group is divided anyway
         groups = names
     order, seed = _order(split), split.get("seed", 0)
     if "share" in split:
@@ -260,7 +258,7 @@ def _divided(source: DataSource, split: Mapping[str, Any]) -> Sequence[str]:
 
 
 def nobody_divided(source: DataSource) -> bool:
-    """Whether the data set's parts are those that `segzoo.datasets.divided` makes of all names."""
+    """Whether the data set's parts are those that `segzoo.datasets.divided` derives from all names."""
     try:
         everything, training = (_whole_of(_bare(source, part)) for part in ("all", "train"))
     except OptionError:  # it has no such part, or that is empty
@@ -280,11 +278,11 @@ def _whole_of(dataset: Dataset) -> Subset:
 
 
 def _own(source: DataSource, part: str, objects: bool) -> tuple[Dataset, Dataset]:
-    """Return a part as the data set gives it, and as what keeps its samples, with objects or without."""
+    """Return a part without a cache, and one that keeps its samples, with or without objects."""
     bare = _bare(source, part)
     if not len(bare):
         raise OptionError(f"the split {part!r} of {source.data!r} is empty: it needs at least one image")
-    # Who says where samples are kept, or that they are not, has reasons to keep them from memory.
+    # If the options define where samples are kept, they are not also kept in memory.
     if "cache" in source.options:
         return bare, open_dataset(source.data, root=source.root, split=part, **source.options)
     return bare, Cached(bare, instances=objects)
@@ -294,27 +292,27 @@ def _bare(source: DataSource, part: str) -> Dataset:
     return open_dataset(source.data, root=source.root, split=part, **source.without("cache").options)
 
 
-# Which samples train and which validate: decided by their names alone.
+# Decides which samples train and which validate, from their names only.
 #
-# Chance is a hash of a seed and a name, not a generator: the division is the same on every machine, with
-# every version of NumPy, in whatever order a disk lists files. Samples of one group, such as the slices of
-# one patient, are never divided.
+# The order comes from a hash of a seed and a name, not from a generator: the division is the same on every
+# machine, with every version of NumPy, in any order of the files on disk. Samples of one group, such as the
+# slices of one patient, are never divided.
 
-#: By what order a share and a fold are cut off.
+#: The order in which a share and a fold are taken.
 SHARE_ORDERS = ("shuffled", "hash", "contiguous")
 FOLD_ORDERS = ("contiguous", "shuffled")
 
 
 def validating_share(groups: Sequence[str], share: float, order: str, seed: int) -> list[bool]:
-    """Say of every sample whether it validates.
+    """Return for every sample whether it validates.
 
     Args:
-        groups: of each sample: what keeps together; its name where it stands alone.
-        share: of the samples that validate, above 0 and below 1.
-        order: ``shuffled`` takes the share exactly, by chance; ``hash`` takes each group by its own name
-            alone, so that a new image moves no other one, and the share is met on average; ``contiguous``
+        groups: group of each sample, which stays together; its name if it has no group.
+        share: share of the samples that validate, above 0 and below 1.
+        order: ``shuffled`` takes the exact share at random; ``hash`` decides for each group by its own name
+            only, so that a new image moves no other one, and the share is met on average; ``contiguous``
             takes the last ones.
-        seed: of the chance.
+        seed: random seed.
 
     Raises:
         OptionError: one of the two sides would be empty.
@@ -324,7 +322,7 @@ def validating_share(groups: Sequence[str], share: float, order: str, seed: int)
     else:
         units = list(dict.fromkeys(groups))
         units = units[::-1] if order == "contiguous" else _shuffled(units, seed)
-        # One is left to train, however large the share.
+        # At least one group is left to train, for any share.
         chosen = set(_first(units[:-1] or units, Counter(groups), share * len(groups)))
     validates = [group in chosen for group in groups]
     if all(validates) or not any(validates):
@@ -332,7 +330,7 @@ def validating_share(groups: Sequence[str], share: float, order: str, seed: int)
         kinds = len(set(groups))
         what = f"{len(groups)} samples" + ("" if kinds == len(groups) else f" in {kinds} groups")
         advice = (
-            "; a hash decides for each sample alone: split.order='shuffled' takes the share exactly"
+            "; hash decides for each sample separately: split.order='shuffled' takes the exact share"
             if order == "hash" and kinds > 1
             else ": at least two are needed"
         )
@@ -341,9 +339,9 @@ def validating_share(groups: Sequence[str], share: float, order: str, seed: int)
 
 
 def validating_fold(groups: Sequence[str], folds: int, fold: int, order: str, seed: int) -> list[bool]:
-    """Say of every sample whether it is in fold ``fold``, which validates.
+    """Return for every sample whether it is in fold ``fold``, which validates.
 
-    Folds differ by one sample at most, the first ones being larger; with groups, by as little as their
+    Folds differ by at most one sample, the first ones being larger; with groups, by as little as their
     order allows.
 
     Raises:
@@ -360,7 +358,7 @@ def validating_fold(groups: Sequence[str], folds: int, fold: int, order: str, se
 
 
 def _cut(units: list[str], sizes: Counter[str], folds: int) -> list[list[str]]:
-    """Cut units into consecutive folds of nearly as many samples, none empty."""
+    """Cut units into consecutive folds with nearly equal numbers of samples, none empty."""
     cut: list[list[str]] = []
     rest = list(units)
     for left in range(folds, 1, -1):
@@ -373,7 +371,7 @@ def _cut(units: list[str], sizes: Counter[str], folds: int) -> list[list[str]]:
 
 
 def _first(units: Sequence[str], sizes: Counter[str], wanted: float) -> list[str]:
-    """Return the first units whose samples come closest to as many as are wanted, at least one unit."""
+    """Return the first units whose samples come closest to the wanted number, at least one unit."""
     taken, count = list(units[:1]), sizes[units[0]] if units else 0
     for unit in units[1:]:
         if abs(count + sizes[unit] - wanted) >= abs(count - wanted):
@@ -395,19 +393,19 @@ def _digest(name: str, seed: int) -> bytes:
     return hashlib.sha256(name_bytes(f"{seed}\n{name}")).digest()
 
 
-# Parts of a recipe's data, opened to be scored rather than trained on.
+# Parts of a recipe's data, opened for scoring instead of training.
 
-#: Options of how samples come into memory, which those who score decide anew.
+#: Options of how samples are loaded, which scoring chooses itself.
 LOADING = ("cache", "scale")
 
 
 def open_part(source: DataSource, split: Mapping[str, Any], part: str) -> Dataset:
-    """Open a part of data at the size that its files have, and keep nothing in memory.
+    """Open a part of data at the size of its files, without keeping anything in memory.
 
     Args:
         source: the data.
         split: how ``train`` and ``val`` are divided, if not by the data set itself.
-        part: those, or another split of the data set.
+        part: one of these, or another split of the data set.
 
     Raises:
         OptionError: there is no such part, or it is empty.

@@ -1,8 +1,8 @@
-"""The data that a model is scored on, its masks read as the training read them.
+"""Data for scoring a model, with masks read in the same way as in its training.
 
-A folder that a training left holds its recipe; weights hold it in their config. What the recipe says of
-masks (their colours, values, suffixes, folders) is taken over for data that the same data set reads; the
-person's own options win. Of other data the classes are matched by name, see `segzoo.evaluation.for_model`.
+A run folder holds its recipe; weights hold it in their config. The recipe's options about masks (their
+colours, values, suffixes, folders) are used for data that the same data set reads; the user's own options
+win. For other data the classes are matched by name, see `segzoo.evaluation.for_model`.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Training:
-    """The training that made a model, as far as its data goes.
+    """The run that made a model, as far as its data is concerned.
 
     Attributes:
-        recipe: that it followed.
-        kind: the registered data set that read its data; empty where that is not known.
-        source: what says so, for people.
+        recipe: the recipe of the run.
+        kind: the registered data set that read its data; empty if it is not known.
+        source: where this information comes from, for messages.
         here: whether the recipe's paths are those of this machine.
     """
 
@@ -50,35 +50,35 @@ class Training:
 
 @dataclass(frozen=True)
 class ScoredData:
-    """Data to score a model on.
+    """Data for scoring a model.
 
     Attributes:
-        dataset: open.
-        data: what was opened, as ``--data`` takes it.
-        root: where it lies, where that was said.
-        part: which part of it.
-        told: what was taken over or chosen, one sentence each.
+        dataset: the open data set.
+        data: name or path of the data, as for ``--data``.
+        root: its location, if it was given.
+        part: part of the data.
     """
 
     dataset: Dataset
     data: str
     root: str | None
     part: str
+    #: Messages about options that were taken over or chosen, one sentence each.
     told: tuple[str, ...] = field(default=())
 
 
 def training_of(model: str, provenance: Mapping[str, Any]) -> Training | None:
-    """Return the training that made a model; ``None`` where nothing says how it was trained.
+    """Return the run that made a model; ``None`` if it is not known how the model was trained.
 
     Args:
         model: weights by name, or their folder.
-        provenance: what their config says of where they come from.
+        provenance: provenance in their config.
 
     Raises:
-        OptionError: this segzoo does not know a key of the recipe.
+        OptionError: this version of segzoo does not know a key of the recipe.
     """
     folder, kind = Path(model.removeprefix(LOCAL)).expanduser(), str(provenance.get("dataset", ""))
-    # The best few epochs of a training lie in runs/unet/best/epoch-012.
+    # The best epochs of a run are in runs/unet/best/epoch-012.
     above = [folder.parent.parent] if folder.parent.name == "best" else []
     file = next((one / FILE for one in (folder, *above) if (one / FILE).is_file()), None)
     try:
@@ -95,7 +95,7 @@ def training_of(model: str, provenance: Mapping[str, Any]) -> Training | None:
 
 
 def _kind(recipe: Recipe) -> str:
-    """Return the data set that reads a recipe's data, if it can be known."""
+    """Return the data set that reads a recipe's data, if it can be determined."""
     try:
         return chosen(recipe.data, recipe.root).name
     except UsageError:  # it is not on this machine
@@ -111,19 +111,19 @@ def open_scored(
     part: str | None = None,
     options: Mapping[str, Any] | None = None,
 ) -> ScoredData:
-    """Open data to score a model on.
+    """Open data for scoring a model.
 
     Args:
-        labels: of the model.
-        training: that made it, if that is known.
-        data: as `segzoo.build.open_dataset` takes it; the training's own where ``None``.
-        root: where a registered data set lies.
-        part: of the data; ``test`` where ``None``, and where there is none ``val``, or of other data than the
-            training's all of it.
-        options: of the data set; they win over what is taken over, and ``None`` takes one away.
+        labels: labels of the model.
+        training: the run that made it, if known.
+        data: data, as for `segzoo.build.open_dataset`; if ``None``, the run's own data.
+        root: location of a registered data set.
+        part: part of the data; if ``None``, ``test``, or ``val`` if there is no test part; for other data
+            than the run's without parts, all of it.
+        options: options of the data set; they win over those taken over, and ``None`` removes one.
 
     Raises:
-        OptionError: there is no such part, or nobody says which data.
+        OptionError: there is no such part, or the data is not known.
         UnknownNameError: there is no such data.
     """
     own = training is not None and _is_own(training, data, root)
@@ -143,7 +143,7 @@ def open_scored(
 
 
 def _is_own(training: Training, data: str | None, root: str | None) -> bool:
-    """Whether data are those that a model was trained on."""
+    """Whether data is the data that a model was trained on."""
     recipe = training.recipe
     if data is None:
         return True
@@ -154,34 +154,34 @@ def _is_own(training: Training, data: str | None, root: str | None) -> bool:
 
 
 def _own_data(training: Training | None, root: str | None) -> tuple[str, str | None]:
-    """Return the data that a model was trained on, and where it lies."""
-    ask = "say what to score it on: --data"
+    """Return the data that a model was trained on, and its location."""
+    ask = "no data to score: use --data"
     if training is None:
-        raise OptionError(f"{ask}; nothing says what the model was trained on")
+        raise OptionError(f"{ask}; it is not known what the model was trained on")
     data, place = training.recipe.data, root or training.recipe.root
     registered = zoo.registry("datasets")
     if data not in registered and not training.here:
-        raise OptionError(f"{ask}; it was trained on {data!r}, and nothing says where that is")
+        raise OptionError(f"{ask}; the model was trained on {data!r}, whose location is not known")
     try:
         found = chosen(data, place)
         if found.name in registered and not registered.get(found.name).scheme:
             place_of(data, place)
     except (UnknownNameError, OptionError, FailureError) as error:
-        raise OptionError(f"{ask}; it was trained on {data!r}, and {error}") from error
+        raise OptionError(f"{ask}; the model was trained on {data!r}, and {error}") from error
     return data, place
 
 
 def _taken_over(
     labels: Labels, training: Training | None, kind: str
 ) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """Return the options that data of a kind is read with, and what is told of them."""
+    """Return the options for reading data of a kind, and messages about them."""
     options: dict[str, Any] = {}
     told: tuple[str, ...] = ()
     if training is not None and training.kind == kind:
         options = {key: one for key, one in training.recipe.data_options.items() if key not in LOADING}
         words = " ".join(f"{key}={as_word(value)}" for key, value in options.items())
-        told = (f"masks are read as {training.source} says: {words}",) if words else ()
-    if kind == FOLDER:  # whose masks are numbers without names
+        told = (f"masks are read as in {training.source}: {words}",) if words else ()
+    if kind == FOLDER:  # whose masks contain numbers without names
         background = {} if labels.overlapping else {"background": labels.background}
         options = {"classes": labels.classes, **background, **options}
     if labels.overlapping and "overlapping" in inspect.signature(resolve(_factory(kind))).parameters:
@@ -201,7 +201,7 @@ def _part(recipe: Recipe, part: str) -> Dataset:
 
 
 def _first(recipe: Recipe, *, own: bool) -> tuple[Dataset, str, tuple[str, ...]]:
-    """Return the first part that can be scored, its name, and why it is not ``test``."""
+    """Return the first part that can be scored, its name, and the reason if it is not ``test``."""
     refused: OptionError | None = None
     trained = _samples(_part(recipe, "train")) if own else set()
     for name in ("test", "val") if own else ("test", "val", "all"):
@@ -211,19 +211,19 @@ def _first(recipe: Recipe, *, own: bool) -> tuple[Dataset, str, tuple[str, ...]]
             refused = refused or error
             continue
         if name == "test" and trained & _samples(dataset):
-            refused = OptionError(f"images of the split 'test' of {recipe.data} were trained on")
+            refused = OptionError(f"the split 'test' of {recipe.data} contains training images")
             continue
         why = f"{refused}: scored on {name!r}" if refused else ""
         if own and name == "val":
-            why += ", by which the weights were chosen: the scores are a little too good"
+            why += ", which also chose the weights: the scores are slightly too good"
         if not own and name == "test" and nobody_divided(recipe.source):
-            why = f"nobody has divided {recipe.data}: scored on a tenth of it, and with --split all on all"
+            why = f"{recipe.data} has no parts: scored on a tenth of it; use --split all for all of it"
         return dataset, name, (why,) if why else ()
     raise refused or AssertionError("a part opens, or is refused")
 
 
 def _samples(dataset: Any) -> set[tuple[str, ...]]:
-    """Return what tells the samples of a data set apart; nothing where it does not say."""
+    """Return what identifies the samples of a data set; nothing if it does not list them."""
     names = getattr(dataset, "names", None) or []
     files = getattr(dataset, "files", None)
     return {(name, *map(str, files(index)[:1] if files else ())) for index, name in enumerate(names)}
