@@ -204,7 +204,7 @@ def test_the_size_is_known_where_it_is_always_the_same(steps, size):
 @pytest.mark.parametrize(
     ("steps", "told"),
     [
-        ({"elastic": {"sigmaa": 1}}, "augment.elastic.sigmaa is no option; did you mean 'sigma'"),
+        ({"elastic": {"sigmaa": 1}}, "augment.elastic.sigmaa is not an option; did you mean 'sigma'"),
         ({"flop": {}}, "augment.flop is not a step: no augmentation is named 'flop'; did you mean 'flip'"),
         ({"flip": False}, "augment.flip must be a table"),
         ({"flip": {"horizontal": 2}}, "augment.flip.horizontal must be a number from 0 to 1, got 2"),
@@ -236,7 +236,7 @@ def test_the_size_is_known_where_it_is_always_the_same(steps, size):
         ({"one_of": {}}, "augment.one_of must name the steps"),
         (
             {"one_of": {"blur": {"sigmas": 1}}},
-            "augment.one_of.blur.sigmas is no option; did you mean 'sigma'",
+            "augment.one_of.blur.sigmas is not an option; did you mean 'sigma'",
         ),
         (
             {"one_of": {"blurr": {}}},

@@ -81,7 +81,7 @@ def test_twenty_more_is_a_schedule_of_its_own_behind_the_epochs_that_were(place,
     assert str(place) not in json.dumps(config)
     page = (out / "report.html").read_text()
     assert "extended from" in page
-    assert "Epochs 1 to 2 are those of the training that this one extends." in page
+    assert "Epochs 1 to 2 belong to the run that this one extends." in page
     assert read_recipe(out).extend == str(place / "run")
 
 

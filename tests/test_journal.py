@@ -275,7 +275,7 @@ def test_a_folder_that_cannot_be_written_or_read_is_said_to_be(tmp_path):
     with pytest.raises(FailureError, match="cannot write to"):
         opened(tmp_path / "file")
     (tmp_path / "history.jsonl").write_text('no entry\n{"epoch": 1}\n')
-    with pytest.raises(FailureError, match="line 1, is no entry"):
+    with pytest.raises(FailureError, match="line 1, is not a valid entry"):
         opened(tmp_path)
     (tmp_path / "history.jsonl").unlink()
     (tmp_path / "examples").mkdir()

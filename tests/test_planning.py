@@ -224,7 +224,7 @@ def test_the_run_keeps_the_reasons_and_goes_on_with_them(cells, tmp_path):
     out = tmp_path / "run"
     words = ["train", "auto", *TINY, "steps=4", "--data", str(cells), "--out", str(out), "--no-progress"]
     assert run(words) == 0
-    reason = "# no class lies on the left or the right alone"
+    reason = "# no class lies mostly on the left or on the right"
     assert reason in (out / "recipe.toml").read_text(encoding="utf-8")
     assert reason.removeprefix("# ") in (out / "report.html").read_text(encoding="utf-8")
     assert run(["train", "--resume", str(out), "--no-progress"]) == 0
@@ -256,7 +256,7 @@ def test_minutes_become_steps_that_the_recipe_records(cells):
     assert recipe.steps > rules._LEAST
     assert "measured" in recipe.comments["steps"]
     assert any("a step of unet of width 2 takes" in line for line in told)
-    assert any("looks at 10 images that train and 1 that validate" in line for line in told)
+    assert any("looks at 10 training images and 1 validation images" in line for line in told)
 
 
 def test_minutes_fit_any_recipe_and_change_nothing_else(cells):
@@ -270,7 +270,7 @@ def test_minutes_fit_any_recipe_and_change_nothing_else(cells):
 @pytest.mark.parametrize(
     ("words", "values", "told"),
     [
-        ([], {"minutes": 0.0001}, r"minutes leave time for 0 steps .* say --minutes"),
+        ([], {"minutes": 0.0001}, r"minutes leave time for 0 steps .* use --minutes"),
         ([], {"minutes": -1}, "minutes must be a number above 0"),
         ([], {"minutes": float("nan")}, "minutes must be a number above 0"),
         (["steps=3"], {"minutes": 1}, "minutes = 1 and steps exclude each other"),
@@ -286,7 +286,7 @@ def test_what_cannot_be_planned_is_refused_with_what_to_do(words, values, told, 
 
 def test_data_that_nothing_can_be_learnt_from_is_refused(tmp_path):
     images, masks = spots(6)
-    with pytest.raises(OptionError, match="every pixel that trains is 'background'"):
+    with pytest.raises(OptionError, match="all training pixels are 'background'"):
         planned(write(tmp_path / "empty", images, [mask & False for mask in masks]))
     alone = tmp_path / "alone/images"
     alone.mkdir(parents=True)
@@ -305,7 +305,7 @@ def test_what_no_image_shows_is_told(tmp_path):
     images, masks = spots(6)
     told = []
     planned(write(tmp_path / "some", images, masks), "data.classes=4", on_message=told.append)
-    assert any("no image that trains has class 2 and class 3" in line or "class 2" in line for line in told)
+    assert any("no training image has class 2 and class 3" in line or "class 2" in line for line in told)
 
 
 def test_several_processes_do_not_plan_each_by_its_own_clock(cells, monkeypatch):

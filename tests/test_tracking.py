@@ -210,7 +210,7 @@ def test_with_an_account_but_no_network_wandb_is_offline(tmp_path, wandb, monkey
     monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
     monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")
     wandb.teardown()
-    with pytest.warns(UserWarning, match="offline, as its server did not let us in"):
+    with pytest.warns(UserWarning, match="offline, because its server refused access"):
         tracked(tmp_path / "run", ["wandb"], steps=(1,))
     assert len(list((tmp_path / "run" / "wandb").glob("offline-run-*"))) == 1
 

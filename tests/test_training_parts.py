@@ -293,5 +293,5 @@ def test_a_training_with_the_parts_of_a_plugin_is_resumed_to_the_bit_where_it_is
     whole, stopped = (load_file(tmp_path / name / "model.safetensors") for name in ("whole", "stopped"))
     assert whole.keys() == stopped.keys()
     assert all(torch.equal(whole[name], stopped[name]) for name in whole)
-    with isolated_zoo(), pytest.raises(OptionError, match=r"augment\.interrupting is no step"):
+    with isolated_zoo(), pytest.raises(OptionError, match=r"augment\.interrupting is not a step"):
         segzoo.train(**given, out=str(tmp_path / "stopped"), progress=False, resume=True)

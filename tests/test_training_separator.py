@@ -155,7 +155,7 @@ def test_a_target_counts_nothing_where_the_mask_does_not():
 
 def test_more_objects_than_sixteen_bits_can_number_are_refused():
     objects = np.arange(300 * 300).reshape(300, 300)
-    with pytest.raises(OptionError, match="an image has 90,000 objects; the maximum is 65,535"):
+    with pytest.raises(OptionError, match=r"an image has [\d,]+ objects; the maximum is 65,535"):
         Layers([Sample(objects, np.ones((300, 300), np.uint8), "", instances=objects)], 255, 0)
 
 

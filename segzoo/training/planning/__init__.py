@@ -1,1 +1,1 @@
-"""Planned recipes: what the data shows, the rules that follow from it, and the steps that time allows."""
+"""Planned recipes: what the data shows, the rules that use it, and the steps that the time allows."""

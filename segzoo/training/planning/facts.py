@@ -1,7 +1,7 @@
-"""What a plan knows about the data, measured on the images that train and validate.
+"""The facts about the data that a plan uses, measured on training and validation images.
 
-The data doctor's survey reads the images, from the data sets that the training itself opens. Test parts are
-not looked at.
+The survey of the data check reads the images, from the data sets that training itself opens. Test parts are
+not read.
 """
 
 from __future__ import annotations
@@ -30,28 +30,28 @@ if TYPE_CHECKING:
     from segzoo.interfaces import Dataset
     from segzoo.specs import Labels
 
-#: Most images that are looked at of those that train, and of those that validate; evenly spread.
+#: Most images that are measured, of the training and of the validation part; evenly spread.
 LOOKED_AT = 200
-#: Fewest images with a class that can show which way is up.
+#: Fewest images with a class that can show an up or a down.
 _EVIDENCE = 8
-#: Images have colours where red, green and blue differ by more than this mean, in levels of 255.
+#: Images have colours if red, green and blue differ by more than this on average, in levels of 255.
 _TINTED = 4.0
 #: Most unreadable files that an error names.
 _NAMED = 2
-#: Lines are thinner than this, in pixels, and their area is more than this multiple of their squared width;
-#: that of a disc is 5.
+#: Lines are thinner than this, in pixels, and their area is more than this multiple of their squared width
+#: (5 for a disc).
 _LINE, _LONG = 12.0, 40.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Asymmetry:
-    """How much more of a class, or of brightness, one half of the images has than the other.
+    """How much more of a class, or of brightness, one half of the images has than the other half.
 
     Attributes:
         what: the class, or ``brightness``.
         share: mean over images of (one half - other half) / (both halves), from -1 to 1.
         steady: that mean divided by its standard error.
-        images: how many images the mean is of.
+        images: number of images in the mean.
     """
 
     what: str
@@ -62,15 +62,15 @@ class Asymmetry:
 
 @dataclass(frozen=True, kw_only=True)
 class ClassFacts:
-    """What the masks show of one class.
+    """Measurements of one class in the masks.
 
     Attributes:
-        name: the class.
-        background: whether it stands for nothing of interest.
+        name: name of the class.
+        background: whether it is the background.
         share: its share of the pixels of all classes.
-        images: how many images it occurs in.
-        objects: how many objects were measured: connected components, or numbered objects.
-        side: side of a square of the typical object's area, in pixels; 0 where there is none. Half of the
+        images: number of images in which it occurs.
+        objects: number of measured objects: connected components, or numbered objects.
+        side: side of a square with the typical object's area, in pixels; 0 without objects. Half of the
             class's pixels lie in smaller objects, so that many small specks do not make it small.
         width: mean thickness in pixels: twice the area divided by the length of the outline.
         thin: whether it consists of lines: its objects are far longer than thick.
@@ -88,29 +88,30 @@ class ClassFacts:
 
 @dataclass(frozen=True, kw_only=True)
 class DataFacts:
-    """What the images that train show, and how many images validate.
+    """Measurements of the training images, and the number of validation images.
 
     Attributes:
-        training: how many images train.
-        validation: how many validate.
-        looked_at: how many of those that train were looked at.
-        sizes: heights and widths of those.
+        training: number of training images.
+        validation: number of validation images.
+        looked_at: number of training images that were measured.
+        sizes: their heights and widths.
         channels: input channels of a network for them: 3 for grey and colour images, else the number of bands
             without opacity.
         grey: whether all of them are grey.
         tinted: whether they have colours.
-        dtypes: types of their values.
-        intensity: the intensity rule that values without a scale need; empty where they have a scale.
-        levels: lowest and highest mean level of an image, from 0 to 1; empty where values have no scale.
-        reach: 10th and 90th percentile, over 8-bit images, of an image's highest value, from 0 to 1; 1 where
+        dtypes: data types of their values.
+        intensity: the intensity rule for values without a fixed scale; empty if they have one.
+        levels: lowest and highest mean level of an image, from 0 to 1; empty if values have no fixed scale.
+        reach: 10th and 90th percentile, over 8-bit images, of an image's highest value, from 0 to 1; 1 if
             there are no such images.
-        every: facts of each class, background included.
-        missing: names of classes that no image that trains has.
-        touching: share of the numbered objects that touch another of their class; 0 where none has a number.
-        numbered: how many numbered objects there are.
-        up: what differs between the upper and the lower half of images, the most first.
-        left: what differs between the left and the right half.
-        twins: pairs of almost the same image, one of which trains and the other validates.
+        every: facts about each class, including background.
+        missing: names of classes that no training image has.
+        touching: share of the numbered objects that touch another of their class; 0 if objects have no
+            numbers.
+        numbered: number of numbered objects.
+        up: differences between the upper and the lower half of images, largest first.
+        left: differences between the left and the right half, largest first.
+        twins: pairs of nearly identical images, one for training and one for validation.
     """
 
     training: int
@@ -139,31 +140,31 @@ class DataFacts:
 
     @property
     def classes(self) -> tuple[ClassFacts, ...]:
-        """Every class but the background."""
+        """Every class except the background."""
         return tuple(one for one in self.every if not one.background)
 
     @property
     def thin(self) -> tuple[ClassFacts, ...]:
-        """The classes that are lines, the thinnest first."""
+        """The classes that are lines, thinnest first."""
         return tuple(sorted((one for one in self.every if one.thin), key=lambda one: one.width))
 
     @property
     def foreground(self) -> float:
-        """Share of the pixels that have a class but the background."""
+        """Share of the pixels that are not background."""
         return sum(one.share for one in self.classes)
 
 
 def look_at_data(training: Dataset, validation: Dataset, *, progress: bool = False) -> DataFacts:
-    """Measure what the images that train and validate show.
+    """Measure the training and validation images.
 
     Args:
-        training: the images that train.
-        validation: the images that validate.
-        progress: whether to show a bar.
+        training: the training images.
+        validation: the validation images.
+        progress: whether to show a progress bar.
 
     Raises:
         FailureError: an image or mask cannot be read.
-        OptionError: there is no pixel of any class but one.
+        OptionError: the masks have pixels of at most one class.
     """
     parts = {"train": _some(training), "val": _some(validation)}
     looks = look_at_samples(parts, sample=2 * LOOKED_AT, progress=progress, objects=True)
@@ -178,7 +179,8 @@ def look_at_data(training: Dataset, validation: Dataset, *, progress: bool = Fal
     if len(channels) > 1:
         told_counts = ", ".join(f"{count} images with {one}" for one, count in _counted(images))
         raise OptionError(
-            f"the images have different numbers of bands ({told_counts}): name those that all have, as in "
+            f"the images have different numbers of bands ({told_counts}): choose bands that all have, such "
+            f"as "
             "data.bands=1,2,3"
         )
     means = [np.mean([band.mean for band in image.taken]) for image in images if image.taken]
@@ -208,7 +210,7 @@ def look_at_data(training: Dataset, validation: Dataset, *, progress: bool = Fal
 
 
 def _some(dataset: Dataset) -> Dataset:
-    """Return a data set of at most `LOOKED_AT` images, evenly spread."""
+    """Return a data set of at most `LOOKED_AT` evenly spread images."""
     if len(dataset) <= LOOKED_AT:
         return dataset
     return Subset([dataset], [(0, index) for index in evenly_spread(len(dataset), LOOKED_AT)])
@@ -225,25 +227,25 @@ def _check_readable(looks: Sequence[Look]) -> None:
     if extra:
         raise MissingExtraError(told)
     raise FailureError(
-        f"{many(len(bad), 'image')} with masks cannot be read ({told}): `segzoo data check DIR` tells more, "
-        "and writes a copy without what is damaged (--fix OUT)"
+        f"{many(len(bad), 'image')} with masks cannot be read ({told}): `segzoo data check DIR` lists all of "
+        "them, and writes a copy without damaged files (--fix OUT)"
     )
 
 
 def _check_classes(present: Sequence[int], labels: Labels) -> None:
-    """Raise `OptionError` where the masks hold fewer classes than training needs."""
+    """Raise `OptionError` if the masks hold fewer classes than training needs."""
     there = [name for name, count in zip(labels.classes, present, strict=False) if count]
     if len(there) >= (1 if labels.overlapping else 2):
         return
-    what = f"every pixel that trains is {there[0]!r}" if there else "no pixel that trains has a class"
+    what = f"all training pixels are {there[0]!r}" if there else "no training pixel has a class"
     raise OptionError(
-        f"{what}, of the classes {listed(labels.classes, _NAMED)}: a network learns nothing from that. Look "
-        "at the masks with `segzoo data check`; other values than these are named as in data.values=0,255"
+        f"{what}, of the classes {listed(labels.classes, _NAMED)}: a network cannot learn from that. Check "
+        "the masks with `segzoo data check`; name other values with an option, such as data.values=0,255"
     )
 
 
 def _counted(images: Sequence[ImageFacts]) -> list[tuple[int, int]]:
-    """Return how many images have each number of bands, the most frequent first."""
+    """Return how many images have each number of bands, the most frequent number first."""
     return Counter(image.channels for image in images).most_common()
 
 
@@ -259,7 +261,7 @@ def _reach(looks: Sequence[Look]) -> tuple[float, float]:
 
 
 def _classes(objects: Sequence[ObjectFacts], labels: Labels) -> list[ClassFacts]:
-    """Return what masks show of each class, in the windows that were measured."""
+    """Return measurements of each class, from the measured windows of the masks."""
     total = sum(sum(one.pixels.values()) for one in objects)
     kinds = np.concatenate([one.classes for one in objects])
     areas = np.concatenate([one.areas for one in objects])
@@ -289,7 +291,7 @@ def _classes(objects: Sequence[ObjectFacts], labels: Labels) -> list[ClassFacts]
 def _asymmetries(
     looks: Sequence[Look], labels: Labels, one: tuple[int, int], other: tuple[int, int], *, axis: int
 ) -> list[Asymmetry]:
-    """Return what differs between two halves of the images, the most first."""
+    """Return the differences between two halves of the images, largest first."""
     differences: dict[str, list[float]] = {}
     for look in looks:
         quarters: Mapping[int, tuple[float, ...]] = {} if look.objects is None else look.objects.quarters

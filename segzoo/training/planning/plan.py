@@ -1,8 +1,7 @@
-"""Plans: recipes that are chosen by rules from what the data shows and how fast steps are.
+"""Plans: recipes that rules choose from the data and from the speed of training steps.
 
-Keys that a person set are kept, and rules see them. A plan follows from the data and, where a time is given,
-from how fast this machine takes steps. The resulting recipe holds plain values, and trains the same way every
-time.
+Keys that a person set are kept, and rules see them. A plan depends on the data and, if a time is given, on
+the speed of this machine. The resulting recipe holds plain values, and trains the same way every time.
 """
 
 from __future__ import annotations
@@ -23,16 +22,16 @@ if TYPE_CHECKING:
 
     from segzoo.training.recipe.schema import Recipe
 
-#: Minutes that a plan is for where nobody says how many.
+#: Minutes of a plan if no time is given.
 MINUTES = 60.0
 
 
 def fit_recipe(recipe: Recipe, *, minutes: float, on_message: Callable[[str], None]) -> Recipe:
-    """Return a recipe that trains for so many minutes on this machine, measured: all else stays as it is.
+    """Return a recipe that trains for this many minutes on this machine; other keys do not change.
 
     Args:
-        recipe: whose ``epochs`` or ``steps`` become the steps that fit, with validations spread over them.
-        minutes: of the whole training, measuring included.
+        recipe: recipe whose ``epochs`` or ``steps`` are set to what fits, with validations spread over them.
+        minutes: duration of the whole run, including the measurement.
         on_message: called with one message for each thing that is done.
 
     Raises:
@@ -54,17 +53,17 @@ def plan_recipe(
     minutes: float | None = None,
     on_message: Callable[[str], None],
 ) -> Recipe:
-    """Return a recipe in which every key is chosen that nobody said; see `segzoo.interfaces.Planner`.
+    """Return a recipe in which every key without a value is chosen; see `segzoo.interfaces.Planner`.
 
     Args:
-        recipe: what is said, over the defaults.
-        said: the keys that somebody set.
-        minutes: of the whole training on this machine, planning included; 60 where ``None``. Where ``steps``
-            or ``epochs`` is among ``said``, nothing is measured, and the plan follows from the data alone.
+        recipe: the given values, over the defaults.
+        said: the keys that were set by the user.
+        minutes: duration of the whole run on this machine, including planning; 60 if ``None``. If ``steps``
+            or ``epochs`` is among ``said``, nothing is measured, and the plan depends only on the data.
         on_message: called with one message for each thing that is done.
 
     Raises:
-        OptionError: the data cannot be trained on, or not in this time.
+        OptionError: the data cannot be used for training, or not in this time.
         FailureError: an image cannot be read.
     """
     begun = time.perf_counter()
@@ -73,7 +72,7 @@ def plan_recipe(
     sheet = Sheet(recipe, frozenset(said))
     sheet.open_data()
     on_message(
-        f"looks at {len(sheet.training):,} images that train and {len(sheet.validation):,} that validate"
+        f"looks at {len(sheet.training):,} training images and {len(sheet.validation):,} validation images"
     )
     sheet.facts = look_at_data(sheet.training, sheet.validation)
     if not {"steps", "epochs"} & {*said}:
@@ -86,11 +85,12 @@ def plan_recipe(
 
 
 def _check(minutes: float) -> None:
-    """Raise `OptionError` unless minutes are a time, and one process alone measures it."""
+    """Raise `OptionError` unless minutes are a valid time and there is only one process to measure it."""
     if not (is_number(minutes) and minutes > 0):
         raise OptionError(f"minutes must be a number above 0, such as 60, got {minutes}")
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise OptionError(
-            "several processes would plan differently, each by its own clock: plan in one, with "
-            "`segzoo train ... --dry-run > plan.toml`, and let all of them train by plan.toml"
+            "several processes would make different plans, because each measures its own time: plan in one, "
+            "with "
+            "`segzoo train ... --dry-run > plan.toml`, and train all of them with plan.toml"
         )

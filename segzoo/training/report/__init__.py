@@ -1,1 +1,1 @@
-"""What a run leaves for people: history, charts, examples and the report page."""
+"""The records of a run: history, charts, examples and the report page."""

@@ -1,4 +1,4 @@
-"""Curves as marks on paper: what is drawn as pixels for a file and as SVG for the report."""
+"""Charts as marks on paper, which are drawn as pixels in a file and as SVG in the report."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ WIDTH, HEIGHT = 440.0, 230.0
 HEAD = 36.0
 _LEFT, _TOP, _RIGHT, _BOTTOM = 52.0, HEAD + 10, 14.0, 26.0
 
-#: Lines of one chart that have a colour and a name; more are grey.
+#: Number of lines in a chart that have a colour and a name; more lines are grey.
 NAMED = 6
 
-#: Points of a line; a curve of thousands of epochs looks the same with fewer.
+#: Points in a line; a curve of thousands of epochs looks the same with fewer.
 _POINTS = 400
 
-#: A curve whose largest value is so many times its smallest is drawn on a logarithmic scale.
+#: A curve whose largest value is this many times its smallest has a logarithmic scale.
 _LOGARITHMIC = 25.0
 
-#: Columns that are no scores.
+#: Columns that are not scores.
 _NUMBERS = ("epoch", "step", "loss", "learning_rate", "seconds")
 _SPEEDS = {"images_per_second": "with loading", "images_per_second_computing": "without loading"}
 
@@ -40,11 +40,11 @@ class Chart:
     """Lines that share their axes.
 
     Attributes:
-        title: what is measured.
-        lines: points by name, finite, at least one each.
+        title: the measured quantity.
+        lines: finite points by name, at least one each.
         best: ``x`` of the best epoch or of another place to mark, if any.
-        logarithmic: whether the scale of values is.
-        across: name of the horizontal axis; for anything but epochs, ``x`` is a power of ten.
+        logarithmic: whether the scale of values is logarithmic.
+        across: name of the horizontal axis; unless it is epochs, ``x`` is a power of ten.
     """
 
     title: str
@@ -54,12 +54,12 @@ class Chart:
     across: str = "epoch"
 
     def at(self, x: float) -> str:
-        """Return a place on the horizontal axis, in words."""
+        """Return a position on the horizontal axis, in words."""
         return f"in epoch {x:.0f}" if self.across == "epoch" else f"at {self.across} {10**x:.1e}"
 
     @property
     def told(self) -> str:
-        """What the chart shows, in words."""
+        """A description of the chart, in words."""
         parts = []
         for name, points in self.lines.items():
             first, last = points[0], points[-1]
@@ -74,7 +74,7 @@ class Chart:
 
     @property
     def legend(self) -> list[tuple[str, str]]:
-        """Name, value and style of each line: the value in the best epoch, or the latest one."""
+        """Name, value and style of each line: the value at the best epoch, or the latest one."""
         if len(self.lines) == 1:
             points = next(iter(self.lines.values()))
             shown = self.chosen(points) or points[-1]
@@ -87,7 +87,7 @@ class Chart:
         return told[:NAMED] + more
 
     def chosen(self, points: Sequence[Point]) -> Point | None:
-        """Return the point of the best epoch."""
+        """Return the point at the best epoch."""
         return next((point for point in points if point.x == self.best), None)
 
 
@@ -141,9 +141,9 @@ def make_charts(rows: Sequence[Mapping[str, float]], best: int | None) -> list[C
 
 
 def lay_out(chart: Chart) -> list[Mark]:
-    """Return the marks of a chart, ``WIDTH`` x ``HEIGHT``; a dashed line stands at the best epoch.
+    """Return the marks of a chart, ``WIDTH`` x ``HEIGHT``; a dashed line marks the best epoch.
 
-    The uppermost ``HEAD`` are left free for its title and legend.
+    The top ``HEAD`` are free for its title and legend.
     """
     values = [point.y for points in chart.lines.values() for point in points]
     epochs = [point.x for points in chart.lines.values() for point in points]
@@ -172,7 +172,7 @@ def lay_out(chart: Chart) -> list[Mark]:
 
 
 def short(value: float) -> str:
-    """Return a number in as few characters as tell it."""
+    """Return a number in as few characters as necessary."""
     if 0 < abs(value) < 0.01:
         digits, power = f"{value:.1e}".split("e")
         return f"{digits.removesuffix('.0')}e{int(power)}"
@@ -197,7 +197,7 @@ def _chart(
 
 
 def _fewer(points: list[Point], best: int | None) -> list[Point]:
-    """Return points at equal distances, with the last and the best."""
+    """Return points at equal distances, including the last and the best."""
     stride = -(-len(points) // _POINTS)
     last = len(points) - 1
     return [
@@ -237,14 +237,14 @@ def _scale(low: float, high: float, logarithmic: bool) -> tuple[float, float, li
         return low, high, [tick for tick in ticks if low <= tick <= high]
     if high - low <= 1e-9 * max(abs(high), abs(low)):
         reach = abs(high) / 2 or 0.5
-        # Nothing that is measured here is negative: an axis below 0 would only puzzle.
+        # Nothing that is measured here is negative, so the axis does not go below 0.
         low, high = (low - reach if low < 0 or low >= reach else 0.0), high + reach
     ticks = _ticks(low, high, 4)
     return min(low, ticks[0]), max(high, ticks[-1]), ticks
 
 
 def _ticks(low: float, high: float, most: int) -> list[float]:
-    """Return round numbers that lie around a range, or within it."""
+    """Return round numbers around a range, or within it."""
     rough = (high - low) / most
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= rough * (1 - 1e-9))

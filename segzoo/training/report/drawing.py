@@ -1,4 +1,4 @@
-"""Curves over epochs as a PNG file, and as SVG inside a page."""
+"""Curves over epochs as a PNG file, and as SVG in a page."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from segzoo.training.report.charts import Chart
 
-#: Colours of the lines, which most eyes tell apart: on light paper and on dark.
+#: Colours of the lines, which are also distinct for most colour-blind people: on light paper and on dark.
 _LINES = (
     ("#0072b2", "#56b4e9"),
     ("#c24e00", "#f08a3c"),
@@ -46,7 +46,7 @@ _COLOURS = {
     **{f"line-{number}": light for number, (light, _) in enumerate(_LINES)},
 }
 
-#: Drawn so much larger, then shrunk by `_SHRUNK`, so that lines come out smooth.
+#: Drawn this much larger, then shrunk by `_SHRUNK`, for smooth lines.
 _SCALE, _SHRUNK = 4, 2
 _MARGIN = 24.0
 
@@ -77,7 +77,7 @@ def _style() -> str:
     ) + "".join(f".curves span.line-{number}{{color:var(--line-{number})}}" for number in range(len(_LINES)))
 
 
-#: What `curves_as_svg` needs in the page's CSS, besides that of all pages.
+#: The CSS that `curves_as_svg` needs, in addition to that of all pages.
 STYLE = f"{_style()}\n"
 
 
@@ -85,7 +85,7 @@ def curves_as_svg(rows: Sequence[Mapping[str, float]], best: int | None) -> str:
     """Return a drawing of each curve as HTML, or nothing before the first epoch.
 
     Args:
-        rows: of epochs, each with ``epoch``.
+        rows: rows of epochs, each with ``epoch``.
         best: the best epoch, which is marked.
     """
     drawn = "".join(_svg(chart) for chart in make_charts(rows, best))
@@ -96,14 +96,14 @@ def draw_curves(rows: Sequence[Mapping[str, float]], best: int | None) -> bytes:
     """Return the same curves as a PNG file.
 
     Args:
-        rows: of epochs, each with ``epoch``.
+        rows: rows of epochs, each with ``epoch``.
         best: the best epoch, which is marked.
     """
     return draw_charts(make_charts(rows, best))
 
 
 def draw_charts(charts: Sequence[Chart]) -> bytes:
-    """Return charts as a PNG file, two in a row, on white."""
+    """Return charts as a PNG file, two per row, on white."""
     columns = 2 if len(charts) > 1 else 1
     down = max(-(-len(charts) // columns), 1)
     width = columns * (WIDTH + _MARGIN) + _MARGIN
@@ -144,7 +144,7 @@ def _element(mark: Mark) -> str:
 
 
 def _head(chart: Chart) -> list[Mark]:
-    """Return the title, and beneath it as much of the legend as fits."""
+    """Return the title, and as much of the legend as fits below it."""
     marks: list[Mark] = [Words(Point(0, 14), chart.title, "title")]
     x = 0.0
     for text, style in chart.legend:
@@ -178,7 +178,7 @@ def _draw(pen: ImageDraw.ImageDraw, mark: Mark, left: float, top: float) -> None
 
 
 def _dash(pen: ImageDraw.ImageDraw, ends: Sequence[tuple[float, float]], colour: str) -> None:
-    """Draw an upright line in pieces."""
+    """Draw a dashed vertical line."""
     (x, low), (_, high) = ends
     y, piece = min(low, high), 4.0 * _SCALE
     while y < max(low, high):

@@ -1,6 +1,6 @@
-"""A handful of validation images, and what the network made of them as training went on.
+"""A few validation images with the network's predictions over the epochs.
 
-Kept as small files in the run's folder, so that a training that is resumed still shows its beginning.
+They are kept as small files in the run's folder, so that a resumed run still shows its beginning.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ if TYPE_CHECKING:
 #: Longest side of a picture, in pixels.
 LONGEST = 256
 
-#: Of how many evaluations pictures are kept: the first, the best, the latest, and some in between.
+#: Number of evaluations whose pictures are kept: the first, the best, the latest, and some in between.
 KEPT = 8
 
 #: The rule of the Dice of one image.
 DICE = (
-    "Dice of one image = mean over the classes but background that either mask holds, 1 where neither holds "
+    "Dice of one image = mean over the classes except background that either mask has, 1 if neither has "
     "any; pixels that are ignored or outside the field of view are left out"
 )
 
@@ -48,16 +48,16 @@ _INDEX = "index.json"
 
 @dataclass(frozen=True)
 class Example:
-    """A validation image with its truth and what was predicted.
+    """A validation image with its ground truth and a prediction.
 
     Attributes:
-        name: of the image in its data set.
-        image: ``(H, W, C)`` or ``(H, W)``, which is shown as `segzoo.images.displayed` does.
-        target: ``(H, W)`` class indices, or ``(K, H, W)`` where classes overlap; the labels' ``unused_index``
-            where pixels do not count.
+        name: name of the image in its data set.
+        image: ``(H, W, C)`` or ``(H, W)``, displayed by `segzoo.images.displayed`.
+        target: ``(H, W)`` class indices, or ``(K, H, W)`` if classes overlap; the labels' ``unused_index``
+            for ignored pixels.
         prediction: ``(H, W)`` class indices, or ``(K, H, W)``.
-        score: of this image alone; NaN where there is none.
-        measure: what the score is.
+        score: score of this image; NaN if there is none.
+        measure: name of the score.
     """
 
     name: str
@@ -69,7 +69,7 @@ class Example:
 
     @classmethod
     def of(cls, case: ScoredSample, labels: Labels) -> Example:
-        """Return a case of an evaluation as an example, scored by its Dice as `DICE` says."""
+        """Return a scored sample as an example, with its Dice as in `DICE`."""
         counted = case.counted(labels)
         target = without(case.target, ~counted, labels)
         picture = case.picture
@@ -80,16 +80,16 @@ class Example:
 
 @dataclass(frozen=True)
 class Shown:
-    """An example as it lies in the folder.
+    """An example, as read from the folder.
 
     Attributes:
-        name: of the image.
+        name: name of the image.
         image: ``(H, W, 3)`` uint8.
-        target: ``(H, W)`` class indices; the labels' ``unused_index`` where pixels do not count.
-        predictions: PNG files of masks by epoch, in which it marks the same pixels. Planes of classes that
-            overlap lie one below the other.
-        scores: of this image by epoch, where there are any.
-        measure: what they are.
+        target: ``(H, W)`` class indices; the labels' ``unused_index`` for ignored pixels.
+        predictions: PNG files of masks by epoch, with the same pixels ignored. Planes of classes that
+            overlap are stacked vertically.
+        scores: scores of this image by epoch, if there are any.
+        measure: name of the scores.
     """
 
     name: str
@@ -100,11 +100,11 @@ class Shown:
     measure: str
 
     def mask(self, epoch: int) -> NDArray[Any]:
-        """Return what was predicted after an epoch, like the target."""
+        """Return the prediction after an epoch, in the format of the target."""
         return np.asarray(Image.open(io.BytesIO(self.predictions[epoch]))).reshape(self.target.shape)
 
     def prediction(self, epoch: int, labels: Labels, caption: str) -> Panel:
-        """Return the picture of what was predicted after an epoch."""
+        """Return the picture of the prediction after an epoch."""
         mask = self.mask(epoch)
         counted = (mask != labels.unused_index).reshape(-1, *mask.shape[-2:]).any(axis=0)
         told = shares(mask[..., counted], labels)
@@ -116,8 +116,8 @@ class Gallery:
     """The folder of examples.
 
     Args:
-        folder: made when the first examples come.
-        labels: of the masks.
+        folder: folder, which is created for the first examples.
+        labels: labels of the masks.
     """
 
     def __init__(self, folder: Path, labels: Labels) -> None:
@@ -130,14 +130,14 @@ class Gallery:
 
     @property
     def epochs(self) -> list[int]:
-        """Those whose predictions are kept, in order."""
+        """The epochs whose predictions are kept, in order."""
         return sorted(self._scores)
 
     def add(self, epoch: int, examples: Sequence[Example], best: int | None) -> None:
-        """Keep the examples of an evaluation; of earlier ones, keep `KEPT` at most.
+        """Keep the examples of an evaluation; of earlier ones, keep at most `KEPT`.
 
         Args:
-            epoch: after which the predictions were made.
+            epoch: the epoch of the predictions.
             examples: the same images every time.
             best: the best epoch so far, which is kept.
 
@@ -156,17 +156,17 @@ class Gallery:
         self._drop(set(self._scores) - set(kept))
 
     def rewind(self, epoch: int) -> None:
-        """Drop what came after an epoch."""
+        """Drop everything after an epoch."""
         gone = {one for one in self._scores if one > epoch}
         if not gone:
             return
         self._drop(gone)
         if not self._scores:
-            # Another training begins, perhaps with other images of the same names.
+            # Another run begins, perhaps with other images of the same names.
             self._names = []
 
     def shown(self) -> list[Shown]:
-        """Return the examples with their predictions; those whose files somebody took away are left out."""
+        """Return the examples with their predictions, without those whose files are missing."""
         found = (self._shown(number) for number in range(len(self._names)))
         return [one for one in found if one is not None and one.predictions]
 
@@ -188,7 +188,7 @@ class Gallery:
         write_whole(self._file(self._names.index(example.name), f"{epoch:05}.png"), found)
 
     def _encoded(self, mask: NDArray[Any]) -> bytes:
-        """Return the file that keeps a mask: the picture of it, where that holds its indices."""
+        """Return the file for a mask: a picture of it, if that can hold its indices."""
         if self.labels.overlapping:
             return encode_png(mask.reshape(-1, mask.shape[-1]))
         many = self.labels.unused_index > 255
@@ -231,15 +231,15 @@ class Gallery:
             raise FailureError(f"{path} is damaged ({error}): delete {self.folder} and try again") from error
 
     def _file(self, number: int, name: str) -> Path:
-        """Return the file of an image by its number, as its name may be no file's."""
+        """Return the file of an image by its number, because its name may not be a valid file name."""
         return self.folder / f"{number + 1}-{name}"
 
 
 def thin(epochs: Sequence[int], most: int, kept: Sequence[int] = ()) -> list[int]:
-    """Return at most so many epochs: the first, the last, those to be kept, and some in between.
+    """Return at most ``most`` epochs: the first, the last, those in ``kept``, and some in between.
 
-    Those in between lie closer to the beginning, where a network changes most: the one that goes is the
-    one whose neighbours are the closest by their ratio.
+    Those in between are denser at the beginning, where a network changes most: the epoch that is dropped
+    is the one whose neighbours are the closest by their ratio.
     """
     left = list(epochs)
     while len(left) > most:
@@ -251,7 +251,7 @@ def thin(epochs: Sequence[int], most: int, kept: Sequence[int] = ()) -> list[int
 
 
 def _dice(prediction: NDArray[np.uint8], target: NDArray[np.uint8], labels: Labels) -> float:
-    """Return the mean over the classes but background that either mask holds, 1 where there are none."""
+    """Return the mean over the classes except background that either mask has, 1 if there are none."""
     if labels.overlapping:
         found, true = (prediction == 1) & (target != IGNORED), target == 1
         sizes, common = (found.sum(axis=1) + true.sum(axis=1)), (found & true).sum(axis=1)

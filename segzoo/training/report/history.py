@@ -1,12 +1,12 @@
-"""What a training writes down of itself: numbers, curves, example predictions, and a report.
+"""The records that a run writes: numbers, curves, example predictions, and a report.
 
 ::
 
-    metrics.csv     a row per epoch, for spreadsheets and plots
-    history.jsonl   the same, a JSON object per line
+    metrics.csv     one row per epoch, for spreadsheets and plots
+    history.jsonl   the same, one JSON object per line
     curves.png      loss, learning rate and scores by epoch
-    report.html     all of it on one page that asks nothing of any server
-    examples/       what the pictures of the report are made of
+    report.html     everything on one page that works offline
+    examples/       source of the pictures in the report
 """
 
 from __future__ import annotations
@@ -41,20 +41,20 @@ TABLE, LINES, CURVES, PAGE, EXAMPLES = (
     "examples",
 )
 
-#: The share of a training's time that pictures may take where they are made in spare time.
+#: The share of a run's time for drawing pictures while it trains.
 _SPARE = 0.02
 
 
 class Journal:
-    """The journal of one training; what an earlier part of it wrote is read and continued.
+    """The journal of one run; it continues what an earlier session of the run wrote.
 
-    Of several processes, one alone keeps it. A new training starts with ``rewind(0)``.
+    Of several processes, only one keeps it. A new run starts with ``rewind(0)``.
 
     Args:
-        out: the folder of the training, made where it is not there.
-        labels: of the data.
+        out: the run folder, which is created if necessary.
+        labels: labels of the data.
         best: the column by which the best epoch is chosen, such as ``dice_per_image``.
-        higher_is_better: which way is up in that column.
+        higher_is_better: whether higher values in that column are better.
 
     Raises:
         FailureError: the folder cannot be written, or its journal cannot be read.
@@ -68,10 +68,10 @@ class Journal:
         self._gallery = Gallery(out / EXAMPLES, labels)
         self._recipe, self._facts, self._contracts = "", dict[str, str](), dict[str, str]()
         self._written, self._cost = -math.inf, 0.0
-        #: Epochs of the training that this one extends; none of them is its best.
+        #: Number of epochs of the run that this one extends; none of them counts as the best.
         self.before = 0
         if self._rows:
-            self._rewrite()  # what a crash cut off must not run into the next line
+            self._rewrite()  # an incomplete line after a crash must not run into the next line
 
     @property
     def rows(self) -> list[dict[str, float]]:
@@ -89,23 +89,23 @@ class Journal:
     def about(
         self, recipe_text: str, facts: Mapping[str, str], contracts: Mapping[str, str] | None = None
     ) -> None:
-        """Say what is trained; each call replaces what it names.
+        """Describe the run; each call replaces the given descriptions.
 
         Args:
             recipe_text: the recipe as TOML.
-            facts: by name, such as the machine and the device.
-            contracts: the rules of each metric by its name, as `segzoo.evaluation.Score` has them.
+            facts: values by name, such as the machine and the device.
+            contracts: the rules of each metric by its name, as in `segzoo.evaluation.Score`.
         """
         self._recipe = recipe_text
         self._facts |= facts
         self._contracts |= contracts or {}
 
     def epoch(self, entry: Mapping[str, float]) -> None:
-        """Write down an epoch; one that was written down before is replaced.
+        """Record an epoch; an existing entry of the same epoch is replaced.
 
         Args:
-            entry: ``epoch``, and any other columns. Those that come later, such as scores of a validation
-                that is not every epoch's, are empty before; NaN is empty too.
+            entry: ``epoch``, and any other columns. A column that appears later, such as scores of a
+                validation that does not run every epoch, is empty before; NaN is empty too.
 
         Raises:
             FailureError: the files cannot be written.
@@ -125,13 +125,13 @@ class Journal:
             _append(self.out / TABLE, _csv_line([_cell(row.get(name)) for name in self._columns]))
 
     def begin_after(self, folder: Path) -> None:
-        """Begin with the epochs of another training.
+        """Start with the epochs of another run.
 
         Args:
-            folder: of that training.
+            folder: folder of that run.
 
         Raises:
-            FailureError: its journal cannot be read, or this one's not be written.
+            FailureError: its journal cannot be read, or this one cannot be written.
         """
         self.rewind(0)
         self._rows = _read_rows(folder / LINES)
@@ -139,7 +139,7 @@ class Journal:
         self._rewrite()
 
     def rewind(self, epoch: int) -> None:
-        """Drop everything after an epoch; 0 drops all.
+        """Drop everything after an epoch; 0 drops everything.
 
         Raises:
             FailureError: the files cannot be written.
@@ -151,7 +151,7 @@ class Journal:
         self._rewrite()
 
     def examples(self, epoch: int, examples: Sequence[Example]) -> None:
-        """Keep small pictures of an evaluation: of the first, the best, the latest and a few in between.
+        """Keep small pictures of evaluations: the first, the best, the latest and a few in between.
 
         Raises:
             FailureError: the files cannot be written.
@@ -160,10 +160,10 @@ class Journal:
         self._gallery.add(epoch, examples, None if best is None else int(best["epoch"]))
 
     def write(self, *, spare: bool = False) -> bool:
-        """Write ``curves.png`` and ``report.html``, and return whether it did.
+        """Write ``curves.png`` and ``report.html``, and return whether they were written.
 
         Args:
-            spare: whether to leave it for later where it would take more than a fiftieth of the time.
+            spare: whether to postpone it if it would take more than a fiftieth of the time.
 
         Raises:
             FailureError: the files cannot be written.
@@ -205,7 +205,7 @@ class Journal:
 
 
 def _read_rows(path: Path) -> list[dict[str, float]]:
-    """Return the rows of a history; a last line that a crash cut off is none."""
+    """Return the rows of a history, without an incomplete last line after a crash."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
     except (OSError, UnicodeDecodeError) as error:
@@ -219,14 +219,14 @@ def _read_rows(path: Path) -> list[dict[str, float]]:
             if number == len(lines):
                 break
             raise FailureError(
-                f"{path}, line {number}, is no entry of a training: delete it, or train into another folder"
+                f"{path}, line {number}, is not a valid entry: delete it, or train into another folder"
             ) from error
         rows.append({name: math.nan if value is None else value for name, value in told.items()})
     return rows
 
 
 def _plain(value: Any) -> float:
-    """Return a number of Python's own: JSON knows no other."""
+    """Return a number as Python's own type, which JSON needs."""
     value = value.item() if hasattr(value, "item") else value
     return value if isinstance(value, int) else float(value)
 

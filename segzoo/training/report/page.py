@@ -1,4 +1,4 @@
-"""A training as one HTML file that asks nothing of any server and runs no script."""
+"""A run as one HTML file that works offline and without scripts."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ if TYPE_CHECKING:
     from segzoo.specs import Labels
     from segzoo.training.report.examples import Shown
 
-#: Epochs in the table; the file has all.
+#: Number of epochs in the table; the file has all.
 _LISTED = 200
 
-#: Columns that are no scores.
+#: Columns that are not scores.
 _NUMBERS = (
     "epoch",
     "step",
@@ -45,19 +45,19 @@ _NUMBERS = (
 
 @dataclass(frozen=True, kw_only=True)
 class Story:
-    """What a report tells.
+    """The content of a report.
 
     Attributes:
-        folder: of the training, as people name it.
-        labels: of the data.
-        rows: of the epochs, each with ``epoch``.
+        folder: the run folder, as displayed.
+        labels: labels of the data.
+        rows: rows of the epochs, each with ``epoch``.
         best: the column by which the best epoch is chosen.
-        best_row: that of the best epoch, if any has a score.
-        recipe: as TOML; empty where it is not known.
-        facts: by name.
+        best_row: row of the best epoch, if any has a score.
+        recipe: the recipe as TOML; empty if it is not known.
+        facts: facts by name.
         contracts: the rules of each metric, by its name.
-        examples: validation images with what was predicted.
-        before: how many of the epochs are those of a training that this one extends.
+        examples: validation images with predictions.
+        before: number of epochs that belong to a run that this one extends.
     """
 
     folder: str
@@ -93,7 +93,7 @@ def report_page(story: Story) -> str:
 
 
 def _subject(story: Story) -> tuple[str, str]:
-    """Return the names of the model and the data, as the recipe says them."""
+    """Return the names of the model and the data in the recipe."""
     try:
         recipe = tomllib.loads(story.recipe)
     except tomllib.TOMLDecodeError:
@@ -124,7 +124,7 @@ def _header(story: Story, model: str, data: str) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Return a time as people say it: ``48 s``, ``12 min 5 s``, ``3 h 20 min``."""
+    """Return a readable time: ``48 s``, ``12 min 5 s``, ``3 h 20 min``."""
     whole = round(seconds)
     minutes, hours = whole // 60, whole // 3600
     if hours:
@@ -138,7 +138,7 @@ def _curves(story: Story) -> str:
         return "<section>\n<h2>Curves</h2>\n<p>No epoch has ended yet.</p>\n</section>"
     told = "" if story.best_epoch is None else f"The dashed line marks the best epoch, {story.best_epoch}."
     if story.before:
-        told += f" Epochs 1 to {story.before} are those of the training that this one extends."
+        told += f" Epochs 1 to {story.before} belong to the run that this one extends."
     return f'<section>\n<h2>Curves</h2>\n<p class="rule">{told}</p>\n{drawn}\n</section>'
 
 
@@ -158,7 +158,7 @@ def _scores(story: Story) -> str:
         contract = contract_list(story.contracts[metric]) if metric in story.contracts else ""
         parts.append(f"<h3>{markup(metric)}</h3>\n{table(('', 'best', 'latest'), rows)}\n{contract}")
     joined = "\n".join(parts)
-    chosen = f"Best is epoch {story.best_epoch}, by {_said(story.best)}; its weights are those in the folder."
+    chosen = f"The best epoch is {story.best_epoch}, by {_said(story.best)}; the folder holds its weights."
     return f"<section>\n<h2>Scores in validation</h2>\n<p>{markup(chosen)}</p>\n{joined}\n</section>"
 
 
@@ -175,7 +175,7 @@ def _examples(story: Story) -> str:
     rule = f'<p class="rule">{DICE}.</p>\n' if story.examples[0].measure == "Dice" else ""
     return (
         "<section>\n<h2>Predictions</h2>\n<p>The same validation images each time: the prediction of the "
-        f"best epoch, and beneath it how it came about.</p>\n{rule}{classes}\n"
+        f"best epoch, and below it the predictions over the epochs.</p>\n{rule}{classes}\n"
         f"{legend(error_names(story.labels))}\n{cases}\n</section>"
     )
 
@@ -199,7 +199,7 @@ def _example(story: Story, shown: Shown) -> str:
 
 
 def _counted(story: Story, shown: Shown) -> NDArray[np.bool_]:
-    """Return ``(H, W)``: the pixels that count, for any class where they overlap."""
+    """Return ``(H, W)``: the pixels that count, for any class if they overlap."""
     counted = shown.target != story.labels.unused_index
     return counted.any(axis=0) if story.labels.overlapping else counted
 
@@ -226,7 +226,7 @@ def _use(story: Story) -> str:
         f"import segzoo\n\nsegzoo.predict('photo.jpg', model={story.folder!r}).overlay().save('photo.png')"
     )
     return (
-        "<section>\n<h2>Use</h2>\n<p>The folder holds the best weights and all that they need: their "
+        "<section>\n<h2>Use</h2>\n<p>The folder holds the best weights and everything that they need: "
         f"preprocessing, classes and colours.</p>\n<pre>{markup(commands)}</pre>\n"
         f"<pre>{markup(python)}</pre>\n</section>"
     )

@@ -1,10 +1,10 @@
-"""Experiment trackers, as Accelerate drives them; a training needs none.
+"""Experiment trackers, driven by Accelerate; training does not need one.
 
-Each is told numbers and the recipe. TensorBoard and Weights & Biases also get histograms, and every tracker
-that has Accelerate's ``log_images`` gets pictures.
+All trackers get numbers and the recipe. TensorBoard and Weights & Biases also get histograms, and every
+tracker with Accelerate's ``log_images`` gets pictures.
 
-Weights & Biases goes offline by itself where there is no account or no network, and says so. Of several
-processes, the main one alone writes.
+Weights & Biases works offline if there is no account or no network, and reports this. Of several processes,
+only the main one writes.
 """
 
 from __future__ import annotations
@@ -47,13 +47,13 @@ def make_trackers(names: Sequence[str], out: Path) -> list[GeneralTracker]:
     """Return trackers for ``Accelerator(log_with=..., project_dir=...)``; nothing is written yet.
 
     Args:
-        names: of registered trackers.
-        out: the folder of the training; what trackers keep there lies in folders of their own.
+        names: names of registered trackers.
+        out: the run folder; trackers store their files in subfolders.
 
     Raises:
         UnknownNameError: there is no such tracker.
         MissingExtraError: the package of one is not installed.
-        FailureError: one does nothing without a network, and the network is switched off.
+        FailureError: a tracker needs a network, and the network is switched off.
     """
     specs = {spec.name: spec for spec in map(zoo.registry("trackers").get, names)}
     for spec in specs.values():
@@ -66,7 +66,7 @@ def make_trackers(names: Sequence[str], out: Path) -> list[GeneralTracker]:
 
 
 def check_installed(spec: TrackerSpec) -> None:
-    """Raise `MissingExtraError` where a tracker's package is missing, with the line that installs it."""
+    """Raise `MissingExtraError` if a tracker's package is missing, with the command that installs it."""
     for module in spec.modules:
         try:
             importlib.import_module(module)
@@ -76,17 +76,17 @@ def check_installed(spec: TrackerSpec) -> None:
 
 
 def make_tracker(spec: TrackerSpec, out: Path) -> GeneralTracker:
-    """Make one tracker for a training in the folder ``out``.
+    """Create one tracker for a run in the folder ``out``.
 
     Raises:
-        PluginError: its factory made something else.
+        PluginError: its factory returned something else.
     """
     from accelerate.tracking import GeneralTracker
 
     made = build(spec, out)
     if not isinstance(made, GeneralTracker):
-        told = f"tracker {spec.name!r}: its factory made a {type(made).__name__}"
-        raise PluginError(f"{told}, which is no accelerate.tracking.GeneralTracker")
+        told = f"tracker {spec.name!r}: its factory returned a {type(made).__name__}"
+        raise PluginError(f"{told}, which is not an accelerate.tracking.GeneralTracker")
     return made
 
 
@@ -143,20 +143,20 @@ def dvclive(folder: Path) -> GeneralTracker:
     return DVCLiveTracker(dir=str(folder / "dvclive"))
 
 
-#: What runs are filed under where a person says nothing else.
+#: The project name of runs, unless the user sets another.
 _PROJECT = "segzoo"
 
 
 class Tracking:
-    """The trackers of one training; without any, every call does nothing.
+    """The trackers of one run; without any, all calls do nothing.
 
-    They start with `begin`, or else when they are first told something.
+    They start with `begin`, or with the first value that is logged.
 
     Args:
-        accelerator: made with what `make_trackers` returned.
-        names: of the trackers.
-        config: the recipe's values, which runs are compared by.
-        labels: of the data; numbered where nobody says.
+        accelerator: created with the result of `make_trackers`.
+        names: names of the trackers.
+        config: the recipe's values, by which runs are compared.
+        labels: labels of the data; numbers if not given.
     """
 
     def __init__(
@@ -171,14 +171,14 @@ class Tracking:
         self._step, self._trackers = 0, list[Any]()
 
     def rewind(self, step: int) -> None:
-        """Go on from a step; to be called before the trackers start.
+        """Continue from a step; must be called before the trackers start.
 
-        TensorBoard hides what it was told of later steps, and Weights & Biases goes on with its run.
+        TensorBoard hides the values of later steps, and Weights & Biases continues its run.
         """
         self._step = step
 
     def begin(self) -> None:
-        """Start the trackers, if they have not been.
+        """Start the trackers, unless they are already started.
 
         Raises:
             FailureError: a folder cannot be written, or a tracker does not start.
@@ -195,13 +195,13 @@ class Tracking:
         told = dict(_flat(self.config))
         for tracker in self._trackers:
             if tracker.name == "tensorboard":
-                # In the folder of its run: Accelerate's own way adds a run for each start.
+                # In the folder of its run: Accelerate's own method adds a run for each start.
                 _writer(tracker).add_hparams(told, {}, run_name=".")
             else:
                 tracker.store_init_configuration(told)
 
     def scalars(self, values: Mapping[str, float], step: int) -> None:
-        """Log numbers; those that are not finite are left out."""
+        """Log numbers, except those that are not finite."""
         self.begin()
         if self._trackers:
             told = {name: float(value) for name, value in values.items() if math.isfinite(value)}
@@ -209,9 +209,10 @@ class Tracking:
                 tracker.log(told, step=step)
 
     def histograms(self, model: nn.Module, step: int) -> None:
-        """Log how the weights are distributed, and the gradients where there are any.
+        """Log the distribution of the weights, and of the gradients if there are any.
 
-        Of a tensor of more than 100,000 values, as many are counted. Call it before gradients are cleared.
+        Of a tensor with more than 100,000 values, only that many are counted. Call it before gradients are
+        cleared.
         """
         self.begin()
         if not self._trackers:
@@ -230,7 +231,7 @@ class Tracking:
                     _writer(tracker).add_histogram_raw(name, **one.summary(), global_step=step)
 
     def pictures(self, name: str, examples: Sequence[Example], step: int) -> None:
-        """Log each example as its image, its truth and its prediction, drawn on the image."""
+        """Log each example as its image, its ground truth and its prediction, drawn on the image."""
         self.begin()
         if not self._trackers:
             return
@@ -247,7 +248,7 @@ class Tracking:
                 tracker.log_images({f"{name}/{which}": picture for which, picture in drawn}, step=step)
 
     def close(self) -> None:
-        """Finish; what is still in memory is written."""
+        """Finish; values that are still in memory are written."""
         started, self._trackers, self.names = self._trackers, [], ()
         for tracker in started:
             tracker.finish()
@@ -270,7 +271,7 @@ class Tracking:
         return image, overlays[0], overlays[1]
 
     def _masked(self, example: Example) -> Any:
-        """Return an image with masks that Weights & Biases shows and hides."""
+        """Return an image with masks that Weights & Biases can show and hide."""
         import wandb
 
         labels = self._named(example)
@@ -289,7 +290,7 @@ class Tracking:
 
 
 def _prepare(tracker: Any, step: int) -> None:
-    """Give a tracker what is known only now: where it goes on, and whether it can be online."""
+    """Pass a tracker what is known only now: the step to continue from, and whether it can be online."""
     options: dict[str, Any] = getattr(tracker, "init_kwargs", {})
     if tracker.name == "tensorboard":
         options |= {"purge_step": step + 1}
@@ -308,7 +309,7 @@ def _prepare(tracker: Any, step: int) -> None:
         options |= {"mode": "offline"}
         settings["silent"] = True
         warnings.warn(
-            f"Weights & Biases is offline, as {why}: the run is kept in {folder}, and "
+            f"Weights & Biases is offline, because {why}: the run is stored in {folder}, and "
             f"`wandb sync {folder}/offline-run-*` uploads it later",
             stacklevel=2,
         )
@@ -316,7 +317,7 @@ def _prepare(tracker: Any, step: int) -> None:
 
 
 def _offline() -> str:
-    """Say why Weights & Biases cannot be online; nothing where it can, or where a person chose."""
+    """Return why Weights & Biases cannot be online; nothing if it can, or if the user chose."""
     import wandb
 
     chosen = os.environ.get("WANDB_MODE", "")
@@ -327,7 +328,7 @@ def _offline() -> str:
     try:
         return "" if wandb.login(prompt=False, verify=True) else "no account is logged in"
     except wandb.Error as error:
-        return f"its server did not let us in ({str(error).splitlines()[0]})"
+        return f"its server refused access ({str(error).splitlines()[0]})"
 
 
 def _writer(tracker: Any) -> Any:
@@ -352,7 +353,7 @@ def _flat(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, bo
 def _small(
     example: Example, labels: Labels
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]:
-    """Return image, truth and prediction with sides of at most 256; an unused index does not count."""
+    """Return image, ground truth and prediction with sides of at most 256, without ignored pixels."""
     rows, columns = thinned(example.target.shape, LONGEST)
     grid = (..., rows[:, None], columns)
     target, prediction = example.target[grid], example.prediction[grid]
