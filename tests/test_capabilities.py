@@ -78,7 +78,7 @@ def test_a_limit_that_is_missing_or_is_none_is_found(monkeypatch):
 def test_a_limit_names_a_capability_and_a_reason():
     with pytest.raises(UsageError, match="no capability is named 'eport'; did you mean 'export'"):
         ModelSpec(name="mine", factory="a.b:c", limits={"eport": "it branches on the size"})
-    with pytest.raises(UsageError, match="must say why not"):
+    with pytest.raises(UsageError, match="must give a reason"):
         DecoderSpec(name="mine", factory="a.b:c", limits={"export": " "})
 
 

@@ -256,7 +256,7 @@ def test_minutes_become_steps_that_the_recipe_records(cells):
     assert recipe.steps > rules._LEAST
     assert "measured" in recipe.comments["steps"]
     assert any("a step of unet of width 2 takes" in line for line in told)
-    assert any("looks at 10 training images and 1 validation images" in line for line in told)
+    assert any("looks at 10 training images and 1 validation image" in line for line in told)
 
 
 def test_minutes_fit_any_recipe_and_change_nothing_else(cells):

@@ -256,7 +256,7 @@ def test_whatever_a_plugin_raises_is_its_own_error(site: Site, error: str, where
     ("body", "told"),
     [
         ("yield LossSpec(name='a', factory='a:b'); raise ValueError('midway')", "ValueError: midway"),
-        ("x = {}; x['a'] = x; return [LossSpec(name='a', factory='a:b', options=x)]", "lies in itself"),
+        ("x = {}; x['a'] = x; return [LossSpec(name='a', factory='a:b', options=x)]", "contains itself"),
         ("return [LossSpec(name='a', factory='a:b', options={5: 6})]", "must have words as keys"),
         ("return [LossSpec(name='a\\n\\x1b[31m', factory='a:b')]", "cannot name a loss"),
         ("return [LossSpec(name='x' * 10**6, factory='a:b')]", "cannot name a loss"),

@@ -1,7 +1,7 @@
-"""Losses: logits and class indices to a number. One file each; what is named here is for plug-ins, too.
+"""Losses: compute a number from logits and class indices. One file each; names here are public for plug-ins.
 
-`pixels` checks what is compared and leaves out what is ignored, for all of them. A network with one
-logit tells class 1 from class 0; losses of several classes treat it as such.
+`pixels` checks the inputs and leaves out ignored pixels, for all losses. A network with one logit separates
+class 1 from class 0; losses for several classes treat it as two classes.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from segzoo.lazy import lazy_names
 if TYPE_CHECKING:
     from segzoo.losses.pixels import Pixels, check_smoothing, read_pixels
 
-# Imported when first used: a list of what there is needs none of it.
+# Imported at first use: listing the losses needs none of them.
 _WHERE = {
     "Pixels": "pixels",
     "check_smoothing": "pixels",

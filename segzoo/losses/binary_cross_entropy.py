@@ -1,4 +1,4 @@
-"""Binary cross-entropy: every logit by itself, as class or not."""
+"""Binary cross-entropy: every logit separately, as class or not."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class BinaryCrossEntropy(nn.Module):
     """Mean over pixels and logits of the cross-entropy of a sigmoid.
 
     Args:
-        ignore_index: class index of pixels that count for nothing; ``None`` where all count.
-        positive_weight: of pixels that are the class, against those that are not.
+        ignore_index: class index of ignored pixels; ``None`` if all count.
+        positive_weight: weight of pixels that belong to the class, relative to the others.
     """
 
     def __init__(self, *, ignore_index: int | None = None, positive_weight: float = 1.0) -> None:

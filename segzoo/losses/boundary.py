@@ -1,8 +1,9 @@
-"""Boundary loss: wrong probabilities weigh as much as they are far from the true boundary.
+"""Boundary loss: errors are weighted by their distance to the true boundary.
 
-Paper: Kervadec et al., 2019, arXiv:1812.07032. Theirs is the mean of ``phi p``, with the signed distance
-``phi`` to the boundary, negative inside. This one is the mean of ``phi (p - y)``, which is ``|phi| |p - y|``:
-one term more, which does not depend on the network. It has the same gradient, and is 0 where all is right.
+Paper: Kervadec et al., 2019, arXiv:1812.07032. The paper's loss is the mean of ``phi p``, with the signed
+distance ``phi`` to the boundary, negative inside. This one is the mean of ``phi (p - y)``, which is
+``|phi| |p - y|``: it has one more term, which does not depend on the network. The gradient is the same, and
+the loss is 0 if everything is right.
 """
 
 from __future__ import annotations
@@ -22,15 +23,15 @@ if TYPE_CHECKING:
 class Boundary(nn.Module):
     """Mean over pixels and classes of ``|phi| |p - y|``, with distances ``|phi|`` to the boundary in pixels.
 
-    A boundary lies between pixels, so that those beside it are half a pixel away. In an image that a class
-    fills, or is missing from, there is no boundary, and the class costs nothing: add another loss, such as
-    Dice.
+    A boundary lies between pixels, so that adjacent pixels are half a pixel away. If a class fills an image,
+    or is missing from it, there is no boundary and the class adds nothing: combine this loss with another,
+    such as Dice.
 
     Args:
-        ignore_index: class index of pixels that count for nothing; ``None`` where all count. They are on no
-            side of a boundary.
-        background_index: the class that stands for nothing of interest; ``None`` if every class is something.
-        background: whether the background is averaged too; one logit is for the other class alone.
+        ignore_index: class index of ignored pixels; ``None`` if all count. They are on no side of a boundary.
+        background_index: index of the background class; ``None`` if there is none.
+        background: whether the background counts in the mean too; one logit always stands for the other
+            class.
     """
 
     def __init__(
@@ -55,14 +56,14 @@ class Boundary(nn.Module):
 
 @torch.no_grad()
 def boundary_distances(truth: Tensor, counted: Tensor) -> Tensor:
-    """Return how far each pixel is from the boundary of the side it is on, in pixels, less half a pixel.
+    """Return each pixel's distance to the boundary of its side, in pixels, minus half a pixel.
 
     Args:
         truth: ``(N, K, H, W)`` of 0 and 1.
-        counted: which pixels count, spread over ``truth``; the others are on neither side.
+        counted: which pixels count, broadcastable to ``truth``; the others are on neither side.
 
     Returns:
-        ``(N, K, H, W)``; 0 where a plane has only one side, and where pixels do not count.
+        ``(N, K, H, W)``; 0 if a plane has only one side, and for ignored pixels.
     """
     inside = truth > 0.5
     counted = counted.expand_as(inside)
@@ -74,7 +75,7 @@ def boundary_distances(truth: Tensor, counted: Tensor) -> Tensor:
 def distances(sites: Tensor) -> Tensor:
     """Return the Euclidean distance of every pixel to the nearest site in its plane, ``(..., H, W)`` float32.
 
-    It is exact: first along rows, then the least of the sums of squares along columns. It is infinite in
+    It is exact: first along rows, then the minimum of the sums of squares along columns. It is infinite in
     planes without a site. It takes one and a half times as long as SciPy's, and runs on any device.
 
     Args:
@@ -87,7 +88,7 @@ def distances(sites: Tensor) -> Tensor:
     squares = torch.minimum(columns - left, right - columns).square()
     found, moved = squares.clone(), torch.empty_like(squares)
     for rows in range(1, height):
-        # No site so many rows away is nearer than those found. Asking waits for the device.
+        # No site this many rows away is closer than those found. The check waits for the device.
         if rows % 8 == 1 and not bool((found > rows**2).any()):
             break
         torch.add(squares, rows**2, out=moved)

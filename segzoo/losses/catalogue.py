@@ -1,4 +1,4 @@
-"""What losses there are: their specs, and other programs' constants as presets. Imports none of them."""
+"""The specs of all losses, and presets with the constants of other programs. Imports none of the losses."""
 
 from __future__ import annotations
 
@@ -13,32 +13,32 @@ _ROOM = "segzoo.losses"
 
 
 def list_losses() -> Iterable[LossSpec]:
-    """Return the specs of every loss in this room."""
+    """Return the specs of all losses in this package."""
     return [
         LossSpec(
             name="ce-dice",
             factory=f"{_ROOM}.sums:cross_entropy_dice",
             overlapping=True,
-            summary="cross-entropy plus soft Dice; binary where the network has one logit or classes overlap",
+            summary="cross-entropy plus soft Dice; binary if the network has one logit or classes overlap",
         ),
         LossSpec(
             name="bce-dice",
             factory=f"{_ROOM}.sums:binary_cross_entropy_dice",
             overlapping=True,
-            summary="binary cross-entropy plus soft Dice, every logit by itself",
+            summary="binary cross-entropy plus soft Dice, every logit separately",
         ),
         LossSpec(
             name="cross-entropy",
             factory=f"{_ROOM}.cross_entropy:CrossEntropy",
             overlapping=True,
             aliases=("ce",),
-            summary="cross-entropy, with class weights on request",
+            summary="cross-entropy, optionally with class weights",
         ),
         LossSpec(
             name="bce",
             factory=f"{_ROOM}.binary_cross_entropy:BinaryCrossEntropy",
             overlapping=True,
-            summary="binary cross-entropy, every logit by itself",
+            summary="binary cross-entropy, every logit separately",
         ),
         LossSpec(
             name="dice",
@@ -51,14 +51,14 @@ def list_losses() -> Iterable[LossSpec]:
             name="focal",
             factory=f"{_ROOM}.focal:Focal",
             overlapping=True,
-            summary="cross-entropy that looks away from easy pixels",
+            summary="focal loss: cross-entropy that gives less weight to easy pixels",
             paper="arXiv:1708.02002",
         ),
         LossSpec(
             name="tversky",
             factory=f"{_ROOM}.tversky:Tversky",
             overlapping=True,
-            summary="Dice that weighs misses against false alarms",
+            summary="Dice with separate weights for false positives and false negatives",
             paper="arXiv:1706.05721",
         ),
         LossSpec(
@@ -78,26 +78,26 @@ def list_losses() -> Iterable[LossSpec]:
             name="ohem",
             factory=f"{_ROOM}.ohem:Ohem",
             overlapping=True,
-            summary="online hard example mining: cross-entropy of the pixels that are wrong or least right",
+            summary="online hard example mining: cross-entropy of the hardest pixels",
             paper="arXiv:1604.03540",
         ),
         LossSpec(
             name="boundary",
             factory=f"{_ROOM}.boundary:Boundary",
             overlapping=True,
-            summary="errors weighed by their distance to the true boundary; for sums with Dice",
+            summary="errors weighted by their distance to the true boundary; combine it with Dice",
             paper="arXiv:1812.07032",
         ),
         LossSpec(
             name="cldice",
             factory=f"{_ROOM}.cldice:ClDice",
             overlapping=True,
-            summary="overlap of skeletons, for vessels, roads and membranes; for sums with Dice",
+            summary="overlap of skeletons, for vessels, roads and membranes; combine it with Dice",
             paper="arXiv:2003.07311",
         ),
         _preset(
             "sum",
-            "losses added up: loss.terms lists them with their weights and options",
+            "a weighted sum of losses: loss.terms lists them with their weights and options",
             {"loss": "cross-entropy"},
             {"loss": "dice"},
         ),

@@ -1,7 +1,8 @@
 """Soft clDice: overlap of each mask's skeleton with the other mask, for vessels, roads and membranes.
 
-Paper: Shit et al., 2021, arXiv:2003.07311. A gap in a thin structure costs as much as its length, whatever
-the structure's width. The paper adds it to soft Dice, by the same weight or less.
+Paper: Shit et al., 2021, arXiv:2003.07311. A gap in a thin structure costs as much as its length, for any
+    width
+of the structure. The paper adds this loss to soft Dice, with the same weight or less.
 """
 
 from __future__ import annotations
@@ -23,19 +24,20 @@ if TYPE_CHECKING:
 class ClDice(nn.Module):
     """``1 - 2 P S / (P + S)``, averaged over classes, with the topology's precision and sensitivity.
 
-    ``P`` is the share of the predicted skeleton that lies in the true mask, ``S`` that of the true skeleton
-    that lies in the predicted mask; both are pooled over the batch.
+    ``P`` is the share of the predicted skeleton that lies in the true mask, ``S`` the share of the true
+    skeleton that lies in the predicted mask; both are pooled over the batch.
 
     Args:
-        ignore_index: class index of pixels that count for nothing; ``None`` where all count. Skeletons end
-            there as they end at the image's border.
-        background_index: the class that stands for nothing of interest; ``None`` if every class is something.
-        iterations: of the skeleton; as many as the pixels in half the width of the widest structure.
-        smoothing: added to sums over skeletons, in pixels.
-        background: whether the background is averaged too; one logit is for the other class alone.
+        ignore_index: class index of ignored pixels; ``None`` if all count. Skeletons end there as at the
+            image's border.
+        background_index: index of the background class; ``None`` if there is none.
+        iterations: iterations of the skeleton; half the width of the widest structure in pixels.
+        smoothing: value added to sums over skeletons, in pixels.
+        background: whether the background counts in the mean too; one logit always stands for the other
+            class.
 
     Raises:
-        OptionError: a number is out of its range.
+        OptionError: a number is out of range.
     """
 
     def __init__(
@@ -71,17 +73,17 @@ class ClDice(nn.Module):
 
 
 def soft_skeleton(mask: Tensor, counted: Tensor, iterations: int) -> Tensor:
-    """Return the soft skeleton of a soft mask: what opening removes from it, and from each of its erosions.
+    """Return the soft skeleton of a soft mask: the parts that opening removes from it and from its erosions.
 
     Args:
         mask: ``(N, K, H, W)`` from 0 to 1.
-        counted: which pixels count, spread over ``mask``; the others are as if outside the image.
-        iterations: how often the mask is eroded.
+        counted: which pixels count, broadcastable to ``mask``; the others are treated as outside the image.
+        iterations: number of erosions.
     """
     skeleton = torch.zeros_like(mask)
     for _ in range(iterations + 1):
         eroded = _eroded(mask.where(counted, 1.0))
-        # Padding of pooling is below all values, so that pixels outside are never the largest.
+        # Pooling pads below all values, so that pixels outside are never the maximum.
         opened = max_pool2d(eroded.where(counted, 0.0), 3, 1, 1)
         rest = (mask - opened).relu()
         skeleton = skeleton + rest * (1 - skeleton)
@@ -90,6 +92,6 @@ def soft_skeleton(mask: Tensor, counted: Tensor, iterations: int) -> Tensor:
 
 
 def _eroded(mask: Tensor) -> Tensor:
-    """Return the least of each pixel and its four neighbours."""
+    """Return the minimum of each pixel and its four neighbours."""
     down, across = max_pool2d(-mask, (3, 1), 1, (1, 0)), max_pool2d(-mask, (1, 3), 1, (0, 1))
     return -torch.maximum(down, across)

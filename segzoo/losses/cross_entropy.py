@@ -1,4 +1,4 @@
-"""Cross-entropy of softmax, or of sigmoid where the network has one logit."""
+"""Cross-entropy of the softmax, or of the sigmoid if the network has one logit."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 
 class CrossEntropy(nn.Module):
-    """Mean over pixels of ``-log p(true class)``, weighed by the weight of the true class.
+    """Mean over pixels of ``-log p(true class)``, weighted by the weight of the true class.
 
-    Where classes overlap, it is the binary cross-entropy of each, weighed by the weight of the class.
+    If classes overlap, it is the binary cross-entropy of each, weighted by the class's weight.
 
     Args:
-        ignore_index: class index of pixels that count for nothing; ``None`` where all count.
-        weights: one for each class, two for one logit; equal where ``None``.
-        binary_weights: the same, used only where there are two classes.
+        ignore_index: class index of ignored pixels; ``None`` if all count.
+        weights: one weight for each class, two for one logit; equal if ``None``.
+        binary_weights: two weights that are used only if there are two classes.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class CrossEntropy(nn.Module):
         """Return the loss of logits ``(N, C, H, W)`` for class indices ``(N, H, W)``; 0 without pixels.
 
         Raises:
-            OptionError: there are not as many weights as classes.
+            OptionError: the number of weights is not the number of classes.
         """
         pixels = read_pixels(logits, target, self.ignore_index)
         return pixels.mean(pixel_entropy(pixels), self._weigh(pixels))
@@ -65,7 +65,7 @@ class CrossEntropy(nn.Module):
 
 
 def pixel_entropy(pixels: Pixels) -> Tensor:
-    """Return ``-log p(true class)`` of every pixel, ``(N, H, W)``; ``(N, C, H, W)`` where classes overlap."""
+    """Return ``-log p(true class)`` of every pixel, ``(N, H, W)``; ``(N, C, H, W)`` if classes overlap."""
     if pixels.overlapping:
         return F.binary_cross_entropy_with_logits(pixels.logits, pixels.truth(), reduction="none")
     if pixels.logits.shape[1] > 1:

@@ -1,6 +1,6 @@
 """A loss on every output of a deeply supervised network.
 
-Paper: Lee et al., 2015, arXiv:1409.5185. Auxiliary heads that weigh less than the network's own: Zhao et al.,
+Paper: Lee et al., 2015, arXiv:1409.5185. Auxiliary heads with less weight than the main head: Zhao et al.,
 2017, arXiv:1612.01105, section 3.3.
 """
 
@@ -25,8 +25,8 @@ class DeepSupervision(nn.Module):
 
     Args:
         loss: ``(logits, *targets) -> scalar``.
-        reduction: ``mean``, as 4uiiurz1's UNet++ has it, ``sum``, as MindSpore's, or a number from 0 on: the
-            weight of every output but the last, such as PSPNet's 0.4; the last counts in full.
+        reduction: ``mean``, as in 4uiiurz1's UNet++, ``sum``, as in MindSpore's, or a number of at least 0:
+            the weight of every output but the last, such as PSPNet's 0.4; the last has weight 1.
 
     Raises:
         OptionError: the reduction is none of these.
@@ -43,11 +43,11 @@ class DeepSupervision(nn.Module):
         self.loss, self.reduction = loss, reduction
 
     def forward(self, outputs: Sequence[Tensor], *targets: Tensor) -> Tensor:
-        """Return the loss of logits ``(N, C, H, W)``, one or more, each against the same targets.
+        """Return the loss of one or more logits ``(N, C, H, W)``, all against the same targets.
 
         Args:
-            outputs: logits, those of the network itself last.
-            *targets: what the loss takes: class indices ``(N, H, W)``, and whatever else it asks for.
+            outputs: logits, with those of the network itself last.
+            *targets: targets of the loss: class indices ``(N, H, W)``, and others that the loss needs.
         """
         losses = torch.stack([self.loss(logits, *targets) for logits in outputs])
         if self.reduction == "mean":

@@ -1,4 +1,4 @@
-"""Soft Dice: one minus twice the overlap of probabilities and truth over their sizes.
+"""Soft Dice: one minus twice the overlap of probabilities and ground truth, divided by their sizes.
 
 Paper: Milletari et al., 2016, arXiv:1606.04797; sizes are sums, not sums of squares.
 """
@@ -20,17 +20,18 @@ if TYPE_CHECKING:
 class Dice(nn.Module):
     """``1 - (2 sum(p y) + s) / (sum(p) + sum(y) + s)``, averaged over ratios.
 
-    Pooled over the batch by default, so that an image without a class does not weigh as much as one
+    Pooled over the batch by default, so that an image without a class does not count as much as an image
     that is full of it.
 
     Args:
-        ignore_index: class index of pixels that count for nothing; ``None`` where all count.
-        background_index: the class that stands for nothing of interest; ``None`` if every class is something.
-        smoothing: ``s``, in pixels; two empty masks have the loss 0 even without.
-        background: whether the background is averaged too; one logit is for the other class alone.
-        per_image: one ratio for each image instead of one of the batch.
-        together: one ratio of all classes together instead of one for each.
-        independent: the sigmoid of each logit instead of a softmax.
+        ignore_index: class index of ignored pixels; ``None`` if all count.
+        background_index: index of the background class; ``None`` if there is none.
+        smoothing: ``s``, in pixels; two empty masks have loss 0 even without it.
+        background: whether the background counts in the mean too; one logit always stands for the other
+            class.
+        per_image: whether to compute one ratio for each image instead of one for the batch.
+        together: whether to compute one ratio of all classes together instead of one for each class.
+        independent: whether to use the sigmoid of each logit instead of a softmax.
 
     Raises:
         OptionError: smoothing is below 0.

@@ -1,4 +1,4 @@
-"""Focal loss: cross-entropy that looks away from what is right already.
+"""Focal loss: cross-entropy that gives less weight to pixels that are already right.
 
 Paper: Lin et al., 2017, arXiv:1708.02002.
 """
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 
 class Focal(nn.Module):
-    """Mean over pixels of ``-alpha (1 - p)^gamma log p``, with ``p`` of the true class.
+    """Mean over pixels of ``-alpha (1 - p)^gamma log p``, where ``p`` is the true class's probability.
 
     Args:
-        ignore_index: class index of pixels that count for nothing; ``None`` where all count.
-        gamma: how far it looks away; 0 is cross-entropy.
-        alpha: of every class alike.
+        ignore_index: class index of ignored pixels; ``None`` if all count.
+        gamma: reduction of the weight of easy pixels; 0 is cross-entropy.
+        alpha: weight of every class.
 
     Raises:
         OptionError: gamma is below 0.
@@ -40,7 +40,7 @@ class Focal(nn.Module):
         """Return the loss of logits ``(N, C, H, W)`` for class indices ``(N, H, W)``; 0 without pixels."""
         pixels = read_pixels(logits, target, self.ignore_index)
         entropy = pixel_entropy(pixels)
-        # 1 - exp(-e), exact near 0; clamped since a power below 1 has an infinite slope at 0.
+        # 1 - exp(-e), exact near 0; clamped because a power below 1 has an infinite slope at 0.
         missing = -torch.expm1(-entropy)
         if self.gamma < 1:
             missing = missing.clamp(min=1e-6)

@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 
 class LovaszHinge(nn.Module):
-    """Hinge errors ``max(0, 1 - logit sign)`` by their weight in IoU.
+    """Hinge errors ``max(0, 1 - logit sign)``, weighted by their effect on IoU.
 
-    Several logits are each against the rest, without the background, and averaged.
+    Each of several logits except the background is compared with the rest, and the losses are averaged.
 
     Args:
-        ignore_index: class index of pixels that count for nothing; ``None`` where all count.
-        background_index: the class that stands for nothing of interest; ``None`` if every class is something.
-        per_image: the mean over images instead of all pixels of the batch together.
+        ignore_index: class index of ignored pixels; ``None`` if all count.
+        background_index: index of the background class; ``None`` if there is none.
+        per_image: whether to average over images instead of pooling all pixels of the batch.
     """
 
     def __init__(
@@ -50,15 +50,15 @@ class LovaszHinge(nn.Module):
 
 
 class LovaszSoftmax(nn.Module):
-    """Errors ``|y - p|`` of each class by their weight in its IoU, averaged over classes that occur.
+    """Errors ``|y - p|`` of each class, weighted by their effect on its IoU, averaged over classes that occur.
 
-    One logit is for the class that is not background, with the sigmoid's errors.
+    A single logit stands for the class that is not background, with the sigmoid's errors.
 
     Args:
-        ignore_index: class index of pixels that count for nothing; ``None`` where all count.
-        background_index: the class that stands for nothing of interest; ``None`` if every class is something.
-        per_image: the mean over images instead of all pixels of the batch together.
-        background: whether the background is averaged too.
+        ignore_index: class index of ignored pixels; ``None`` if all count.
+        background_index: index of the background class; ``None`` if there is none.
+        per_image: whether to average over images instead of pooling all pixels of the batch.
+        background: whether the background counts in the mean too.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class LovaszSoftmax(nn.Module):
         pixels = read_pixels(logits, target, self.ignore_index, self.background_index)
         if pixels.overlapping:
             raise OptionError(
-                "lovasz-softmax has one class a pixel, and these overlap: take lovasz-hinge, which has none"
+                "lovasz-softmax needs one class per pixel, but these classes overlap: use lovasz-hinge"
             )
         probabilities, truth = pixels.probabilities(background=self.background)
         losses = _extension((truth - probabilities).abs(), truth, pixels, per_image=self.per_image)
@@ -92,8 +92,8 @@ class LovaszSoftmax(nn.Module):
 
 
 def _extension(errors: Tensor, truth: Tensor, pixels: Pixels, *, per_image: bool) -> Tensor:
-    """Return the loss of each class, ``(N, K)`` or ``(1, K)``, of errors and truth ``(N, K, H, W)``."""
-    # An error of 0 sorts behind all that matter, where it has no part in the others' weights.
+    """Return the loss of each class, ``(N, K)`` or ``(1, K)``, for errors and truth ``(N, K, H, W)``."""
+    # An error of 0 sorts after all that matter, so it does not affect their weights.
     errors, truth = errors * pixels.counted, (truth * pixels.counted).detach()
     if not per_image:
         errors, truth = (values.transpose(0, 1).unsqueeze(0) for values in (errors, truth))
@@ -103,15 +103,15 @@ def _extension(errors: Tensor, truth: Tensor, pixels: Pixels, *, per_image: bool
 
 
 def _iou_slopes(truth: Tensor) -> Tensor:
-    """Return by how much one minus IoU grows with each wrong pixel in turn, ``(..., pixels)``.
+    """Return by how much one minus IoU grows with each additional wrong pixel, ``(..., pixels)``.
 
-    With ``I`` true pixels still right and ``U`` in the union, a true pixel adds 1 / U, another
-    I / (U (U - 1)): written so, nothing cancels, however many pixels there are.
+    With ``I`` true pixels still right and ``U`` pixels in the union, a true pixel adds 1 / U, another
+    pixel I / (U (U - 1)): in this form nothing cancels, for any number of pixels.
     """
     true = truth.long()
     total = true.sum(-1, keepdim=True)
     right = (total - true.cumsum(-1)).to(truth.dtype)
     union = (total + (1 - true).cumsum(-1)).to(truth.dtype)
-    # A union of one pixel that is not true: IoU falls from (agreed) 1 to 0.
+    # A union of one pixel that is not true: IoU falls from 1 (by convention) to 0.
     other = torch.where(union > 1, right / (union * (union - 1).clamp(min=1)), 1.0)
     return torch.where(true > 0, 1 / union.clamp(min=1), other)

@@ -21,19 +21,20 @@ if TYPE_CHECKING:
 
 
 class Ohem(CrossEntropy):
-    """Mean cross-entropy over hard pixels of the batch: those whose true class has a low probability.
+    """Mean cross-entropy over the hard pixels of the batch, whose true class has a low probability.
 
-    Where fewer pixels than ``kept`` are below the threshold, the hardest are taken until there are so many.
-    Where classes overlap, each class of a pixel is hard or easy by itself.
+    If fewer pixels than the share ``kept`` are below the threshold, the hardest are taken to reach it. If
+    classes overlap, each class of a pixel is hard or easy separately.
 
     Args:
-        ignore_index: class index of pixels that count for nothing; ``None`` where all count.
-        weights: one for each class, two for one logit; equal where ``None``. They do not decide what is hard.
+        ignore_index: class index of ignored pixels; ``None`` if all count.
+        weights: one weight for each class, two for one logit; equal if ``None``. They do not affect which
+            pixels are hard.
         threshold: probability of the true class below which a pixel is hard, above 0 and below 1.
-        kept: least share of the pixels that count which are taken, above 0; 1 is cross-entropy.
+        kept: minimum share of pixels to use, of those that count, above 0; 1 is cross-entropy.
 
     Raises:
-        OptionError: a number is out of its range.
+        OptionError: a number is out of range.
     """
 
     def __init__(
@@ -59,7 +60,7 @@ class Ohem(CrossEntropy):
             return pixels.mean(entropy)
         hardest = entropy.detach().masked_fill(~pixels.valid, -1).flatten()
         hardest = hardest.topk(math.ceil(hardest.numel() * self.kept)).values
-        # An index on the device, so that nothing waits for it.
+        # An index on the device, so that no synchronisation is needed.
         last = (pixels.valid.sum() * self.kept).ceil().long().clamp(1, hardest.numel()) - 1
         limit = hardest[last].clamp(max=-math.log(self.threshold))
         hard = pixels._replace(valid=pixels.valid & (entropy >= limit))

@@ -1,4 +1,4 @@
-"""Soft overlap of probabilities and truth, which Dice and Tversky losses are made of."""
+"""Soft overlap of probabilities and ground truth, the basis of the Dice and Tversky losses."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ def soft_overlap(
     together: bool,
     independent: bool = False,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the sums of ``p y``, ``p`` and ``y``, one for each ratio that is wanted.
+    """Return the sums of ``p y``, ``p`` and ``y``, one of each for every ratio.
 
     Args:
-        pixels: logits and truth.
-        background: whether the background takes part; one logit is for the other class alone.
-        per_image: a ratio for each image, or one of the batch.
-        together: one ratio of all classes, or one for each.
-        independent: the sigmoid of each logit instead of a softmax.
+        pixels: logits and ground truth.
+        background: whether the background is included; one logit always stands for the other class.
+        per_image: whether there is one ratio for each image, or one for the batch.
+        together: whether there is one ratio of all classes, or one for each.
+        independent: whether to use the sigmoid of each logit instead of a softmax.
     """
     probabilities, truth = pixels.probabilities(background=background, independent=independent)
     over = [2, 3]
@@ -39,6 +39,6 @@ def soft_overlap(
 
 
 def divide(top: Tensor, bottom: Tensor) -> Tensor:
-    """Divide, with 1 where there is nothing: two empty masks agree."""
+    """Divide, with 1 for 0 / 0: two empty masks agree."""
     something = bottom > 0
     return torch.where(something, top / bottom.where(something, torch.ones_like(bottom)), 1.0)

@@ -1,4 +1,4 @@
-"""What losses compare: logits in single precision, class indices, and which pixels count."""
+"""The inputs of losses: logits in single precision, class indices, and which pixels count."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from segzoo.options import MOST_CHANNELS, check_integer, check_number
 if TYPE_CHECKING:
     from torch import Tensor
 
-# The largest half. What overflowed to infinity in the network is taken as this, or softmax gives NaN.
+# The largest half-precision number. It replaces infinities from overflow, which would give NaN in softmax.
 _LIMIT = 65504.0
 
 
 class Pixels(NamedTuple):
-    """Logits and their truth.
+    """Logits and their ground truth.
 
     Attributes:
         logits: ``(N, C, H, W)`` float32 or float64, finite.
-        target: ``(N, H, W)`` int64 class indices, 0 where pixels do not count; ``(N, C, H, W)`` of 0 and 1
-            where classes overlap.
-        valid: bool like ``target``, which pixels count.
-        background_index: the class that stands for nothing of interest; ``None`` if every class is something.
+        target: ``(N, H, W)`` int64 class indices, 0 for ignored pixels; ``(N, C, H, W)`` of 0 and 1 if
+            classes overlap.
+        valid: bool like ``target``, true for pixels that count.
+        background_index: index of the background class; ``None`` if there is none.
     """
 
     logits: Tensor
@@ -35,38 +35,38 @@ class Pixels(NamedTuple):
 
     @property
     def overlapping(self) -> bool:
-        """Whether each logit is a class of its own, of which a pixel may have several."""
+        """Whether each logit is a separate class, of which a pixel may have several."""
         return self.target.ndim == 4
 
     @property
     def counted(self) -> Tensor:
-        """Which pixels count, for each class: ``(N, 1, H, W)``, or ``(N, C, H, W)`` where classes overlap."""
+        """Which pixels count, for each class: ``(N, 1, H, W)``, or ``(N, C, H, W)`` if classes overlap."""
         return self.valid if self.overlapping else self.valid.unsqueeze(1)
 
     @property
     def classes(self) -> int:
-        """How many classes there are: two for one logit, unless they overlap."""
+        """Number of classes: two for one logit, unless they overlap."""
         if self.overlapping:
             return self.logits.shape[1]
         return max(self.logits.shape[1], 2)
 
     def mean(self, values: Tensor, weights: Tensor | None = None) -> Tensor:
-        """Return the mean over pixels that count of values like ``target``; 0 where none does.
+        """Return the mean of values like ``target`` over pixels that count; 0 if there are none.
 
         Args:
-            values: one for each pixel, such as its loss; of each class where they overlap.
-            weights: of a weighted mean, as many or fewer that spread over them; all 1 without.
+            values: one value for each pixel, such as its loss; for each class if they overlap.
+            weights: weights of the mean, broadcastable to the values; 1 if ``None``.
         """
         counts = self.valid.to(values.dtype) if weights is None else self.valid * weights
         total = counts.sum()
         return (values * counts).sum() / total.where(total > 0, torch.ones_like(total))
 
     def probabilities(self, *, background: bool, independent: bool = False) -> tuple[Tensor, Tensor]:
-        """Return probabilities and truth, ``(N, K, H, W)`` each, both 0 where pixels do not count.
+        """Return probabilities and ground truth, ``(N, K, H, W)`` each, both 0 for ignored pixels.
 
         Args:
-            background: whether the background takes part, as in `scores`.
-            independent: the sigmoid of each logit instead of a softmax.
+            background: whether the background is included, as in `scores`.
+            independent: whether to use the sigmoid of each logit instead of a softmax.
         """
         scores, truth = self.scores(background=background)
         if self.logits.shape[1] > 1 and not independent and not self.overlapping:
@@ -76,18 +76,19 @@ class Pixels(NamedTuple):
         return found * self.counted, truth * self.counted
 
     def chances(self, *, background: bool, independent: bool = False) -> tuple[Tensor, Tensor]:
-        """Return ``self.probabilities(background=background, independent=independent)``: its earlier name."""
+        """Return ``self.probabilities(background=background, independent=independent)``; an old name."""
         warnings.warn("Pixels.chances is called probabilities now", DeprecationWarning, stacklevel=2)
         return self.probabilities(background=background, independent=independent)
 
     def scores(self, *, background: bool) -> tuple[Tensor, Tensor]:
-        """Return logits and truth of the classes that take part, ``(N, K, H, W)`` each.
+        """Return logits and ground truth of the included classes, ``(N, K, H, W)`` each.
 
-        One logit speaks for the class that is something, whatever ``background`` says: for both classes, with
+        A single logit stands for the class that is not background, for any value of ``background``; if there
+        is no background, it stands for both classes, with both signs.
         both signs, if there is no background.
 
         Args:
-            background: whether the background takes part.
+            background: whether the background is included.
         """
         logits, truth = self.logits, self.truth()
         if self.overlapping:
@@ -105,13 +106,13 @@ class Pixels(NamedTuple):
         return values[:, 1:] if index == 0 else torch.cat([values[:, :index], values[:, index + 1 :]], dim=1)
 
     def truth(self) -> Tensor:
-        """Return what each logit should say: ``(N, C, H, W)`` of 0 and 1."""
+        """Return the target of each logit: ``(N, C, H, W)`` of 0 and 1."""
         channels = self.logits.shape[1]
         if self.overlapping:
             return self.target.to(self.logits.dtype)
         if channels == 1:
             return self.target.unsqueeze(1).to(self.logits.dtype)
-        # Comparing is several times faster than scattering ones, and F.one_hot waits for the device.
+        # A comparison is several times faster than scattering ones, and F.one_hot waits for the device.
         classes = torch.arange(channels, device=self.target.device).view(1, -1, 1, 1)
         return (self.target.unsqueeze(1) == classes).to(self.logits.dtype)
 
@@ -119,23 +120,23 @@ class Pixels(NamedTuple):
 def read_pixels(
     logits: Tensor, target: Tensor, ignore_index: int | None, background_index: int | None = 0
 ) -> Pixels:
-    """Check logits ``(N, C, H, W)`` and class indices ``(N, H, W)``, and say which pixels count.
+    """Check logits ``(N, C, H, W)`` and class indices ``(N, H, W)``, and find which pixels count.
 
     Args:
-        logits: of any floating-point type; what is returned is float32, or float64 as it was.
-        target: of any type of whole numbers. ``(N, C, H, W)`` means that classes overlap: 1 where one is, 0
-            where not.
-        ignore_index: the index that does not count, if any.
-        background_index: the class that stands for nothing of interest; ``None`` if every class is something.
+        logits: logits of any floating-point type; the result is float32, or float64 for float64.
+        target: integers of any type. ``(N, C, H, W)`` means that classes overlap: 1 for pixels of the class,
+            0 for others.
+        ignore_index: index of ignored pixels, if any.
+        background_index: index of the background class; ``None`` if there is none.
 
     Raises:
-        OptionError: the shapes do not fit, the background is none of the classes, or (where looking costs
-            nothing, on a CPU) an index is not one of the classes.
+        OptionError: the shapes do not fit, the background is not a class, or (checked only on a CPU, where
+            it costs nothing) an index is not a class.
     """
     if logits.ndim != 4 or target.shape not in (logits.shape, (logits.shape[0], *logits.shape[2:])):
         raise OptionError(
             f"logits are {tuple(logits.shape)} and the target {tuple(target.shape)}: they need (N, C, H, W) "
-            "and class indices (N, H, W), or 0 and 1 (N, C, H, W) where classes overlap"
+            "and class indices (N, H, W), or 0 and 1 (N, C, H, W) if classes overlap"
         )
     if logits.dtype != torch.float64:
         logits = logits.float()
@@ -153,13 +154,14 @@ def read_pixels(
         least, most = (int(value) for value in target.aminmax())
         if pixels.overlapping and not 0 <= least <= most <= 1:
             raise OptionError(
-                f"the target holds {least} to {most}, and where classes overlap 1 says that one is there, "
-                "and 0 that it is not; say ignore_index if another value marks pixels to skip"
+                f"the target holds {least} to {most}, but if classes overlap it must be 1 for pixels of the "
+                f"class and "
+                "0 for others; set ignore_index if another value marks pixels to skip"
             )
         if not pixels.overlapping and (least < 0 or most >= pixels.classes):
             raise OptionError(
                 f"the target holds the index {least if least < 0 else most}, but {pixels.classes} classes "
-                f"have the indices 0 to {pixels.classes - 1}; say ignore_index if it marks pixels to skip"
+                f"have the indices 0 to {pixels.classes - 1}; set ignore_index if it marks pixels to skip"
             )
     return pixels
 

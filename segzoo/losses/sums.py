@@ -1,4 +1,4 @@
-"""Weighted sums of losses, and the two that are used most."""
+"""Weighted sums of losses, and the two most common ones."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-#: Those that leave the background out, or may.
+#: Losses that leave out the background, or can.
 _BY_BACKGROUND = ("dice", "tversky", "lovasz-hinge", "lovasz-softmax", "boundary", "cldice")
 
 _KINDS: dict[str, type[nn.Module]] = {
@@ -44,14 +44,14 @@ _KINDS: dict[str, type[nn.Module]] = {
 
 
 class Sum(nn.Module):
-    """Losses added up, each times its weight.
+    """A weighted sum of losses.
 
     Args:
         losses: modules ``(logits, target) -> scalar``.
-        weights: one for each loss; 1 where ``None``.
+        weights: one weight for each loss; 1 if ``None``.
 
     Raises:
-        OptionError: there are not as many weights as losses.
+        OptionError: the number of weights is not the number of losses.
     """
 
     def __init__(self, losses: Sequence[nn.Module], weights: Sequence[float] | None = None) -> None:
@@ -74,13 +74,13 @@ def cross_entropy_dice(
     smoothing: float = 1.0,
     weights: Sequence[float] | None = None,
 ) -> Sum:
-    """Cross-entropy plus Dice of every class but background, pooled over the batch.
+    """Cross-entropy plus Dice of every class except background, pooled over the batch.
 
     Args:
-        ignore_index: class index of pixels that count for nothing; ``None`` where all count.
-        background_index: the class that stands for nothing of interest; ``None`` if every class is something.
-        smoothing: of Dice, in pixels.
-        weights: of classes in the cross-entropy.
+        ignore_index: class index of ignored pixels; ``None`` if all count.
+        background_index: index of the background class; ``None`` if there is none.
+        smoothing: smoothing of Dice, in pixels.
+        weights: class weights of the cross-entropy.
     """
     return Sum(
         [
@@ -96,9 +96,9 @@ def binary_cross_entropy_dice(
     """Binary cross-entropy plus Dice of sigmoids, pooled over the batch.
 
     Args:
-        ignore_index: class index of pixels that count for nothing; ``None`` where all count.
-        background_index: the class that stands for nothing of interest; ``None`` if every class is something.
-        smoothing: of Dice, in pixels.
+        ignore_index: class index of ignored pixels; ``None`` if all count.
+        background_index: index of the background class; ``None`` if there is none.
+        smoothing: smoothing of Dice, in pixels.
     """
     return Sum(
         [
@@ -119,15 +119,15 @@ def sum_of(
     ignore_index: int | None = None,
     background_index: int | None = 0,
 ) -> Sum:
-    """Return a sum that is described by data, for recipes and presets.
+    """Return a sum of losses from plain data, for recipes and presets.
 
     Args:
         terms: a table for each loss: its kind as ``loss``, its ``weight`` (1 by default), and its options.
-        ignore_index: class index of pixels that count for nothing; ``None`` where all count.
-        background_index: the class that stands for nothing of interest; ``None`` if every class is something.
+        ignore_index: class index of ignored pixels; ``None`` if all count.
+        background_index: index of the background class; ``None`` if there is none.
 
     Raises:
-        OptionError: there is no term, or a kind of loss or an option of it is unknown.
+        OptionError: there is no term, or a loss or one of its options is unknown.
 
     Example:
         >>> sum_of(terms=[{"loss": "bce", "weight": 0.5}, {"loss": "dice", "per_image": True}])

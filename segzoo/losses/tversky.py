@@ -1,4 +1,4 @@
-"""Tversky loss: Dice that weighs what is missed against what is too much.
+"""Tversky loss: Dice with separate weights for false positives and false negatives.
 
 Paper: Salehi et al., 2017, arXiv:1706.05721.
 """
@@ -22,13 +22,14 @@ class Tversky(nn.Module):
     """``1 - (TP + s) / (TP + alpha FP + beta FN + s)`` of soft counts; Dice where both are 0.5.
 
     Args:
-        ignore_index: class index of pixels that count for nothing; ``None`` where all count.
-        background_index: the class that stands for nothing of interest; ``None`` if every class is something.
+        ignore_index: class index of ignored pixels; ``None`` if all count.
+        background_index: index of the background class; ``None`` if there is none.
         alpha: weight of false positives.
         beta: weight of false negatives; above ``alpha`` for recall, as in the paper.
         smoothing: ``s``, in pixels.
-        background: whether the background is averaged too; one logit is for the other class alone.
-        per_image: one ratio for each image instead of one of the batch.
+        background: whether the background counts in the mean too; one logit always stands for the other
+            class.
+        per_image: whether to compute one ratio for each image instead of one for the batch.
 
     Raises:
         OptionError: a number is below 0, or both weights are 0.

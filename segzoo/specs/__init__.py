@@ -1,8 +1,8 @@
-"""Frozen descriptions of everything that the zoo holds: plain data, no torch.
+"""Frozen descriptions of all parts of the zoo: plain data, without torch.
 
-A spec says what a part is called and where its code is (``factory``, a string), never holds the
-code itself, so that listing a zoo of thousands costs nothing. Plug-ins return specs from their
-hooks (`segzoo.hooks`); `segzoo.zoo` collects them.
+A spec contains a part's name and the location of its code (``factory``, a string), but never the code itself,
+so that listing a zoo of thousands is fast. Plug-ins return specs from their hooks (`segzoo.hooks`);
+`segzoo.zoo` collects them.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ __all__ = [
     "voc_colour",
 ]
 
-#: Every kind of spec, in the order in which commands show them; its hook is ``segzoo_`` and its plural.
+#: Every kind of spec, in the order of display; its hook is ``segzoo_`` plus its plural.
 SPEC_TYPES: tuple[type[Spec], ...] = (
     ModelSpec,
     WeightsSpec,

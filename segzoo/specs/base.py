@@ -1,4 +1,4 @@
-"""What every spec has, and what checks specs."""
+"""The base classes of specs, and functions that check specs."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ if TYPE_CHECKING:
 _NAME = re.compile(r"[a-z0-9][a-z0-9_.+-]*")
 _FACTORY = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
-#: The most letters of a name, and of a text for people; the most levels of options in options.
+#: Maximum length of a name, and of a text for people; maximum nesting of options.
 _LONGEST_NAME, _LONGEST_TEXT, _DEEPEST = 100, 10_000, 20
 
 
 @dataclass(frozen=True, kw_only=True)
 class Spec:
-    """What every spec has.
+    """The fields of every spec.
 
     Attributes:
-        name: lower case letters, digits and ``_ . + -``; unique within its plug-in and kind.
-        summary: one line for people.
-        aliases: further names, under the rule of ``name``.
-        paper: where the idea comes from, such as ``"arXiv:1505.04597"``.
+        name: lower-case letters, digits and ``_ . + -``; unique within its plug-in and kind.
+        summary: one line that describes the part.
+        aliases: further names, under the same rule as ``name``.
+        paper: the publication, such as ``"arXiv:1505.04597"``.
     """
 
     kind: ClassVar[str] = "spec"
@@ -43,11 +43,11 @@ class Spec:
         if not isinstance(self.aliases, tuple):
             raise UsageError(f"{self.kind} {self.name!r}: aliases {self.aliases!r} must be a tuple of names")
         for name in (self.name, *self.aliases):
-            # A text of another class may compare and hash as it likes.
+            # A subclass of str may define comparison and hashing differently.
             if type(name) is not str or len(name) > _LONGEST_NAME or not _NAME.fullmatch(name):
                 raise UsageError(
-                    f"{shown(name)} cannot name a {self.kind}: use lower case letters, digits and _ . + -, "
-                    f"{_LONGEST_NAME} at most"
+                    f"{shown(name)} cannot name a {self.kind}: use lower-case letters, digits and _ . + -, "
+                    f"at most {_LONGEST_NAME} characters"
                 )
         for name, types, told in _shapes(type(self)):
             value = getattr(self, name)
@@ -58,9 +58,9 @@ class Spec:
 
 
 def _check_keys(told: str, value: Any, depth: int = 0) -> None:
-    """Raise `UsageError` unless the keys of mappings are words, and none lies in itself."""
+    """Raise `UsageError` unless the keys of mappings are words, and no mapping contains itself."""
     if depth > _DEEPEST:
-        raise UsageError(f"{told} lies in itself, or too deep: more than {_DEEPEST} levels")
+        raise UsageError(f"{told} contains itself, or is nested too deeply: more than {_DEEPEST} levels")
     if isinstance(value, Mapping) and not all(isinstance(key, str) for key in value):
         raise UsageError(f"{told} must have words as keys, got {shown(value)}")
     if isinstance(value, Mapping | list | tuple):
@@ -70,7 +70,7 @@ def _check_keys(told: str, value: Any, depth: int = 0) -> None:
 
 @cache
 def _shapes(cls: type[Spec]) -> list[tuple[str, tuple[type, ...], str]]:
-    """Return the fields that lists and pages would stumble over, were they not text, mappings or tuples."""
+    """Return the fields that must be text, mappings or tuples for lists and pages to work."""
     known = {
         "str": ((str,), f"text of at most {_LONGEST_TEXT:,} letters"),
         "Mapping": ((Mapping,), "a mapping"),
@@ -89,8 +89,8 @@ class PartSpec(Spec):
     """A spec whose part is built by calling ``factory``, given as ``"package.module:callable"``.
 
     Attributes:
-        factory: imported only when the part is built.
-        options: keyword arguments that the factory is always given, such as which variant to be.
+        factory: location of the callable, which is imported only when the part is built.
+        options: keyword arguments that the factory always gets, such as which variant to build.
     """
 
     factory: str
@@ -113,7 +113,7 @@ def check_callable(spec: Spec, field: str, value: str) -> None:
 
 
 def check_suffix(spec: Spec, value: str) -> None:
-    """Raise `UsageError` unless a suffix of files is in lower case and begins with a dot."""
+    """Raise `UsageError` unless a file suffix is in lower case and begins with a dot."""
     if not isinstance(value, str) or not value.startswith(".") or value != value.lower() or len(value) < 2:
         raise UsageError(
             f"{spec.kind} {spec.name!r}: suffix {value!r} must be in lower case and begin with a dot"

@@ -1,4 +1,4 @@
-"""Clusters: machines that the shares of a run are computed on."""
+"""Clusters: groups of machines that compute the shares of a run."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from segzoo.specs.base import PartSpec
 
 @dataclass(frozen=True, kw_only=True)
 class ClusterSpec(PartSpec):
-    """A cluster: ``factory(address, **options)`` gives a `segzoo.interfaces.Cluster`.
+    """A cluster: ``factory(address, **options)`` returns a `segzoo.interfaces.Cluster`.
 
-    The address is what follows the name and a colon in ``--on NAME:ADDRESS``, empty where nothing does.
+    The address is the text after the name and a colon in ``--on NAME:ADDRESS``, or empty.
 
     Attributes:
-        addresses: what an address may be, for people, such as ``"auto or HOST:PORT"``.
+        addresses: description of valid addresses, such as ``"auto or HOST:PORT"``.
     """
 
     kind: ClassVar[str] = "cluster"

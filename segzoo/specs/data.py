@@ -1,4 +1,4 @@
-"""Data sets, and what scores and trains on them: metrics and losses."""
+"""Data sets, and the metrics and losses that use them."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Archive:
-    """A file that a data set comes in.
+    """A file of a data set.
 
     Attributes:
-        url: http or https; or ``kaggle:competition/file``, fetched with the user's own credentials.
-        checksum: ``md5:`` or ``sha256:`` and the digits as they are published; empty where none are.
-        bytes: its size, about; 0 where unknown.
+        url: http or https; or ``kaggle:competition/file``, downloaded with the user's own credentials.
+        checksum: ``md5:`` or ``sha256:`` and the published digits; empty if none are published.
+        bytes: approximate size; 0 if unknown.
     """
 
     url: str
@@ -41,22 +41,22 @@ class Archive:
 
 @dataclass(frozen=True, kw_only=True)
 class DatasetSpec(PartSpec):
-    """A data set: ``factory(root, split=..., **options)`` gives a `segzoo.interfaces.Dataset`.
+    """A data set: ``factory(root, split=..., **options)`` returns a `segzoo.interfaces.Dataset`.
 
     Attributes:
         splits: names of its parts.
-        labels: its classes and how masks on disk say them; ``None`` where the person must tell.
-        layout: what the root must hold, in words.
-        licence: the data's terms.
-        homepage: where people get it.
-        archives: the files that it comes in, where its terms let a program fetch them.
-        by_hand: how people get it where they do not, in words.
-        recognise: ``"package.module:callable"`` that looks at a folder or a file and says whether it is this
-            data set; empty where only its name opens it. It is called with a `segzoo.datasets.Glance`, and
-            returns a `Recognition` or ``None``. It looks at names and the beginnings of files, so that it is
-            quick, and raises nothing.
-        scheme: what an address of this data set begins with, such as ``"hf:"``: ``--data hf:org/name`` opens
-            it with ``org/name`` as its root; empty where it lies in a folder.
+        labels: its classes and their values in masks on disk; ``None`` if the user must define them.
+        layout: description of the required content of the root folder.
+        licence: licence of the data.
+        homepage: web page where people get it.
+        archives: the files to download, if the licence lets a program download them.
+        by_hand: instructions for a manual download, if it does not.
+        recognise: ``"package.module:callable"`` that checks whether a folder or a file is this data set; if
+            empty, only its name opens it. It is called with a `segzoo.datasets.Glance` and returns a
+            `Recognition` or ``None``. It must be quick, so it checks only names and the beginnings of files,
+            and it must not raise errors.
+        scheme: prefix of an address of this data set, such as ``"hf:"``: ``--data hf:org/name`` opens it with
+            ``org/name`` as its root; empty if it is a folder.
     """
 
     kind: ClassVar[str] = "dataset"
@@ -77,23 +77,23 @@ class DatasetSpec(PartSpec):
             check_callable(self, "recognise", self.recognise)
         if self.scheme and not re.fullmatch(r"[a-z][a-z0-9+.-]*:", self.scheme):
             raise UsageError(
-                f"dataset {self.name!r}: scheme {self.scheme!r} must be lower case and end in a colon"
+                f"dataset {self.name!r}: scheme {self.scheme!r} must be in lower case and end with a colon"
             )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recognition:
-    """What a data set says of a folder or a file that it recognises as its own.
+    """The description of a folder or a file that a data set has recognised.
 
     Attributes:
-        summary: what it is, in words that begin with the format: ``"YOLO-seg, 3 classes, train and val as
+        summary: a description that begins with the format: ``"YOLO-seg, 3 classes, train and val as
             data.yaml says"``.
-        root: what to open, where it is not the place that was looked at.
-        options: of the data set, that opening takes.
-        masks: whether its masks are image files beside the images, so that the plain reading of the folder
-            finds the same files: it is then not a second reading.
-        choices: where an option must say which of several files is meant: what each choice is, in words, and
-            the options that choose it.
+        root: the path to open, if it is not the path that was checked.
+        options: options of the data set for opening it.
+        masks: whether its masks are image files next to the images, so that reading it as a plain folder
+            would find the same files and does not count as a second reading.
+        choices: if an option must select one of several files: a description of each choice, and the
+            options that select it.
     """
 
     summary: str
@@ -105,13 +105,13 @@ class Recognition:
 
 @dataclass(frozen=True, kw_only=True)
 class MetricSpec(PartSpec):
-    """A metric: ``factory(labels=..., **options)`` gives a `segzoo.interfaces.Metric`.
+    """A metric: ``factory(labels=..., **options)`` returns a `segzoo.interfaces.Metric`.
 
     Attributes:
-        higher_is_better: which way is up.
-        needs: what ``update`` must be given besides the masks: ``"probabilities"``, and
-            ``"instances"`` where they are known.
-        overlapping: whether it scores classes that overlap: ``update`` is then given masks ``(K, H, W)``.
+        higher_is_better: whether higher values are better.
+        needs: inputs of ``update`` in addition to the masks: ``"probabilities"``, and ``"instances"`` if
+            they are known.
+        overlapping: whether it scores classes that overlap: ``update`` then gets masks ``(K, H, W)``.
     """
 
     kind: ClassVar[str] = "metric"
@@ -131,10 +131,10 @@ class MetricSpec(PartSpec):
 
 @dataclass(frozen=True, kw_only=True)
 class LossSpec(PartSpec):
-    """A loss: ``factory(**options)`` gives a callable ``(logits, target) -> scalar``.
+    """A loss: ``factory(**options)`` returns a callable ``(logits, target) -> scalar``.
 
     Attributes:
-        overlapping: whether it trains classes that overlap: its target is then ``(N, C, H, W)``.
+        overlapping: whether it supports classes that overlap: its target is then ``(N, C, H, W)``.
     """
 
     kind: ClassVar[str] = "loss"

@@ -1,4 +1,4 @@
-"""Formats that a model is exported to, for runtimes other than torch."""
+"""Export formats of models, for runtimes other than torch."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import ClassVar, Literal, get_args
 from segzoo.errors import UsageError
 from segzoo.specs.base import PartSpec, check_callable, check_suffix
 
-#: Number type of an exported model's weights and of what it computes in.
+#: Number type of an exported model's weights and computation.
 ExportPrecision = Literal["float32", "float16", "int8"]
 EXPORT_PRECISIONS: tuple[str, ...] = get_args(ExportPrecision)
 #: Type of the image that a file with preprocessing takes.
@@ -23,10 +23,10 @@ class ExportSpec(PartSpec):
     The factory is a `segzoo.exporting.Writer`.
 
     Attributes:
-        suffix: how the file's name ends, such as ``".onnx"``.
+        suffix: suffix of the file's name, such as ``".onnx"``.
         runtime: ``"package.module:callable"`` that opens such a file to run it: a `segzoo.runtimes.Opener`.
-        precisions: number types that it can be written in.
-        extra: the extra of segzoo's distribution that brings what it needs; empty for none.
+        precisions: number types in which it can be written.
+        extra: segzoo's extra that installs the requirements; empty for none.
     """
 
     kind: ClassVar[str] = "export"

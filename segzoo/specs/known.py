@@ -8,7 +8,7 @@ arXiv:1604.01685. Pascal VOC: Everingham et al., 2010, doi:10.1007/s11263-009-02
 
 from __future__ import annotations
 
-#: Names, between semicolons, in the order of the classes.
+#: Names, separated by semicolons, in the order of the classes.
 NAMES = {
     "ade20k": """
 wall; building; sky; floor; tree; ceiling; road; bed; windowpane; grass; cabinet; sidewalk; person;
@@ -34,7 +34,7 @@ background; aeroplane; bicycle; bird; boat; bottle; bus; car; cat; chair; cow; d
 motorbike; person; pottedplant; sheep; sofa; train; tvmonitor
 """,
 }
-#: Colours as red, green and blue in hexadecimal digits.
+#: Colours as hexadecimal red, green and blue.
 COLOURS = {
     "ade20k": """
 787878 b47878 06e6e6 503232 04c803 787850 8c8c8c cc05ff e6e6e6 04fa07 e005ff ebff07 96053d 787846

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from segzoo.specs.pictures import Preprocessing
 
-#: What every network can do, unless its spec says why not; with what that means.
+#: Abilities of every network, unless its spec gives a reason against one; with descriptions.
 CAPABILITIES: Mapping[str, str] = {
     "odd-sizes": "images of any height and width",
     "one-pixel": "images of a single pixel",
@@ -23,31 +23,30 @@ CAPABILITIES: Mapping[str, str] = {
     "export": "torch.export with free height and width",
     "compile": "torch.compile",
     "onnx": "export to ONNX with free height and width, run by ONNX Runtime",
-    "engines": "segzoo's engines, exact and fast",
+    "engines": "segzoo's inference engines, exact and fast",
     "pickle": "pickle, copy and folder of weights",
 }
 
 
 def check_limits(spec: Any) -> None:
-    """Raise `UsageError` unless each limit is of a capability that there is, and says why."""
+    """Raise `UsageError` unless each limit names a known capability and gives a reason."""
     for name, why in spec.limits.items():
         if name not in CAPABILITIES:
             close = did_you_mean(name, CAPABILITIES)
             raise UsageError(f"{spec.kind} {spec.name!r}: no capability is named {name!r}{close}")
         if not isinstance(why, str) or not why.strip():
             raise UsageError(
-                f"{spec.kind} {spec.name!r}: limits[{name!r}] must say why not, and what to use instead"
+                f"{spec.kind} {spec.name!r}: limits[{name!r}] must give a reason, and what to use instead"
             )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pretraining:
-    """What an encoder has learnt before: the attribute ``pretraining`` of a module that holds the weights.
+    """The pretraining of an encoder: the attribute ``pretraining`` of a module that holds the weights.
 
     Attributes:
-        told: where the weights come from, as a sentence.
-        preprocessing: how their training images were prepared, for as many bands as the encoder takes.
-            A model that begins with them has it by default.
+        preprocessing: preprocessing of their training images, for as many bands as the encoder takes.
+            A model that starts with them uses it by default.
     """
 
     told: str
@@ -56,16 +55,16 @@ class Pretraining:
 
 @dataclass(frozen=True, kw_only=True)
 class EncoderSpec(PartSpec):
-    """An encoder: images in, a pyramid of features out.
+    """An encoder: computes a pyramid of features from images.
 
-    The factory is called as ``factory(in_channels=..., **options)`` and returns a module as
-    `segzoo.interfaces.Encoder` describes.
+    The factory is called as ``factory(in_channels=..., **options)`` and returns a module that implements
+    `segzoo.interfaces.Encoder`.
 
     Attributes:
         channels: channels of each feature with default options, finest first.
         strides: stride of each feature, finest first; strictly increasing.
         pretrained: whether the factory takes ``pretrained=True``.
-        limits: what a network with it cannot do, of `CAPABILITIES`: why, and what to use instead.
+        limits: `CAPABILITIES` that a network with it does not have: the reason, and what to use instead.
     """
 
     kind: ClassVar[str] = "encoder"
@@ -81,7 +80,7 @@ class EncoderSpec(PartSpec):
         if len(self.channels) != len(self.strides) or not self.strides:
             raise UsageError(
                 f"encoder {self.name!r} declares {len(self.channels)} channels and "
-                f"{len(self.strides)} strides; it needs as many of one as of the other"
+                f"{len(self.strides)} strides; both numbers must be equal"
             )
         if list(self.strides) != sorted(set(self.strides)):
             raise UsageError(f"encoder {self.name!r}: strides {self.strides} must increase")
@@ -89,20 +88,20 @@ class EncoderSpec(PartSpec):
 
 @dataclass(frozen=True, kw_only=True)
 class DecoderSpec(PartSpec):
-    """A decoder: a pyramid of features in, one feature map out.
+    """A decoder: computes one feature map from a pyramid of features.
 
-    The factory is called as ``factory(channels=..., strides=..., **options)`` with what the encoder
-    yields, and returns a module as `segzoo.interfaces.Decoder` describes. Where it takes ``num_classes``,
-    it is told these, too.
+    The factory is called as ``factory(channels=..., strides=..., **options)`` with the values of the
+    encoder, and returns a module that implements `segzoo.interfaces.Decoder`. If it takes ``num_classes``,
+    it gets these too.
 
     Attributes:
-        encoder: the encoder of a model that names this decoder alone.
-        min_features: how many features it needs at least.
+        encoder: the encoder of a model if only this decoder is named.
+        min_features: the minimum number of features.
         halving: whether each stride must be twice the one before.
-        encoder_options: what it wants of its encoder, such as ``{"output_stride": 8}`` or
+        encoder_options: requests to its encoder, such as ``{"output_stride": 8}`` or
             ``{"features": "layers"}``. Encoders whose factory has a method ``granted`` are asked which of
-            these they can do; others are built as they are. What a person says comes on top.
-        limits: what a network with it cannot do, of `CAPABILITIES`: why, and what to use instead.
+            them they support; others are built without them. The user's options are added to these.
+        limits: `CAPABILITIES` that a network with it does not have: the reason, and what to use instead.
     """
 
     kind: ClassVar[str] = "decoder"
@@ -120,18 +119,19 @@ class DecoderSpec(PartSpec):
 
 @dataclass(frozen=True, kw_only=True)
 class ModelSpec(Spec):
-    """A whole network: a factory of its own, or a named pair of decoder and encoder.
+    """A whole network: with its own factory, or a named pair of decoder and encoder.
 
     The factory is called as ``factory(num_classes=..., in_channels=..., **options)`` and may return
     any ``nn.Module`` that maps images ``(N, in_channels, H, W)`` to logits ``(N, num_classes, H, W)``.
 
     Attributes:
-        factory: of a network of its own, as ``"package.module:callable"``; imported only when it is built.
-        encoder: of a pair, by name: the plug-in's own, else segzoo's, else whoever has it.
-        decoder: of a pair, likewise.
-        encoder_options: of the pair's encoder; those that people give come on top.
-        decoder_options: of the pair's decoder, likewise.
-        limits: what it cannot do, of `CAPABILITIES`: why, and what to use instead.
+        factory: location of the network's own factory, ``"package.module:callable"``; imported only when
+            built.
+        encoder: encoder of a pair, by name: the plug-in's own, else segzoo's, else any plug-in's.
+        decoder: decoder of a pair, found in the same way.
+        encoder_options: options of the pair's encoder; the user's options are added to these.
+        decoder_options: options of the pair's decoder; the user's options are added to these.
+        limits: `CAPABILITIES` that it does not have: the reason, and what to use instead.
     """
 
     kind: ClassVar[str] = "model"
@@ -155,19 +155,19 @@ class ModelSpec(Spec):
 @renamed_fields(marks="signature")
 @dataclass(frozen=True, kw_only=True)
 class LayoutSpec(PartSpec):
-    """How another program names and orders the tensors of its checkpoints.
+    """The names and the order of the tensors in another program's checkpoints.
 
     The factory is called as ``factory(checkpoint, **options)`` with a
     `segzoo.weights.layouts.Checkpoint` and returns a `segzoo.weights.layouts.Conversion`.
 
     Attributes:
-        signature: names of tensors that every file of this layout has and, together, no other.
-        beside: what lies beside the tensors in every file of this layout: keys joined by dots, with or
-            without a value, such as ``"config.model_type"`` or ``"config._model_class=Unet"``.
-        fallback: whether it is for what no other layout converts: one that runs another library's own
-            network is asked after those that convert to networks of segzoo.
-        homepage: of the program.
-        licence: of the program; that of weights is their owner's to say.
+        signature: names of tensors that every file of this layout has and, together, no other file.
+        beside: entries that every file of this layout has next to the tensors: keys joined by dots, with
+            or without a value, such as ``"config.model_type"`` or ``"config._model_class=Unet"``.
+        fallback: whether it is tried only after other layouts: one that runs another library's own
+            network comes after those that convert to networks of segzoo.
+        homepage: web page of the program.
+        licence: licence of the program; the owner of weights defines theirs.
     """
 
     kind: ClassVar[str] = "layout"
@@ -182,6 +182,7 @@ class LayoutSpec(PartSpec):
         super().__post_init__()
         if not self.signature and not self.beside:
             raise UsageError(
-                f"layout {self.name!r} needs a tuple of at least one tensor's name as its signature, or of a "
-                "key beside the tensors"
+                f"layout {self.name!r} needs a tuple with the name of at least one tensor as its signature, "
+                f"or a "
+                "key in beside"
             )

@@ -1,4 +1,4 @@
-"""What images go through before a network sees them, and what the classes of masks are."""
+"""Preprocessing of images before the network, and the classes of masks."""
 
 from __future__ import annotations
 
@@ -12,35 +12,36 @@ from segzoo.options import MOST_CHANNELS, check_choice, check_integer, check_num
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-#: Pixels of what images may be stretched to, on a side and in all; larger images are for tiles.
+#: Maximum size in pixels that images may be stretched to, per side and in total; use tiles for larger images.
 _LARGEST_SIDE, MOST_PIXELS = 32_768, 1 << 25
 
-#: Largest size of a mean or std: values are divided by 255 before, so that theirs lie about 1.
+#: Largest mean or std: values are divided by 255 first, so that theirs are about 1.
 _LARGEST_VALUE = 1e6
 
 
 @dataclass(frozen=True, kw_only=True)
 class Resize:
-    """How an image is brought to the size that the network was trained at, and back.
+    """How an image is resized to the network's training size, and how results are resized back.
 
     Attributes:
         mode: ``scale`` multiplies both sides by ``scale`` and truncates; ``stretch`` makes the image
-            ``height`` x ``width``; ``letterbox`` fits it inside ``height`` x ``width`` on bars of
-            value ``fill``; ``short`` makes the shorter side ``short`` pixels and truncates the other;
-            ``bounds`` makes the image as large as sides of ``short`` and ``long`` pixels allow, whichever
-            way it lies, and rounds. The last two keep the aspect, without bars, but for ``multiple``.
-        scale: what both sides are multiplied by, where that is the mode.
-        height: height of the image that the network sees, with ``stretch`` and ``letterbox``.
-        width: width of the image that the network sees, with ``stretch`` and ``letterbox``.
+            ``height`` x ``width``; ``letterbox`` fits it into ``height`` x ``width`` with bars of value
+            ``fill``; ``short`` makes the shorter side ``short`` pixels and truncates the other;
+            ``bounds`` makes the image as large as sides of ``short`` and ``long`` pixels allow, in either
+            orientation, and rounds. The last two keep the aspect ratio, without bars, except for
+            ``multiple``.
+        scale: factor of both sides, with ``scale``.
+        height: height of the image that the network gets, with ``stretch`` and ``letterbox``.
+        width: width of the image that the network gets, with ``stretch`` and ``letterbox``.
         short: pixels of the shorter side, with ``short`` and ``bounds``.
-        long: the most pixels of the longer side, with ``short`` and ``bounds``; 0 for any number with
+        long: maximum pixels of the longer side, with ``short`` and ``bounds``; 0 for no maximum, with
             ``short``.
-        multiple: what both sides are stretched up to multiples of, with ``short`` and ``bounds``.
-        interpolation: how the image is resampled.
-        antialias: whether a smaller image averages over what it leaves out, as Pillow does; without,
-            it samples, as OpenCV does.
+        multiple: both sides are stretched up to a multiple of this, with ``short`` and ``bounds``.
+        interpolation: interpolation of the image.
+        antialias: whether downscaling averages over all pixels, as Pillow does, instead of sampling
+            them, as OpenCV does.
         restore: what is resized back to the image: ``logits`` or ``probabilities``, bilinearly and
-            with corners not aligned.
+            without aligned corners.
         fill: 8-bit value of the bars.
     """
 
@@ -74,22 +75,23 @@ class Resize:
             raise OptionError(f"resize long must be at least short, {self.short}, got {self.long}")
         rows, columns = (self.height, self.width) if framed else (self.short, self.long or self.short)
         if rows * columns > MOST_PIXELS:
-            raise OptionError(f"resize to {rows} x {columns} has more than {MOST_PIXELS:,} pixels, the most")
+            raise OptionError(f"resize to {rows} x {columns} exceeds the maximum of {MOST_PIXELS:,} pixels")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Separator:
-    """What the last logit of a network says about objects that touch.
+    """The meaning of a network's last logit for touching objects.
 
-    Such a network has one logit more than its classes need. The sigmoid of that logit tells objects of one
-    class apart; the classes are decided by the others, so that masks are the same with and without it.
+    Such a network has one logit more than its classes need. The sigmoid of that logit separates objects of
+    one class; the other logits decide the classes, so that masks are the same with and without it.
 
     Attributes:
         kind: ``boundary``: the sigmoid is the probability that a pixel lies where two objects meet.
-            ``distance``: it is the depth inside the pixel's object, 0 at the rim and 1 at the deepest pixel.
-        seed: pixels of the mask below this value (``boundary``) or above it (``distance``) are the seeds that
-            objects grow from; in (0, 1).
-        smallest: pixels of the smallest seed; smaller ones start no object of their own.
+            ``distance``: it is the depth in the pixel's object, 0 at the rim and 1 at the deepest pixel.
+                seed: pixels of the mask below this value (``boundary``) or above it (``distance``) are the
+                    seeds from
+            which objects grow; in (0, 1).
+                smallest: pixels of the smallest seed; smaller ones do not start an object.
     """
 
     kind: Literal["boundary", "distance"]
@@ -104,20 +106,20 @@ class Separator:
 
 @dataclass(frozen=True, kw_only=True)
 class Intensity:
-    """How pixel values become the numbers that mean and std are applied to.
+    """How pixel values are scaled before mean and std are applied.
 
     Attributes:
-        mode: ``uint8``: values of 8 bits divided by 255; deeper ones are brought to 8 bits before, by as many
+        mode: ``uint8``: 8-bit values divided by 255; deeper values are first reduced to 8 bits, by as many
             bits as all but single bright pixels need. ``range``: ``low`` becomes 0 and ``high`` 1.
             ``percentiles``: the same with the values at the percentiles ``low`` and ``high``. ``dtype``: the
             full range of an integer type becomes 0 to 1. ``standard``: the mean is subtracted, and the result
             divided by the standard deviation.
         low: value or percentile that becomes 0.
         high: value or percentile that becomes 1.
-        per: ``all`` bands together, or each ``band`` by itself.
-        over: what the largest value, percentiles, mean and standard deviation are measured over: each
-            ``image``, or all ``data`` once: the images that are trained on, or those of one run.
-        measured: ``(low, high)`` or ``(mean, std)`` once or per band, where they were measured over the data.
+        per: ``all`` bands together, or each ``band`` separately.
+        over: data for the largest value, percentiles, mean and standard deviation: each ``image``, or all
+            ``data`` once: the training images, or the images of one run.
+        measured: ``(low, high)`` or ``(mean, std)`` once or per band, if they were measured over the data.
     """
 
     mode: Literal["uint8", "range", "percentiles", "dtype", "standard"] = "uint8"
@@ -150,11 +152,11 @@ class Intensity:
                 check_number(f"intensity measured[{index}]", value)
 
 
-#: Percentiles where none are named: what microscopists use.
+#: Default percentiles, which are common in microscopy.
 _USUAL_PERCENTILES = (1.0, 99.8)
 
 _FORMS = "uint8, range:LOW,HIGH, window:CENTRE,WIDTH, percentiles:1,99.8, dtype or standard"
-#: Words of the text form, with how many numbers each takes.
+#: Names of the text form, with how many numbers each takes.
 _NUMBERS = {"uint8": 0, "range": 2, "window": 2, "percentiles": 2, "dtype": 0, "standard": 0}
 
 
@@ -162,13 +164,13 @@ def parse_intensity(text: str | Intensity) -> Intensity:
     """Read the text form of an `Intensity`.
 
     Args:
-        text: ``uint8``, ``range:0,4095``, ``window:40,400`` (centre and width, as radiologists say it),
-            ``percentiles:1,99.8``, ``dtype`` or ``standard``. ``:band`` behind it measures each band by
-            itself, ``:run`` (or ``:data``) measures all images at once instead of each by itself:
-            ``percentiles:1,99.8:band:run``. An `Intensity` is returned as it is.
+        text: ``uint8``, ``range:0,4095``, ``window:40,400`` (centre and width, as in radiology),
+            ``percentiles:1,99.8``, ``dtype`` or ``standard``. Add ``:band`` to measure each band separately,
+            and ``:run`` (or ``:data``) to measure all images together instead of each separately:
+            ``percentiles:1,99.8:band:run``. An `Intensity` is returned unchanged.
 
     Raises:
-        OptionError: it is none of these, or the range has no width.
+        OptionError: it is none of these, or the range is empty.
 
     Example:
         >>> parse_intensity("window:40,400")
@@ -192,8 +194,9 @@ def parse_intensity(text: str | Intensity) -> Intensity:
     unknown = [word for word in rest if word not in ("band", "all", "image", "run", "data")]
     if unknown:
         raise OptionError(
-            f"behind intensity {mode} stand :band (each band by itself) and :run (one scale for all images; "
-            f"in training :data says the same), got {unknown[0]!r} in {text!r}"
+            f"intensity {mode} can be followed by :band (each band separately) and :run (one scale for all "
+            f"images; "
+            f"in training :data is the same), got {unknown[0]!r} in {text!r}"
         )
     per: Literal["all", "band"] = "band" if "band" in rest else "all"
     over: Literal["image", "data"] = "data" if "run" in rest or "data" in rest else "image"
@@ -215,7 +218,7 @@ def _numbers(text: str, whole: str) -> tuple[float, ...]:
     try:
         return tuple(float(one) for one in text.split(","))
     except ValueError:
-        raise OptionError(f"intensity takes two numbers with a comma between, got {whole!r}") from None
+        raise OptionError(f"intensity takes two numbers separated by a comma, got {whole!r}") from None
 
 
 def _example(mode: str) -> str:
@@ -225,7 +228,7 @@ def _example(mode: str) -> str:
 
 
 def intensity_text(intensity: Intensity) -> str:
-    """Return the text form of an `Intensity`, which `parse_intensity` reads; without what was measured."""
+    """Return the text form of an `Intensity`, which `parse_intensity` reads, without measured values."""
     numbers = f":{intensity.low:.15g},{intensity.high:.15g}" if _NUMBERS[intensity.mode] else ""
     per, over = ":band" * (intensity.per == "band"), ":data" * (intensity.over == "data")
     return f"{intensity.mode}{numbers}{per}{over}"
@@ -233,14 +236,14 @@ def intensity_text(intensity: Intensity) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class BandStatistics:
-    """What a network was trained on, in one band, as it came out of `Intensity`: 0 to 1, bytes over 255.
+    """Statistics of one band of the training images after `Intensity`: 0 to 1, bytes divided by 255.
 
     Attributes:
-        minimum: the least value.
+        minimum: the minimum.
         low: the 1st percentile.
         high: the 99th percentile.
-        maximum: the largest value.
-        mean: of all values.
+        maximum: the maximum.
+        mean: mean of all values.
         std: standard deviation of all values.
     """
 
@@ -257,7 +260,7 @@ class BandStatistics:
 
 
 def parse_bands(text: str | int | Sequence[str | int]) -> tuple[str, ...]:
-    """Return bands as `Preprocessing.bands` holds them.
+    """Return bands in the form of `Preprocessing.bands`.
 
     Args:
         text: numbers from 1 or names, in a list or separated by commas: ``"4,3,2"``, ``["nir", 3, 2]``.
@@ -278,23 +281,23 @@ def parse_bands(text: str | int | Sequence[str | int]) -> tuple[str, ...]:
 
 
 def is_band_number(band: str) -> bool:
-    """Whether a band is named by its number."""
+    """Return whether a band is given by its number."""
     return band.removeprefix("-").isdecimal()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Preprocessing:
-    """From pixels to what the network takes: bands, size, intensity, then ``(value - mean) / std``.
+    """Converts pixels to the network's input: bands, size, intensity, then ``(value - mean) / std``.
 
     Attributes:
-        channels: ``rgb``, ``bgr`` or ``grey``: what the file is decoded to, and in which order;
+        channels: ``rgb``, ``bgr`` or ``grey``: how the file is decoded, and the order of channels;
             ``any`` keeps the file's own channels.
-        mean: per channel, of values in [0, 1]; one value serves all channels.
-        std: per channel, of values in [0, 1]; one value serves all channels.
-        resize: how the image is resized before; ``None`` keeps its size.
-        bands: which bands of a file are taken, in this order: by number from 1 or by name; all if empty, as
-            ``channels`` says.
-        intensity: how values become numbers of about 0 to 1.
+        mean: mean of each channel, for values in [0, 1]; one value applies to all channels.
+        std: standard deviation of each channel, for values in [0, 1]; one value applies to all channels.
+        resize: how the image is resized first; ``None`` keeps its size.
+        bands: bands of the file to use, in this order: by number from 1 or by name; if empty, all bands
+            that ``channels`` defines.
+        intensity: how values are scaled to about 0 to 1.
     """
 
     channels: Literal["rgb", "bgr", "grey", "any"] = "rgb"
@@ -310,22 +313,23 @@ class Preprocessing:
             object.__setattr__(self, "bands", parse_bands(self.bands))
         if len(self.mean) != len(self.std) or not self.mean:
             raise OptionError(
-                f"mean and std need as many values, at least one, got {len(self.mean)} and {len(self.std)}"
+                f"mean and std need the same number of values, at least one, got {len(self.mean)} and "
+                f"{len(self.std)}"
             )
         for index, (mean, std) in enumerate(zip(self.mean, self.std, strict=True)):
             check_number(f"mean[{index}]", mean, -_LARGEST_VALUE, _LARGEST_VALUE)
             check_number(f"std[{index}]", std, 0, _LARGEST_VALUE)
-            # Less than the smallest step of 16 bits would turn each image into huge numbers.
+            # A value below the smallest step of 16 bits would give huge numbers for every image.
             if std < 1e-6:
                 raise OptionError(
                     f"std must be above 0 in every channel, at least 1e-6; std[{index}] is {std}"
                 )
 
 
-#: What masks of classes that overlap hold where a class is neither there nor not: no pixel that counts.
+#: Value of ignored pixels in masks of classes that overlap.
 IGNORED = 255
 
-#: Colours for classes that bring none, far apart for most eyes; the first is the background's.
+#: Default colours of classes, distinct for most people; the first is the background's.
 DEFAULT_PALETTE = (
     (0, 0, 0),
     (230, 159, 0),
@@ -340,20 +344,19 @@ DEFAULT_PALETTE = (
 
 @dataclass(frozen=True, kw_only=True)
 class Labels:
-    """The classes of a mask: names, colours, and the values that stand for them in files.
+    """The classes of a mask: names, colours, and their values in files.
 
     Attributes:
-        classes: names by class index; a binary mask has two, of classes that overlap one will do.
-        palette: one (red, green, blue) per class, 0 to 255; made up where empty.
-        ignore_index: the class index that is neither trained on nor scored, if any; of classes that overlap,
-            the value in the mask files of a class for pixels that do not count for it.
-        values: the pixel value of each class in mask files; the index itself where empty. Classes that
-            overlap have none, but a mask each.
-        background: index of the class that stands for "nothing of interest"; ``None`` if every class is
-            something, as in street scenes.
+        classes: names by class index; a binary mask has two; classes that overlap may be a single one.
+        palette: one (red, green, blue) per class, 0 to 255; default colours if empty.
+        ignore_index: the class index of pixels that are neither trained on nor scored, if any; for classes
+            that overlap, the value of ignored pixels in the mask file of a class.
+        values: the pixel value of each class in mask files; the index itself if empty. Classes that
+            overlap have no values, but one mask each.
+        background: index of the background class; ``None`` if there is none, as in street scenes.
         overlapping: whether a pixel may have several classes, or none: a sigmoid per class decides. Such
             classes have no background (``background`` is ``None``), and a mask is ``(K, H, W)`` uint8: 1
-            where a class is, 0 where not, 255 (`IGNORED`) where nothing counts.
+            for pixels of the class, 0 for others, 255 (`IGNORED`) for ignored pixels.
     """
 
     classes: tuple[str, ...]
@@ -373,13 +376,13 @@ class Labels:
         if self.values and (
             len(self.values) != len(self.classes) or len(set(self.values)) != len(self.classes)
         ):
-            raise OptionError(f"labels need one distinct pixel value a class, got {shown(self.values)}")
+            raise OptionError(f"labels need a different pixel value for each class, got {shown(self.values)}")
         for index, value in enumerate(self.values):
             check_integer(f"values[{index}]", value, 0, MOST_CHANNELS)
         if self.overlapping:
             self._check_overlapping()
         elif self.ignore_index is not None:
-            # Up to 255 classes leave a byte free for what is ignored; beyond, masks have 16 bits.
+            # With up to 255 classes one byte value is left for ignored pixels; with more, masks have 16 bits.
             check_integer("ignore_index", self.ignore_index, 0, self.unused_index)
         self._check_names()
         self._check_palette()
@@ -395,30 +398,30 @@ class Labels:
         try:
             check_integer("background", self.background, 0, len(self.classes) - 1)
         except OptionError as error:
-            raise OptionError(f"{error}: the index of a class, or None if every class is something") from None
+            raise OptionError(f"{error}: the index of a class, or None if there is no background") from None
 
     def _check_overlapping(self) -> None:
         if self.values:
             raise OptionError(
-                "classes that overlap have a mask each, which is 0 where the class is not: leave out values"
+                "classes that overlap have one mask each, with 0 outside the class: leave out values"
             )
         if self.ignore_index is not None:
             try:
                 check_integer("ignore_index", self.ignore_index, 2, IGNORED)
             except OptionError as error:
                 raise OptionError(
-                    f"{error}: in the mask of a class 0 is where it is not, and 1 where it is"
+                    f"{error}: in the mask of a class, 0 is outside the class and 1 inside"
                 ) from None
 
     def _check_names(self) -> None:
         if len(self.classes) > MOST_CHANNELS:
-            raise OptionError(f"labels name {len(self.classes):,} classes; {MOST_CHANNELS:,} are the most")
+            raise OptionError(f"labels name {len(self.classes):,} classes; the maximum is {MOST_CHANNELS:,}")
         first: dict[str, int] = {}
         for index, name in enumerate(self.classes):
             if not isinstance(name, str) or not name.strip():
                 raise OptionError(f"classes[{index}] must be a name, got {name!r}")
             if first.setdefault(name, index) != index:
-                raise OptionError(f"classes[{first[name]}] and classes[{index}] have one name, {name!r}")
+                raise OptionError(f"classes[{first[name]}] and classes[{index}] have the same name, {name!r}")
 
     def _check_palette(self) -> None:
         for index, colour in enumerate(self.palette):
@@ -428,7 +431,7 @@ class Labels:
                 check_integer(f"palette[{index}] ({channel})", level, 0, 255)
 
     def _check_ignored(self) -> None:
-        """Refuse an index that files would mean otherwise than masks do."""
+        """Raise `OptionError` for an index with different meanings in files and in masks."""
         index = self.ignore_index
         if (
             self.overlapping
@@ -440,32 +443,32 @@ class Labels:
             return
         raise OptionError(
             f"ignore_index {index} is the index of {self.classes[index]!r}, whose value in files is "
-            f"{self.values[index]}: what is ignored needs an index of its own, such as {self.unused_index}"
+            f"{self.values[index]}: ignored pixels need an index of their own, such as {self.unused_index}"
         )
 
     @property
     def foreground(self) -> tuple[int, ...]:
-        """Indices of the classes that are something: all but the background, if there is one."""
+        """Indices of all classes except the background, if there is one."""
         return tuple(index for index in range(len(self.classes)) if index != self.background)
 
     @property
     def index_type(self) -> Literal["uint8", "uint16"]:
-        """The type of masks: 8 bits while each class, and what is ignored, fits into them."""
+        """Data type of masks: uint8 if every class, and the ignored index, fits, else uint16."""
         if self.overlapping:
             return "uint8"
         return "uint8" if max(len(self.classes) - 1, self.ignore_index or 0) < 256 else "uint16"
 
     @property
     def unused_index(self) -> int:
-        """An index that no class has: 255, or 65,535 where there are more than 255 classes."""
+        """An index that no class has: 255, or 65,535 if there are more than 255 classes."""
         return IGNORED if self.overlapping or len(self.classes) <= 255 else MOST_CHANNELS
 
     @property
     def colours(self) -> tuple[tuple[int, int, int], ...]:
-        """One (red, green, blue) per class, made up from a fixed rule where none was given."""
+        """One (red, green, blue) per class; default colours if none were given."""
         if self.palette:
             return self.palette
-        # The first of the rule is the background's, whichever class that is, and nobody's if there is none.
+        # The first default colour is reserved for the background, whichever class that is.
         made = {index: _colour(number) for number, index in enumerate(self.foreground, start=1)}
         return tuple(made.get(index, _colour(0)) for index in range(len(self.classes)))
 
@@ -473,18 +476,18 @@ class Labels:
 def _colour(index: int) -> tuple[int, int, int]:
     if index < len(DEFAULT_PALETTE):
         return DEFAULT_PALETTE[index]
-    # Three golden-ratio walks of different stride, so that close indices are far apart. They come back to
-    # where they began after 206 steps; each round then shifts one of them, so that no two classes share one.
+    # Three golden-ratio walks with different strides, so that close indices have distinct colours. They
+    # repeat after 206 steps; each round then shifts one of them, so that no two classes share a colour.
     turn = index // 206
     return (index * 97 % 206 + 50, (index * 167 + turn) % 206 + 50, (index * 59 + turn // 206) % 206 + 50)
 
 
-#: Pascal VOC's colour for pixels that count for nothing, which is that of value 255 in its palette.
+#: Pascal VOC's colour for ignored pixels: that of value 255 in its palette.
 VOC_VOID = (224, 224, 192)
 
 
 def voc_colour(index: int) -> tuple[int, int, int]:
-    """Return the colour that Pascal VOC's palette gives to a value from 0 to 255.
+    """Return the colour of a value from 0 to 255 in Pascal VOC's palette.
 
     The bits of the value go to red, green and blue in turn, the lowest to the highest bits of the colour.
     """
@@ -499,8 +502,8 @@ def known_labels(name: str) -> Labels:
     """Return the classes and colours of a data set that many published weights were trained on.
 
     Args:
-        name: ``ade20k``, the 150 classes of its scene parsing benchmark; ``cityscapes``, the 19 that are
-            scored; ``voc``, the 20 things of Pascal VOC behind their background.
+        name: ``ade20k``, the 150 classes of its scene parsing benchmark; ``cityscapes``, its 19 scored
+            classes; ``voc``, the background and 20 classes of Pascal VOC.
 
     Raises:
         OptionError: it is none of these.
@@ -521,11 +524,11 @@ def known_labels(name: str) -> Labels:
 def numbered_labels(num_classes: int, *, overlapping: bool = False) -> Labels:
     """Return labels for a network whose classes have no names.
 
-    One logit means two classes, the first of which is background; unless they overlap, where each logit is a
+    One logit means two classes, the first of which is background, unless they overlap: then each logit is a
     class and none is background.
 
     Args:
-        num_classes: logits a pixel.
+        num_classes: number of logits for each pixel.
         overlapping: whether the classes overlap.
     """
     if overlapping:
@@ -535,7 +538,7 @@ def numbered_labels(num_classes: int, *, overlapping: bool = False) -> Labels:
     return Labels(classes=("background", *names))
 
 
-#: What most networks that learnt from ImageNet expect: the mean and standard deviation of its images.
+#: Input of most networks that were pretrained on ImageNet: the mean and standard deviation of its images.
 IMAGENET = Preprocessing(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 
 

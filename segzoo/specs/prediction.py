@@ -1,4 +1,4 @@
-"""Parts of prediction: engines, which run a network, and outputs, kinds of files that are written."""
+"""Parts of prediction: inference engines, and kinds of output files."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import ClassVar, Literal, get_args
 from segzoo.errors import UsageError
 from segzoo.specs.base import PartSpec, check_callable
 
-#: ``exact``: logits within 1e-4 of eager float32, relative to the largest; ``fast``: half the bits, where
-#: the machine computes faster with them; ``fastest``: 8-bit integers, calibrated on images.
+#: ``exact``: logits within 1e-4 of eager float32, relative to the largest; ``fast``: bf16 or fp16, if the
+#: machine computes them faster; ``fastest``: int8, calibrated on images.
 Precision = Literal["exact", "fast", "fastest"]
 PRECISIONS: tuple[str, ...] = get_args(Precision)
 
@@ -18,12 +18,12 @@ PRECISIONS: tuple[str, ...] = get_args(Precision)
 class EngineSpec(PartSpec):
     """An inference engine.
 
-    ``factory(network, device=..., precision=..., calibration=..., on_message=..., **options)`` gives a
+    ``factory(network, device=..., precision=..., calibration=..., on_message=..., **options)`` returns a
     `segzoo.interfaces.Engine`.
 
     Attributes:
-        precisions: which of ``exact``, ``fast`` and ``fastest`` it takes.
-        extra: the extra of segzoo's distribution that brings what it needs, for people; empty for none.
+        precisions: which of ``exact``, ``fast`` and ``fastest`` it supports.
+        extra: segzoo's extra that installs the requirements, for messages; empty for none.
     """
 
     kind: ClassVar[str] = "engine"
@@ -42,19 +42,20 @@ class EngineSpec(PartSpec):
 
 @dataclass(frozen=True, kw_only=True)
 class OutputSpec(PartSpec):
-    """An output kind: ``factory(**options)`` gives a `segzoo.prediction.outputs.Output`.
+    """An output kind: ``factory(**options)`` returns a `segzoo.prediction.outputs.Output`.
 
     Attributes:
-        suffix: what follows the name of the image, such as ``"_mask.png"``, unless another is chosen.
-        formats: suffixes that the file can have, such as ``(".png", ".tif")``; that of ``suffix`` if empty.
-        by_rows: whether bands of an image are drawn one after the other, for images larger than memory.
-        needs: what is drawn besides the mask: ``"image"``, ``"probabilities"``, or ``"objects"``, which are
-            found in the whole mask where touching ones are split.
-        memory: bytes a pixel that drawing a band takes.
-        together: formats whose file holds all classes where they overlap: `Output.draw` is given masks
-            ``(K, H, W)``. In other formats each class has a file of its own, and is drawn as class 1 on
+        suffix: suffix added to the name of the image, such as ``"_mask.png"``, unless the user chooses
+            another.
+        formats: file suffixes that it supports, such as ``(".png", ".tif")``; that of ``suffix`` if empty.
+        by_rows: whether it draws strips of rows one after another, for images larger than memory.
+        needs: inputs in addition to the mask: ``"image"``, ``"probabilities"``, or ``"objects"``, which are
+            found in the whole mask, with touching ones split.
+        memory: bytes per pixel for drawing a strip.
+        together: formats whose file holds all classes if they overlap: `Output.draw` then gets masks
+            ``(K, H, W)``. In other formats each class has its own file, and is drawn as class 1 on
             background.
-        joined: the name of a file that holds this output of all images of a run, such as ``"areas.csv"``;
+        joined: name of a file that holds this output for all images of a run, such as ``"areas.csv"``;
             empty for none.
         joins: ``"package.module:callable"`` that writes it: called with a binary file open for writing, an
             iterable of `segzoo.prediction.outputs.Written`, one for each file in the order of the images, and
@@ -77,7 +78,7 @@ class OutputSpec(PartSpec):
         if self.joins:
             check_callable(self, "joins", self.joins)
         if bool(self.joins) != bool(self.joined):
-            raise UsageError(f"output {self.name!r}: joined and joins go together: say both or none")
+            raise UsageError(f"output {self.name!r}: joined and joins go together: set both or none")
         _, dot, ending = self.suffix.rpartition(".")
         if not self.formats:
             object.__setattr__(self, "formats", (dot + ending,))
@@ -85,7 +86,7 @@ class OutputSpec(PartSpec):
         if wrong or not dot or not self.suffix.endswith(tuple(self.formats)):
             raise UsageError(
                 f"output {self.name!r}: suffix {self.suffix!r} must end in one of its formats, which are "
-                f"small letters after a dot, got {self.formats!r}"
+                f"lower-case letters after a dot, got {self.formats!r}"
             )
         if set(self.together) - set(self.formats):
             raise UsageError(f"output {self.name!r}: together {self.together!r} must be some of its formats")

@@ -1,4 +1,4 @@
-"""Readers: what opens image files of one format or a few."""
+"""Readers, which open image files of one or a few formats."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from segzoo.errors import UsageError
 from segzoo.options import check_integer
 from segzoo.specs.base import PartSpec, check_callable, check_suffix
 
-#: Most bytes of a file that are read to recognise its format.
+#: Maximum number of bytes that are read to recognise a file's format.
 MOST_MAGIC = 4096
 
 
@@ -19,22 +19,22 @@ class ReaderSpec(PartSpec):
 
     ``factory(path, **options)`` is a `segzoo.interfaces.ImageReader`.
 
-    A file is opened by the first reader whose ``magic`` it begins with, else by the first with its suffix.
-    Readers of plug-ins are asked before segzoo's own, and a reader with ``claims`` takes only files of which
-    that is true.
+    A file is opened by the first reader whose ``magic`` matches its beginning, else by the first with its
+    suffix. Readers of plug-ins are tried before segzoo's own, and a reader with ``claims`` takes only files
+    for which it returns true.
 
     Attributes:
-        suffixes: of its files, in lower case and with the dot, such as ``".nii.gz"``.
+        suffixes: suffixes of its files, in lower case and with the dot, such as ``".nii.gz"``.
         searched: whether folders are searched for files with these suffixes.
-        magic: what its files begin with, any of these; empty where their first bytes say nothing.
-        offset: where ``magic`` stands, in bytes from the start of the file.
-        folders: whether it reads folders that are one image; ``claims`` or a suffix says which.
-        claims: ``"package.module:callable"``, called with a path whose magic, suffix or being a folder fits:
-            whether the file is this reader's. It must be quick, and raise nothing.
-        extra: the extra of segzoo's distribution that brings what it needs, for people; empty for none.
+        magic: possible first bytes of its files; empty if the first bytes do not identify them.
+        offset: position of ``magic``, in bytes from the start of the file.
+        folders: whether it reads folders that are one image, identified by ``claims`` or a suffix.
+        claims: ``"package.module:callable"``, called with a path with the right magic, suffix or folder, that
+            returns whether it is this reader's. It must be quick, and raise no errors.
+        extra: segzoo's extra that installs the requirements, for messages; empty for none.
         writes: ``"package.module:callable"`` that writes the masks of all pages of an image as one file in
-            this format, in the image's place; empty for none. It is called with a binary file that is open
-            for writing, an array ``(pages, H, W)`` of uint8 or uint16, the image's
+            this format, with the image's location; empty for none. It is called with a binary file that is
+            open for writing, an array ``(pages, H, W)`` of uint8 or uint16, the image's
             `segzoo.interfaces.ImageInfo`, and the suffix.
     """
 
@@ -61,7 +61,7 @@ class ReaderSpec(PartSpec):
             raise UsageError(f"reader {self.name!r}: magic must lie within the first {MOST_MAGIC} bytes")
         if not (self.suffixes or self.magic or self.claims):
             raise UsageError(
-                f"reader {self.name!r} needs suffixes, magic or claims: nothing says which files it opens"
+                f"reader {self.name!r} needs suffixes, magic or claims to know which files it opens"
             )
         for field in ("claims", "writes"):
             if value := getattr(self, field):

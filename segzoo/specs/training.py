@@ -12,15 +12,15 @@ from segzoo.specs.base import PartSpec, Spec, check_callable
 
 @dataclass(frozen=True, kw_only=True)
 class RecipeSpec(Spec):
-    """A recipe that `segzoo train NAME` follows.
+    """A recipe for `segzoo train NAME`.
 
     Attributes:
         file: a TOML file inside a package, ``"package:recipes/name.toml"``.
-        data: the data set that it is for; empty where it is for any.
-        origin: the program whose settings these are, and its version.
-        homepage: of that program.
-        planner: a function ``"package.module:name"`` that completes the file's keys by looking at the data,
-            see `segzoo.interfaces.Planner`; empty where the file says all.
+        data: the data set that it is for; empty if it is for any data.
+        origin: the program with the original settings, and its version.
+        homepage: web page of that program.
+        planner: a function ``"package.module:name"`` that looks at the data and completes the file's keys,
+            see `segzoo.interfaces.Planner`; empty if the file is complete.
     """
 
     kind: ClassVar[str] = "recipe"
@@ -43,12 +43,12 @@ class RecipeSpec(Spec):
 
 @dataclass(frozen=True, kw_only=True)
 class AugmentationSpec(PartSpec):
-    """An augmentation step: ``factory(**options)`` gives a `segzoo.interfaces.Augmentation`.
+    """An augmentation step: ``factory(**options)`` returns a `segzoo.interfaces.Augmentation`.
 
-    One that makes one sample of two gives a `segzoo.interfaces.Mixing`.
+    A step that combines two samples returns a `segzoo.interfaces.Mixing`.
 
-    Recipes name it in a key, ``augment.NAME``, so that its names have no dot, and do not end in an underscore
-    and a number, which tells apart the same step done twice.
+    Recipes name it in a key, ``augment.NAME``, so that its name has no dot, and does not end in an underscore
+    and a number, which marks a repeated step.
     """
 
     kind: ClassVar[str] = "augmentation"
@@ -58,8 +58,9 @@ class AugmentationSpec(PartSpec):
         for name in (self.name, *self.aliases):
             if "." in name or name == "one_of" or re.search(r"_\d+$", name):
                 raise UsageError(
-                    f"{name!r} cannot name an augmentation: a dot divides the keys of a recipe, a step "
-                    "that is done twice is NAME_2, and one_of chooses among steps"
+                    f"{name!r} cannot name an augmentation: a dot separates the keys of a recipe, NAME_2 is "
+                    f"a "
+                    "repeated step, and one_of chooses among steps"
                 )
 
 
@@ -72,11 +73,11 @@ class OptimizerSpec(PartSpec):
 
 @dataclass(frozen=True, kw_only=True)
 class ScheduleSpec(PartSpec):
-    """A schedule of learning rates: ``factory(**options)`` gives a `segzoo.interfaces.Schedule`.
+    """A learning rate schedule: ``factory(**options)`` returns a `segzoo.interfaces.Schedule`.
 
     Attributes:
-        falls: whether 0 stands for the minimum of the recipe, so that the schedule takes ``tail`` too; else
-            the height is multiplied by what it gives, and the minimum is the least.
+        falls: whether its value 0 stands for the recipe's minimum, so that the schedule supports ``tail``;
+            otherwise the peak rate is multiplied by its value, and the minimum is a lower limit.
     """
 
     kind: ClassVar[str] = "schedule"
@@ -89,9 +90,9 @@ class TrackerSpec(PartSpec):
     """An experiment tracker: ``factory(folder, **options)`` gives an Accelerate ``GeneralTracker``.
 
     Attributes:
-        modules: what must be importable for it.
-        install: what brings them, as ``pip install`` takes it.
-        network: whether it does nothing without a network, so that it is refused where the network is off.
+        modules: modules that it needs.
+        install: packages that install these, as for ``pip install``.
+        network: whether it is useless without a network, and so refused if the network is off.
     """
 
     kind: ClassVar[str] = "tracker"

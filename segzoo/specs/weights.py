@@ -19,35 +19,35 @@ if TYPE_CHECKING:
 class WeightsSpec(Spec):
     """Trained weights under a name that also builds their model.
 
-    They come from exactly one of ``folder``, ``url`` and ``hub``. What a folder or a repository says
-    about itself decides; for a ``url``, this spec says it, and the file only holds the tensors.
+    They come from exactly one of ``folder``, ``url`` and ``hub``. A folder or a repository describes itself;
+    for a ``url``, this spec contains the description, and the file only holds the tensors.
 
     Attributes:
         folder: a segzoo folder that ships inside a package, as ``"package:path/in/it"``.
-        url: a file of another program, http or https; fetched once and converted by ``layout``.
-        hub: a Hugging Face repository at a commit, as ``"org/name@<40 digits>"``; as ``"org/name"`` where no
-            commit is known, and then it is pinned at first use. It may be segzoo's own, or another library's,
-            which is converted: then this spec says labels, preprocessing and licence where it gives them.
-        layout: which program wrote the file at ``url``; recognised from its tensors where empty.
-        layout_options: what that layout cannot see from the tensors.
-        bytes: size of the download, about; 0 where unknown.
-        sha256: of the file (of ``model.safetensors`` in a repository), or its first 8 digits or more
-            where no more is published; empty where nothing is, and then it is pinned at first use.
-        model: what network they are, as `segzoo.create` is told.
-        options: of that network.
+        url: a file of another program, http or https; downloaded once and converted by ``layout``.
+        hub: a Hugging Face repository at a commit, as ``"org/name@<40 digits>"``; or ``"org/name"`` if no
+            commit is known, which is then pinned at first use. It may be a segzoo repository, or another
+            library's, which is converted: then labels, preprocessing and licence in this spec are used.
+        layout: the layout of the file at ``url``; if empty, it is recognised from the tensors.
+        layout_options: options of that layout that the tensors do not show.
+        bytes: approximate size of the download; 0 if unknown.
+        sha256: SHA-256 of the file (of ``model.safetensors`` in a repository), or its first 8 digits or more
+            if only these are published; if empty, it is pinned at first use.
+        model: name of the network, as for `segzoo.create`.
+        options: options of that network.
         encoder: options of its encoder.
         decoder: options of its decoder.
-        num_classes: channels of its logits; one per class where 0, and one more for a separator.
-        in_channels: channels of its images.
-        classes: names of the classes they tell apart; empty for the weights of an encoder alone.
-        labels: classes, colours and pixel values, where there is more to say than ``classes`` does.
-        separator: what its last logit says about objects that touch, where that is no class's.
-        preprocessing: from pixels to the network's input; the layout's own where ``None``.
-        data: what they were trained on.
-        licence: SPDX identifier, or a sentence where none fits.
-        claimed: what their authors say they reach, in words, with the authors' contract if known.
-        scores: what was measured with segzoo, each with its contract.
-        homepage: where people read about them.
+        num_classes: number of its logits; if 0, one per class, and one more for a separator.
+        in_channels: number of channels of its images.
+        classes: names of its classes; empty if these are only an encoder's weights.
+        labels: classes, colours and pixel values, if ``classes`` is not enough.
+        separator: meaning of its last logit for touching objects, if that logit is not a class.
+        preprocessing: converts pixels to the network's input; that of the layout if ``None``.
+        data: the training data.
+        licence: SPDX identifier, or a sentence if none fits.
+        claimed: the scores that the authors report, in words, with their contract if known.
+        scores: scores measured with segzoo, each with its contract.
+        homepage: web page about them.
     """
 
     kind: ClassVar[str] = "weights"
@@ -86,17 +86,17 @@ class WeightsSpec(Spec):
         if self.hub and not re.fullmatch(r"[\w.-]+/[\w.-]+(@[0-9a-f]{40})?", self.hub):
             raise UsageError(
                 f"weights {self.name!r}: hub {self.hub!r} is neither 'org/name@commit' with all 40 "
-                "digits nor 'org/name', which is pinned at first use; a branch may move, a commit does not"
+                "digits nor 'org/name', which is pinned at first use; a branch may move, a commit cannot"
             )
         if self.sha256 and not re.fullmatch(r"[0-9a-f]{8,64}", self.sha256):
             raise UsageError(f"weights {self.name!r}: sha256 {self.sha256!r} is not 8 to 64 digits of 0-9a-f")
 
     @property
     def class_logits(self) -> int:
-        """How many of its logits decide the class."""
+        """Number of its logits that decide the class."""
         return self.num_classes - (self.separator is not None) if self.num_classes else len(self.classes)
 
     @property
     def source(self) -> str:
-        """Where they come from, as people may follow it."""
+        """Where they come from, as a location that people can follow."""
         return self.url or (f"hf-hub:{self.hub}" if self.hub else self.folder)

@@ -11,7 +11,7 @@ import time
 from typing import TYPE_CHECKING
 
 from segzoo.errors import OptionError
-from segzoo.options import is_number
+from segzoo.options import is_number, many
 from segzoo.training.planning.facts import look_at_data
 from segzoo.training.planning.rules import RULES, fit_time
 from segzoo.training.planning.sheet import Sheet
@@ -72,7 +72,8 @@ def plan_recipe(
     sheet = Sheet(recipe, frozenset(said))
     sheet.open_data()
     on_message(
-        f"looks at {len(sheet.training):,} training images and {len(sheet.validation):,} validation images"
+        f"looks at {many(len(sheet.training), 'training image')} and "
+        f"{many(len(sheet.validation), 'validation image')}"
     )
     sheet.facts = look_at_data(sheet.training, sheet.validation)
     if not {"steps", "epochs"} & {*said}:
