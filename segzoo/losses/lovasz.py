@@ -50,7 +50,7 @@ class LovaszHinge(nn.Module):
 
 
 class LovaszSoftmax(nn.Module):
-    """Errors ``|y - p|`` of each class, weighted by their effect on its IoU, averaged over classes that occur.
+    """Errors ``|y - p|`` of each class, weighted by their effect on its IoU, averaged over those that occur.
 
     A single logit stands for the class that is not background, with the sigmoid's errors.
 
