@@ -117,7 +117,7 @@ def _data(**changes):
         ({"architecture__requires": {"segzoo": 5}}, "architecture: requires must name distributions"),
         ({"architecture__requires": {"segzoo": "1' -i evil"}}, "architecture: requires must name"),
         ({"architecture__requires": {"x' ; reboot '": "1"}}, "architecture: requires must name"),
-        ({"labels__classes": ["a", "a"]}, r"labels: classes\[0\] and classes\[1\] have one name, 'a'"),
+        ({"labels__classes": ["a", "a"]}, r"labels: classes\[0\] and classes\[1\] have the same name, 'a'"),
         ({"labels__classes": ["a", " "]}, r"labels: classes\[1\] must be a name, got ' '"),
         ({"labels__classes": ["a", "\ud800"]}, r"labels.classes\[1\] holds half a character"),
         ({"labels__palette": [[0, 0, 0], [0, 256, 0]]}, r"labels: palette\[1\] \(green\) must be an integer"),

@@ -74,7 +74,7 @@ def test_numbered_predictions_are_scored_object_by_object(tmp_path: Path) -> Non
 def test_numbered_predictions_are_of_one_class(tmp_path: Path) -> None:
     data = folder(tmp_path)
     labels = segzoo.specs.numbered_labels(3)
-    with pytest.raises(OptionError, match="for one class beside a background"):
+    with pytest.raises(OptionError, match="for one class and a background"):
         score_predictions(data / "masks", data / "masks", labels=labels, instances=True)
 
 

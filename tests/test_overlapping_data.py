@@ -61,7 +61,7 @@ def test_each_class_has_a_file(tmp_path, spelled):
 def test_the_names_of_masks_name_the_classes_where_nobody_does(tmp_path, spelled):
     data = FolderDataset(folder(tmp_path, spelled), "all", overlapping=True)
     assert data.labels.classes == ("left", "right")
-    with pytest.raises(OptionError, match="say which classes overlap"):
+    with pytest.raises(OptionError, match="set the classes that overlap"):
         FolderDataset(folder(tmp_path / "plain", "{name}.png", discs(1)), "all", overlapping=True)
 
 

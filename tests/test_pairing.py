@@ -162,9 +162,9 @@ def test_one_stack_of_images_and_one_of_masks_need_no_names(tmp_path: Path) -> N
 def test_a_pattern_finds_what_both_names_share(tmp_path: Path) -> None:
     tree(tmp_path, "images/{}-day.png", "masks/{}of7.png")
     assert ("003-day.png", "003of7.png") in paired(tmp_path, pattern=r"(\d{3})")
-    with pytest.raises(OptionError, match="needs one, around what"):
+    with pytest.raises(OptionError, match="needs one, around the common part"):
         Naming(pattern=r"\d+")
-    with pytest.raises(OptionError, match="no regular expression"):
+    with pytest.raises(OptionError, match="not a regular expression"):
         Naming(pattern="(")
 
 
@@ -441,7 +441,7 @@ def test_two_data_sets_that_are_divided_are_not_mixed(tmp_path: Path) -> None:
     for name in ("first", "second"):
         for part in ("train", "val", "test"):
             tree(tmp_path / name / part, "images/{}.png", "masks/{}.png")
-    with pytest.raises(FailureError, match=r"holds 2 data sets that are divided .*first, second: name one"):
+    with pytest.raises(FailureError, match=r"holds 2 data sets, each divided .*first, second: name one"):
         FolderDataset(tmp_path)
     assert recognise(tmp_path) == []
     told = str(check_data(tmp_path))

@@ -288,7 +288,7 @@ def test_a_recipe_that_is_not_there_is_told_from_a_name_and_from_a_folder_of_ima
         read_recipe("milesial-carvna")
     with pytest.raises(UnknownNameError, match="there is no recipe"):
         read_recipe(tmp_path / "none.toml")
-    with pytest.raises(OptionError, match=f"say --data {tmp_path}"):
+    with pytest.raises(OptionError, match=f"use --data {tmp_path}"):
         read_recipe(tmp_path)
     (tmp_path / "grey.toml").write_bytes(b"\xff\xfe")
     with pytest.raises(FailureError, match="cannot be read as text"):

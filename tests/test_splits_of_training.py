@@ -182,7 +182,7 @@ def test_a_split_that_nobody_knows_is_told_with_its_sample(folder: Path, tmp_pat
         ({"folds": 5, "seed": 3}, "split.seed has no effect if split.order is 'contiguous'"),
         ({"folds": 5, "order": "hash"}, "split.order must be 'contiguous' or 'shuffled'"),
         ({"folds": 5, "group": "^.*_"}, "has 0 groups in parentheses"),
-        ({"folds": 5, "group": "("}, "is no regular expression"),
+        ({"folds": 5, "group": "("}, "is not a regular expression"),
         ({"folds": 5, "group": "^(a.*)_"}, "is not found in 'bob_0', 'bob_1', 'bob_2', ... (16 of 20)"),
         ({"share": 0.5, "group": "(_)"}, "leaves nothing for training, of 20 samples in 1 groups"),
         ({"share": 0.001, "order": "hash"}, "leaves nothing for validation, of 20 samples; hash decides"),

@@ -346,7 +346,7 @@ def rewritten(path, **changes):
 )
 def test_a_state_that_makes_no_sense_is_refused(node, checkpoints):
     path = rewritten(checkpoints.save(1, {"w": torch.ones(9)}), state=node)
-    with pytest.raises(WeightsError, match="no whole checkpoint"):
+    with pytest.raises(WeightsError, match="not an intact checkpoint"):
         checkpoints.load(path)
 
 

@@ -235,8 +235,8 @@ def test_a_last_layer_that_told_other_classes_apart_is_taken_and_that_is_said(tm
     source = str(save(theirs, tmp_path / "source"))
     for classes, told in {
         ("background", "cell", "debris"): "",
-        ("background", "debris", "cell"): "the same classes in another order apart: 'debris' was 'cell'",
-        ("sky", "cell", "debris"): "other classes apart: 'sky' was 'background'",
+        ("background", "debris", "cell"): "the same classes in another order: 'debris' was 'cell'",
+        ("sky", "cell", "debris"): "other classes: 'sky' was 'background'",
     }.items():
         ours.segzoo_config = named(*classes)
         report = transfer(ours, source)

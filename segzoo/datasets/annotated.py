@@ -1,8 +1,8 @@
-"""Images with annotated regions as a data set: what every annotation tool's file comes to.
+"""Images with annotated regions as a data set: the common form of all annotation files.
 
-A reader of a format lists its images with `AnnotatedImage`, says what lies in each with `Region`, and returns
-`AnnotatedImages`. How regions cover one another, what is ignored and how objects are numbered is decided
-here.
+A reader of a format lists its images with `AnnotatedImage`, describes their content with `Region`, and
+returns `AnnotatedImages`. This module decides how regions cover each other, what is ignored and how objects
+are numbered.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from segzoo.datasets.shapes import Shape
     from segzoo.interfaces import ImageInfo, Remark
 
-#: Which region covers which: the later in the ``file``, or the smaller by ``area``.
+#: Which of two regions covers the other: the later one in the ``file``, or the smaller one by ``area``.
 Order = Literal["file", "area"]
 
 
@@ -39,10 +39,11 @@ class Region:
 
     Attributes:
         shape: the pixels that it covers.
-        label: index of its class; ``None`` where nothing counts.
+        label: index of its class; ``None`` for ignored pixels.
         layer: regions of a lower layer lie below all others, such as crowds (-1).
-        number: regions of one class with the same number are one object; ``None`` is an object of its own.
-        erases: whether it takes away what lies below, and nothing else; its label says nothing then.
+        number: regions of one class with the same number form one object; with ``None``, the region is an
+            object.
+        erases: whether it only removes what lies below; its label has no meaning then.
     """
 
     shape: Shape
@@ -58,14 +59,14 @@ class AnnotatedImage:
 
     Attributes:
         name: unique within the data set.
-        part: train, val or test.
-        image: its file.
-        source: the file that says what lies in it.
-        regions: called when the sample is drawn, so that files are read and shapes are made no earlier. It
-            pickles: a `functools.partial` of a function of a module.
-        size: (height, width) as the file says it; ``None`` where it does not.
-        inside: reads the image from the annotation file, where it is no file of its own.
-        others: more files that its regions are read from.
+        part: ``train``, ``val`` or ``test``.
+        image: its image file.
+        source: the annotation file.
+        regions: function that returns the regions, called only when the sample is drawn. It must be
+            picklable: a `functools.partial` of a function in a module.
+        size: (height, width) in the annotation file; ``None`` if it does not state the size.
+        inside: reads the image from the annotation file, if it is not a separate file.
+        others: further files that its regions are read from.
     """
 
     name: str
@@ -82,14 +83,14 @@ class AnnotatedImages:
     """Samples of annotated images, with instances unless classes overlap.
 
     Args:
-        images: those of one split.
-        labels: the classes; their ``ignore_index`` is set where regions may be ignored.
+        images: the images of one split.
+        labels: the classes; their ``ignore_index`` is set if regions may be ignored.
         order: which region covers which.
-        remarks: what the person should know of the files, for `segzoo data check`; or a function that finds
-            it out, called when it is asked for.
+        remarks: notes on the files for `segzoo data check`; or a function that returns them, called on
+            request.
 
     Raises:
-        FailureError: two images have one name, or files are not there; the text lists them.
+        FailureError: two images have one name, or files are missing; the message lists them.
     """
 
     def __init__(
@@ -105,28 +106,28 @@ class AnnotatedImages:
         self.names = [image.name for image in self.images]
         name, times = Counter(self.names).most_common(1)[0] if self.names else ("", 0)
         if times > 1:
-            raise FailureError(f"{self.images[0].source}: {times} images are called {name!r}: rename them")
+            raise FailureError(f"{self.images[0].source}: {times} images are named {name!r}: rename them")
         gone = [one for one in self.images if one.inside is None and not one.image.is_file()]
         if gone:
             raise FailureError(
-                f"{len(gone)} of the {len(self.images)} images that {gone[0].source} lists are not there: "
-                f"{listed([str(one.image.name) for one in gone])}. Add them, or take them out of the file"
+                f"{len(gone)} of the {len(self.images)} images in {gone[0].source} are missing: "
+                f"{listed([str(one.image.name) for one in gone])}. Add them, or remove them from the file"
             )
 
     @property
     def remarks(self) -> tuple[Remark, ...]:
-        """What the person should know of the files."""
+        """Notes on the files."""
         if callable(self._remarks):
             self._remarks = self._remarks()
         return tuple(self._remarks)
 
     def files(self, index: int) -> tuple[Path, ...]:
-        """Return the files that a sample is made of."""
+        """Return the files of a sample."""
         one = self.images[index]
         return (*(() if one.inside else (one.image,)), one.source, *one.others)
 
     def __len__(self) -> int:
-        """Return how many images there are."""
+        """Return the number of images."""
         return len(self.images)
 
     def __getitem__(self, index: int) -> Sample:
@@ -134,14 +135,14 @@ class AnnotatedImages:
 
         Raises:
             ImageError: the image cannot be read.
-            MaskError: a region is damaged, or the image has another size than its file says.
+            MaskError: a region is damaged, or the image has another size than the annotation file states.
         """
         one = self.images[index]
         image, info = one.inside() if one.inside else _read(one)
         size = image.shape[0], image.shape[1]
         if one.size not in (None, size):
             raise MaskError(
-                f"{one.source} says that {one.image.name} is {one.size} (height, width), and it is {size}: "
+                f"{one.source} says that {one.image.name} is {one.size} (height, width), but it is {size}: "
                 "the file may belong to other images, or the image's EXIF data turns it"
             )
         drawn = self._drawn(one, size)
@@ -152,14 +153,14 @@ class AnnotatedImages:
         return replace(sample, mask=mask, instances=instances)
 
     def objects(self, index: int, size: tuple[int, int]) -> list[tuple[int | None, Patch]]:
-        """Return every object of an image whole, also where others lie on it, those at the bottom first.
+        """Return every object of an image whole, including parts that others cover, lowest objects first.
 
         Args:
-            index: of the image.
-            size: its (height, width).
+            index: index of the image.
+            size: (height, width) of the image.
 
         Returns:
-            The index of its class, or ``None`` where nothing counts, and its pixels.
+            The index of its class, or ``None`` for ignored pixels, and its pixels.
 
         Raises:
             MaskError: a region is damaged.
@@ -180,7 +181,7 @@ class AnnotatedImages:
         return [(label, patch) for label, patch in found if patch.inside.any()]
 
     def _drawn(self, one: AnnotatedImage, size: tuple[int, int]) -> list[tuple[Region, Patch]]:
-        """Return the regions with their pixels, in the order in which they cover one another."""
+        """Return the regions with their pixels, from the lowest to the highest."""
         drawn = [(region, region.shape.draw(size)) for region in one.regions()]
         if self.order == "area":
             drawn.sort(key=lambda pair: -pair[1].area)
@@ -191,7 +192,7 @@ class AnnotatedImages:
     ) -> tuple[NDArray[Any], NDArray[np.int32]]:
         background, ignored = self.labels.background, self.labels.ignore_index
         rest = ignored if background is None else background
-        # Shapes that are drawn column by column are painted so, which is several times as fast.
+        # Shapes that are drawn column by column are painted in that order, which is several times as fast.
         order = "F" if any(one.inside.strides[0] < one.inside.strides[1] for _, one in drawn) else "C"
         mask = np.full(size, rest or 0, self.labels.index_type, order=order)
         instances = np.zeros(size, np.int32, order=order)
@@ -206,7 +207,7 @@ class AnnotatedImages:
         return np.ascontiguousarray(mask), np.ascontiguousarray(instances)
 
     def _planes(self, drawn: Sequence[tuple[Region, Patch]], size: tuple[int, int]) -> NDArray[np.uint8]:
-        """Return the mask of each class; what is ignored is so for all classes."""
+        """Return the mask of each class; ignored pixels are ignored for all classes."""
         planes = np.zeros((len(self.labels.classes), *size), np.uint8)
         for region, patch in drawn:
             if region.label is None or region.erases:
@@ -217,7 +218,7 @@ class AnnotatedImages:
 
 
 def _without(patch: Patch, gone: Patch) -> Patch:
-    """Return the pixels of a patch that do not lie in another."""
+    """Return the pixels of a patch outside another."""
     rows, columns = (
         slice(max(a.start, b.start), min(a.stop, b.stop))
         for a, b in zip(patch.place, gone.place, strict=True)
@@ -244,25 +245,25 @@ def _read(one: AnnotatedImage) -> tuple[NDArray[Any], ImageInfo]:
         if one.image.is_file():
             raise
         raise ImageError(
-            f"there is no {one.image} any more: it was there when the data set was opened. Put it back, or"
-            " open the data set anew"
+            f"{one.image} is gone: it existed when the data set was opened. Put it back, or"
+            " open the data set again"
         ) from error
 
 
 def class_labels(
     found: Sequence[str], wanted: Sequence[str] | str = (), *, overlapping: bool = False, source: object = ""
 ) -> Labels:
-    """Return the labels of annotated classes: a background before them, unless they overlap; void is ignored.
+    """Return the labels of annotated classes, after a background class unless they overlap; void is ignored.
 
     Args:
-        found: names of all classes that the files list, in their order.
-        wanted: those that are trained, in this order; all of them where empty. What belongs to others is
-            background, which may be among them.
+        found: names of all classes in the files, in their order.
+        wanted: the classes to use, in this order; all of them if empty. Regions of other classes are
+            background, which may be one of them.
         overlapping: whether a pixel may have several classes.
-        source: the file or folder, for the error.
+        source: the file or folder, for error messages.
 
     Raises:
-        OptionError: a class that is wanted is not there.
+        OptionError: a wanted class does not exist.
     """
     wanted = as_names(wanted)
     for name in wanted:

@@ -1,4 +1,4 @@
-"""Keeps decoded samples, in memory or on disk, so that nothing is decoded twice."""
+"""Caches decoded samples, in memory or on disk, so that nothing is decoded twice."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ if TYPE_CHECKING:
     from segzoo.interfaces import Dataset
 
 _ARRAYS = ("image", "mask", "field_of_view", "instances")
-#: Raised when samples on disk are no longer what data sets give: since 2, images keep type and bands.
+#: Version of the samples on disk; since 2, images keep data type and bands.
 _VERSION = 2
 
 
 class Cached:
-    """A data set that remembers every sample it has given.
+    """A data set that caches every sample.
 
-    On disk every array of a sample is kept, uncompressed, in a file
-    whose name is a hash of the sample's name, the options, and the sizes and times of its files, so that
-    a changed file or another option never brings back an old sample; old files are left where they are.
+    On disk all arrays of a sample are stored, uncompressed, in a file whose name is a hash of the sample's
+    name, the options, and the sizes and times of its files, so that a changed file or another option never
+    returns an old sample; old files are not deleted.
 
     Args:
-        dataset: what to remember.
-        folder: where on disk; in memory where ``None``.
-        key: what the samples depend on beside their files, such as the options of the data set.
-        instances: whether instances are kept in memory too; to train takes none.
+        dataset: the data set to cache.
+        folder: folder on disk; ``None`` caches in memory.
+        key: what the samples depend on in addition to their files, such as the options of the data set.
+        instances: whether instances are cached in memory too; training does not need them.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class Cached:
         self._samples: dict[int, Sample] = {}
 
     def __getattr__(self, name: str) -> Any:
-        """Pass on names, tags and files of samples, where the data set has them."""
+        """Return names, tags and files of samples, if the data set has them."""
         if name in ("names", "tags", "files"):
             return getattr(self._dataset, name)
         raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
@@ -84,7 +84,7 @@ class Cached:
         files = list(dataset.files(index)) if hasattr(dataset, "files") else []
         files += [dataset.table] if getattr(dataset, "table", None) else []
         files = [file for file in files if file.exists()]
-        # A folder that is one image has changed where one of its files has.
+        # A folder that is one image has changed if one of its files has changed.
         files += [inner for file in files if file.is_dir() for inner in sorted(file.rglob("*"))]
         status = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
         names = getattr(dataset, "names", None)
@@ -108,13 +108,13 @@ def _read(path: Path) -> Sample | None:
             info = _info(str(file["info"])) if "info" in file else None
     except FileNotFoundError:
         return None
-    except Exception:  # a damaged archive fails in many ways: it is written anew
+    except Exception:  # a damaged archive can fail in many ways: it is written again
         return None
     return Sample(name=name, info=info, **arrays)
 
 
 def _info(text: str) -> ImageInfo:
-    """Return an image's metadata from JSON, whose lists become tuples."""
+    """Return an image's metadata from JSON, with lists as tuples."""
     told = {key: _tuples(value) for key, value in json.loads(text).items()}
     geo = told.pop("geo")
     return ImageInfo(**told, geo=None if geo is None else GeoReference(**geo))
@@ -132,10 +132,10 @@ def _write(path: Path, sample: Sample) -> None:
         arrays["info"] = np.array(json.dumps(asdict(sample.info)))
 
     def advice() -> str:
-        return ". Make room or name another folder: cache=..."
+        return ". Free some space or choose another folder: cache=..."
 
     with writing(path.parent, advice, what=f"cannot keep {sample.name} in"):
         path.parent.mkdir(parents=True, exist_ok=True)
-        # An open file, as NumPy would change the suffix of a path.
+        # An open file, because NumPy would change the suffix of a path.
         with whole_file(path, overwrite=True, advice=advice) as part, part.open("wb") as file:
             np.savez(file, allow_pickle=False, name=np.array(sample.name), **arrays)

@@ -1,4 +1,4 @@
-"""One line that tells whether two people have the same samples."""
+"""One line that shows whether two people have the same samples."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 
 def data_checksum(dataset: Dataset) -> str:
-    """Return ``sha256:`` and the digits, of the names and the decoded pixels of every sample.
+    """Return ``sha256:`` and the digits, for the names and the decoded pixels of every sample.
 
-    It depends neither on the order of samples nor on whether files are zipped, nor on how well they are
-    compressed; it does on every pixel of images, masks and fields of view. All samples are decoded for it.
+    It does not depend on the order of samples, on zip files, or on compression levels, but on every pixel of
+    images, masks and fields of view. All samples are decoded for it.
     """
     lines = sorted(_line(dataset[index]) for index in range(len(dataset)))
     return f"sha256:{hashlib.sha256(name_bytes(''.join(lines))).hexdigest()}"
@@ -33,6 +33,6 @@ def _line(sample: Sample) -> str:
 
 
 def _bytes(array: NDArray[Any]) -> bytes:
-    """Return an array's shape, kind and values, the same on machines of either byte order."""
+    """Return an array's shape, data type and values, identical on machines of either byte order."""
     little = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
     return f"{little.dtype.str}{little.shape}".encode() + little.tobytes()

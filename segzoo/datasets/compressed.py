@@ -1,7 +1,7 @@
-"""What archives hold, decompressed: counted as it comes, and checked to the last byte.
+"""Decompresses archives, counts the bytes while they arrive, and checks them to the end.
 
-A checksum follows the bytes that it vouches for. So whatever is opened here is read to its end, and what no
-stream accounts for is damage. Pieces are small however much a few bytes expand to.
+A checksum comes after the bytes that it protects. So every stream is read to its end, and bytes that belong
+to no stream count as damage. Pieces stay small even if a few bytes expand to many.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-#: Bytes that are read, or decompressed, at a time.
+#: Bytes that are read or decompressed at a time.
 PIECE = 1 << 18
-#: Memory that a stream of xz may ask for; `xz -9` needs 65 MiB.
+#: Maximum memory for an xz stream; `xz -9` needs 65 MiB.
 _MOST_MEMORY = 128 << 20
 
 _GZIP, _BZIP2, _XZ, _LZMA = b"\x1f\x8b", b"BZh", b"\xfd7zXZ\0", b"\x5d\0\0\x80"
@@ -37,13 +37,13 @@ _FOREIGN = {
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """What an archive may unpack to.
+    """Limits for unpacking an archive.
 
     Attributes:
-        files: entries of one archive, and folders that they make.
-        bytes: all that is decompressed of one archive, headers included.
-        ratio: decompressed bytes for each of the archive's; what is below ``free_bytes`` is let pass.
-        free_bytes: what any archive may unpack to.
+        files: entries in one archive, and folders that they create.
+        bytes: all decompressed bytes of one archive, including headers.
+        ratio: decompressed bytes for each byte of the archive; not applied below ``free_bytes``.
+        free_bytes: size that any archive may unpack to.
     """
 
     files: int = 500_000
@@ -54,14 +54,14 @@ class Limits:
 
 @dataclass
 class Evaluator:
-    """Counts what one archive unpacks to, and refuses too much.
+    """Counts what one archive unpacks to, and raises an error if it is too much.
 
     Attributes:
         source: the archive.
-        limits: what it may unpack to.
-        files: how many files were written.
-        names: the paths of the files, folded to one case.
-        folders: the paths of the folders that they lie in.
+        limits: its limits.
+        files: number of files written.
+        names: paths of the files, in one letter case.
+        folders: paths of the folders that contain them.
     """
 
     source: Path
@@ -78,12 +78,13 @@ class Evaluator:
         self._most = min(most, self.limits.bytes)
 
     def entered(self, count: int = 1) -> None:
-        """Count entries, or folders that entries make."""
+        """Count entries, or folders that entries create."""
         self._entries += count
         if self._entries > self.limits.files:
             raise FailureError(
-                f"{self.source} holds more than {self.limits.files:,} files and folders: no data set does."
-                " If it is to be trusted, unpack it by hand"
+                f"{self.source} holds more than {self.limits.files:,} files and folders, more than any data "
+                f"set."
+                " If you trust it, unpack it yourself"
             )
 
     def decompressed(self, count: int) -> None:
@@ -92,41 +93,41 @@ class Evaluator:
         self.check(self._bytes)
 
     def check(self, count: int) -> None:
-        """Refuse so many bytes."""
+        """Raise an error if the archive has no room for ``count`` more bytes."""
         if count > self._most:
             raise FailureError(
                 f"{self.source} unpacks to more than {told_bytes(self._most)}, far more than its size: it"
-                " may be made to fill the disk. If it is to be trusted, unpack it by hand"
+                " may be designed to fill the disk. If you trust it, unpack it yourself"
             )
 
 
 def damaged(source: Path, what: str) -> FailureError:
-    """Return the error for an archive that cannot be what was published."""
-    return FailureError(f"{source} is damaged: {what}; fetch it again")
+    """Return the error for a damaged archive."""
+    return FailureError(f"{source} is damaged: {what}; download it again")
 
 
 def foreign(head: bytes) -> str:
-    """Return the name of a compression that is not read here, by a file's first bytes; "" of any other."""
+    """Return the name of an unsupported compression from a file's first bytes; "" for any other file."""
     return next((name for start, name in _FOREIGN.items() if head.startswith(start)), "")
 
 
 def is_compressed(head: bytes) -> bool:
-    """Whether a file's first bytes are those of gzip, bzip2, xz or its forerunner."""
+    """Return whether a file's first bytes are those of gzip, bzip2, xz or lzma."""
     return head.startswith((_GZIP, _BZIP2, _XZ, _LZMA))
 
 
 def whole(read: Callable[[int], bytes], head: bytes, source: Path) -> Iterator[bytes]:
-    """Yield a file decompressed, in pieces; as it is where it is not compressed.
+    """Yield the decompressed file in pieces, or the file itself if it is not compressed.
 
-    Several streams may follow each other, and zeros the last.
+    Several streams may follow each other, and zeros may follow the last one.
 
     Args:
-        read: gives up to so many bytes of the file, from its first.
+        read: function that returns up to this many bytes of the file, from the beginning.
         head: its first bytes.
-        source: the file, for errors.
+        source: the file, for error messages.
 
     Raises:
-        FailureError: a checksum differs, it is cut short, or something follows its end.
+        FailureError: a checksum differs, the file is cut short, or something follows its end.
     """
     if is_compressed(head):
         return decompressed(read, lambda: _decompressor(head), source)
@@ -134,7 +135,7 @@ def whole(read: Callable[[int], bytes], head: bytes, source: Path) -> Iterator[b
 
 
 class Decompressor(Protocol):
-    """What `bz2.BZ2Decompressor` and `lzma.LZMADecompressor` have in common."""
+    """The common interface of `bz2.BZ2Decompressor` and `lzma.LZMADecompressor`."""
 
     @property
     def eof(self) -> bool:
@@ -143,11 +144,11 @@ class Decompressor(Protocol):
 
     @property
     def unused_data(self) -> bytes:
-        """What was given beyond the end of the stream."""
+        """Bytes beyond the end of the stream."""
         ...
 
     def decompress(self, data: bytes, max_length: int, /) -> bytes:
-        """Take bytes, and give no more than ``max_length``; the rest is given next time."""
+        """Take bytes, and return at most ``max_length``; the rest follows in the next call."""
         ...
 
 
@@ -155,7 +156,7 @@ class Inflate:
     """zlib as a `Decompressor`.
 
     Args:
-        bits: zlib's ``wbits``: 31 for gzip, with its header, checksum and length; -15 for bare deflate.
+        bits: zlib's ``wbits``: 31 for gzip, with its header, checksum and length; -15 for plain deflate.
     """
 
     def __init__(self, bits: int) -> None:
@@ -168,34 +169,34 @@ class Inflate:
 
     @property
     def unused_data(self) -> bytes:
-        """What was given beyond the end of the stream."""
+        """Bytes beyond the end of the stream."""
         return self._machine.unused_data
 
     def decompress(self, data: bytes, max_length: int, /) -> bytes:
-        """Take bytes, and give no more than ``max_length``; the rest is given next time."""
+        """Take bytes, and return at most ``max_length``; the rest follows in the next call."""
         return self._machine.decompress(self._machine.unconsumed_tail + data, max_length)
 
 
 def lzma_alone() -> lzma.LZMADecompressor:
-    """Return what decompresses the forerunner of xz, which zips hold as well."""
+    """Return a decompressor for lzma, the older format of xz, which zip archives may hold too."""
     return lzma.LZMADecompressor(lzma.FORMAT_ALONE, memlimit=_MOST_MEMORY)
 
 
 def decompressed(
     read: Callable[[int], bytes], start: Callable[[], Decompressor], source: Path, *, one: str = ""
 ) -> Iterator[bytes]:
-    """Yield what streams of compressed bytes hold, in pieces.
+    """Yield the content of compressed streams, in pieces.
 
     Args:
-        read: gives up to so many compressed bytes.
-        start: makes what decompresses one stream.
-        source: the file, for errors.
-        one: what the only stream is called, where nothing may follow the first.
+        read: function that returns up to this many compressed bytes.
+        start: creates a decompressor for one stream.
+        source: the file, for error messages.
+        one: name of the only stream, if nothing may follow the first.
 
     Raises:
         FailureError: a checksum differs, or the bytes are too few or too many.
     """
-    # Whatever a damaged stream makes these libraries raise is told as damage.
+    # Any error that these libraries raise for a damaged stream is reported as damage.
     try:
         waiting = read(PIECE)
         while waiting:
@@ -216,7 +217,7 @@ def decompressed(
     except (zlib.error, lzma.LZMAError, EOFError, ValueError) as error:
         raise damaged(source, f"{one}: {error}" if one else str(error)) from error
     except OSError as error:
-        if error.errno is None:  # bz2 has no error of its own
+        if error.errno is None:  # bz2 has no exception class of its own
             raise damaged(source, f"{one}: {error}" if one else str(error)) from error
         raise FailureError(f"{source} cannot be read: {error.strerror}") from error
 

@@ -1,4 +1,4 @@
-"""Entries of archives: what they may be called, and where each goes."""
+"""Entries of archives: their valid names, and their places in the folder."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-#: Bytes of a file name, and folders within each other, that every file system takes.
+#: Bytes of a file name, and depth of nested folders, that every file system supports.
 _LONGEST, _DEEPEST = 255, 60
-#: Bytes of a whole path; systems take 4096 with the folder that it lies in.
+#: Bytes of a whole path; systems allow 4096 including the folder that contains it.
 _LONGEST_PATH = 2048
 
 
@@ -24,8 +24,8 @@ class Entry:
     """One entry of an archive.
 
     Attributes:
-        name: as the archive has it.
-        pieces: the file's bytes, to be read to the end before the next entry is asked for; ``None`` is a
+        name: name in the archive.
+        pieces: the file's bytes, which must be read to the end before the next entry; ``None`` for a
             folder.
     """
 
@@ -34,19 +34,19 @@ class Entry:
 
 
 def steps(source: Path, name: str, *, folder: bool = False) -> list[str]:
-    """Return the folders that an entry lies in and its own name, all of them below any folder.
+    """Return the folders of an entry and its own name, all of them below the target folder.
 
     Args:
-        source: the archive, for errors.
-        name: of the entry, with slashes or Windows' backslashes.
-        folder: whether it is one; the archive's root, ``./``, is one as well.
+        source: the archive, for error messages.
+        name: name of the entry, with slashes or Windows' backslashes.
+        folder: whether it is a folder; the archive's root, ``./``, is one too.
 
     Raises:
-        FailureError: the name leads out, is none, or is one that not every machine can write.
+        FailureError: the name leads out of the folder, is empty, or is not valid on all systems.
     """
     name = name.replace("\\", "/")
     parts = [step for step in name.split("/") if step not in ("", ".")]
-    # Windows takes a step such as "C:" or "C:name" for a drive, wherever it stands in a path.
+    # Windows treats a part such as "C:" or "C:name" as a drive, anywhere in a path.
     if name.startswith("/") or ".." in parts or any(re.match(r"[A-Za-z]:", part) for part in parts):
         raise FailureError(refusal(source, name, "leads out of the folder"))
     if not folder and (not parts or name.endswith("/")):
@@ -60,20 +60,20 @@ def steps(source: Path, name: str, *, folder: bool = False) -> list[str]:
 
 
 def is_junk(name: str) -> bool:
-    """Whether an entry is what macOS adds to archives."""
+    """Return whether an entry is one that macOS adds to archives."""
     own = name.rpartition("/")[2]
     return name.startswith("__MACOSX/") or own in (".DS_Store", "._.DS_Store", "Icon\r", "._Icon\r")
 
 
 def folded(parts: list[str]) -> str:
-    """Return a path as those file systems see it that take names of other case or accents for the same.
+    """Return a path as seen by file systems that ignore letter case or accents.
 
-    Windows leaves out the dots and spaces that a name ends with.
+    Windows removes dots and spaces at the end of a name.
     """
     path = "/".join(part.rstrip(". ") or part for part in parts)
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", path).casefold())
 
 
 def refusal(source: Path, name: str, what: str) -> str:
-    """Return the sentence for an entry that no archive of a data set has."""
+    """Return the error message for an entry that no archive of a data set should have."""
     return f"{source}: its entry {name[:100]!r} {what}. No data set needs that: do not use this archive"

@@ -2,8 +2,8 @@
 
 ``images/cat.jpg`` belongs to ``masks/cat.png`` or ``masks/cat_mask.png``. The folders may also be
 called ``imgs`` and ``labels``, or ``imagesTr`` and ``labelsTr`` as in nnU-Net and the Medical Segmentation
-Decathlon, and may lie inside ``train``, ``val`` and ``test``, or hold folders of those names; without any,
-`segzoo.datasets.divided` makes the parts: of a hundred, 80 train, 10 validate, 10 test. Two stacks of pages,
+Decathlon, and may lie inside ``train``, ``val`` and ``test``, or contain folders of those names; without any,
+`segzoo.datasets.divided` creates the parts: 80 % train, 10 % validate, 10 % test. Two stacks of pages,
 such as TIFF files of microscopes and volumes of scanners, are paired page by page, and stay together.
 """
 
@@ -39,41 +39,41 @@ _TWO = ("background", "foreground")
 
 
 class FolderDataset(Pairs):
-    """Pairs of files below ``root``.
+    """Image and mask pairs in a folder.
 
     Args:
-        root: holds the two folders, masks beside their images, or ``train``, ``val``, ``test`` with either;
-            or a list of pairs, ``.csv`` or ``.json``, or a folder with ``pairs.csv`` or ``pairs.json``.
+        root: folder with the two folders, or with masks next to their images, or with ``train``, ``val``,
+            ``test`` folders of either kind; or a list of pairs, ``.csv`` or ``.json``, or a folder with
+            ``pairs.csv`` or ``pairs.json``.
         split: ``train``, ``val``, ``test`` or ``all``.
-        classes: names of the classes by index, also as one text with commas; or how many there are. The first
-            is background unless ``background`` says otherwise. Where they overlap, none is, and by default
-            they are the folders of masks.
-        background: the class that stands for nothing of interest, by its name or index; ``None`` or
-            ``"none"`` if every class is something.
-        values: the value in the masks of each class, where it is not the class's index.
-        ignore_index: the value of pixels that count for nothing.
-        palette: the colour of each class, for masks that are pictures in colours.
-        ignore_colour: the colour in such masks of pixels that count for nothing.
-        mask_suffix: what a mask's name has after the part that it shares with its image's, tried before none.
-        images: the folder of images, where its name does not say it.
-        masks: the folder of masks, where its name does not say it, or several fit.
-        image_prefix: what an image's name has before the part that it shares with its mask's.
-        image_suffix: what an image's name has after that part.
-        mask_prefix: what a mask's name has before that part.
-        pattern: a regular expression with one group, which finds the shared part in both names.
-        per_class: each class has a mask of its own, 0 where it is not: ``masks/cell/a.png``,
-            ``masks/a/cell.png`` or ``masks/a_cell.png``; or, of a TIFF with several pages, each page.
-        overlapping: whether a pixel may have several classes, or none. Each class has a mask of its own as
-            with ``per_class``, or one file is a stack of them: a TIFF of so many pages, or ``.npy``
+        classes: names of the classes by index, also as one text with commas; or their number. The first is
+            background unless ``background`` is set. If classes overlap, none is background, and by default
+            the mask folders are the classes.
+        background: the background class, by its name or index; ``None`` or ``"none"`` if there is none.
+        values: the mask value of each class, if it is not the class's index.
+        ignore_index: the value of ignored pixels.
+        palette: the colour of each class, for colour masks.
+        ignore_colour: the colour of ignored pixels in colour masks.
+        mask_suffix: what follows the common part in a mask's name; a name without it also matches.
+        images: the folder of images, if its name is not a usual one.
+        masks: the folder of masks, if its name is not a usual one, or if there are several.
+        image_prefix: what comes before the common part in an image's name.
+        image_suffix: what follows the common part in an image's name.
+        mask_prefix: what comes before the common part in a mask's name.
+        pattern: a regular expression with one group, which matches the common part in both names.
+        per_class: whether each class has a separate mask, 0 outside the class: ``masks/cell/a.png``,
+            ``masks/a/cell.png`` or ``masks/a_cell.png``; or each page of a TIFF with several pages.
+        overlapping: whether a pixel may have several classes, or none. Each class has a separate mask as
+            with ``per_class``, or one file is a stack of masks: a TIFF with one page per class, or ``.npy``
             ``(K, H, W)``.
-        instances: whether the numbers in masks count objects: ``True`` where all are of the one class; else
-            which numbers are which class, as a mapping such as ``{"1-99": "cell"}`` or as a CSV file, see
+        instances: whether the numbers in masks count objects: ``True`` if all are of one class; else the
+            class of each number, as a mapping such as ``{"1-99": "cell"}`` or as a CSV file, see
             `segzoo.datasets.numbered`. Samples then have ``instances``.
-        pages: which pages are samples where image and mask are stacks of them, such as ``"0,3-5"``, from 0.
-        scale: what both sides are multiplied by while files are decoded, at most 1.
+        pages: pages to use if image and mask are stacks, such as ``"0,3-5"``, counted from 0.
+        scale: factor of both sides, applied while files are decoded, at most 1.
 
     Raises:
-        FailureError: there are no such folders, or a file has no partner; the text lists them.
+        FailureError: there are no such folders, or a file has no partner; the message lists them.
         OptionError: the split is empty.
     """
 
@@ -143,7 +143,7 @@ class FolderDataset(Pairs):
 def find(
     root: Path, labels: Labels, naming: Naming, *, per_class: bool = False, pages: Pages = ()
 ) -> Pairing:
-    """Return the pairs below a folder for masks that are made so."""
+    """Return the pairs in a folder, for the given kind of masks."""
     words = None
     if labels.overlapping:
         words = class_words(labels)
@@ -153,13 +153,13 @@ def find(
 
 
 def recognise(glance: Glance) -> Recognition | None:
-    """Say whether a place holds images with masks, by names alone, or is a list of pairs."""
+    """Return whether a place holds images with masks, by names only, or is a list of pairs."""
     if glance.file is not None:
         return Recognition(summary="a list of images with their masks") if is_list(glance) else None
     found = find_pairs(glance.folder, quick=True)
     if not (found.pairs or found.choices or found.layers):
         return None
-    where = "beside them" if found.together else "in folders of their own"
+    where = "in the same folder" if found.together else "in separate folders"
     if any((glance.folder / name).is_file() for name in LISTS):
         told = "a list of images with their masks"
     elif found.choices:
@@ -172,10 +172,10 @@ def recognise(glance: Glance) -> Recognition | None:
 
 
 def check_pairing(found: Pairing) -> None:
-    """Raise what stops training: several ways to pair the files, none, or files that pair with nothing.
+    """Raise the errors that stop training: several ways to pair the files, none, or files without a partner.
 
     Raises:
-        FailureError: the text lists them.
+        FailureError: the message lists them.
     """
     root = found.root
     if found.choices:
@@ -184,7 +184,7 @@ def check_pairing(found: Pairing) -> None:
             for one in found.choices
         )
         raise FailureError(
-            f"{root}: it is not clear which files are the masks. Say which (in Python without data.): {ways}"
+            f"{root}: it is not clear which files are the masks. Choose (in Python without data.): {ways}"
         )
     if found.missing:
         rest = f" ({len(found.missing)} such entries)" if len(found.missing) > 1 else ""
@@ -193,30 +193,31 @@ def check_pairing(found: Pairing) -> None:
         raise FailureError("\n".join(found.problems))
     if found.layers:
         raise FailureError(
-            f"{root}: each class has mask files of its own, {in_words(list(found.layers))}: say "
+            f"{root}: each class has separate mask files, {in_words(list(found.layers))}: set "
             f"per_class=True, or overlapping=True, and classes={[*found.layers]}"
         )
     if found.ambiguous:
         one, other = found.ambiguous[0]
         raise FailureError(
-            f"{other} and {one} have one name, so it is not clear which belongs to the mask or image of that "
-            "name: keep one of them"
+            f"{other} and {one} have the same name, so it is not clear which belongs to the mask or image of "
+            "that name: keep one of them"
         )
     check_alone(root, [*found.images, *found.masks])
     if not found.pairs:
         raise FailureError(
             f"{root} needs a folder of images ({' or '.join(IMAGES)}) and one of masks "
-            f"({' or '.join(MASKS)}), or masks beside their images (a.jpg and a_mask.png); other names: "
-            f"images=..., masks=..., or {' or '.join(LISTS)}"
+            f"({' or '.join(MASKS)}), or masks next to their images (a.jpg and a_mask.png). Set other names "
+            f"with "
+            f"images=..., masks=..., or use {' or '.join(LISTS)}"
         )
 
 
 def _paged(pair: Pair, labels: Labels) -> Pair:
-    """Return the pair whose mask has a page for every class, with or without one for the background."""
+    """Return the pair whose mask has one page for every class, with or without one for the background."""
     assert isinstance(pair.mask, Path)
     pages, every, classes = count_pages(pair.mask), tuple(range(len(labels.classes))), labels.foreground
     if pages not in (len(classes), len(every)):
-        beside = "" if labels.background is None else " beside the background"
+        beside = "" if labels.background is None else " except the background"
         raise FailureError(
             f"{pair.mask} has {pages} pages; with per_class it needs one for each of the {len(classes)}"
             f" classes{beside}"
@@ -231,46 +232,46 @@ def _part(found: Pairing, split: str) -> list[Pair]:
         every = [one.pair for one in found.pairs]
         groups = len(set(groups_of_pairs(every)))
         whole = f" in {many(groups, 'group')} that stay together" if groups < len(every) else ""
-        advice = "Add images, or divide them yourself: train/, val/ and test/, each with both folders"
+        advice = "Add images, or divide them yourself into train/, val/ and test/, each with both folders"
         if found.divided:
             counts = Counter(one.split for one in found.pairs)
             advice = f"There are {', '.join(f'{count} for {part}' for part, count in counts.items())}"
             advice += "; split.share=0.1 takes a tenth of train for val" if split == "val" else ""
         raise OptionError(
-            f"the split {split!r} of {found.root} is empty: it has {len(every)} images{whole}, and none "
-            f"falls into it. {advice}"
+            f"the split {split!r} of {found.root} is empty: there are {len(every)} images{whole}, and none "
+            f"belongs to it. {advice}"
         )
     return pairs
 
 
 def _layer_names(root: Path, naming: Naming) -> tuple[str, ...]:
-    """Return the names of classes that overlap: those of the folders of masks, one for each class."""
+    """Return the names of classes that overlap: the folders of masks, one for each class."""
     names = find_pairs(root, naming, pages=None).layers
     if not names:
         raise OptionError(
-            f'say which classes overlap: classes=["vessel", "disc"]; the names of the masks of {root} do not '
-            "tell"
+            f'set the classes that overlap, classes=["vessel", "disc"]: the masks of {root} have no '
+            "class names"
         )
     return names
 
 
 def _check_exclusive(**others: object) -> None:
-    """Refuse what would say the meaning of numbers a second time."""
+    """Raise `OptionError` for options that also define the meaning of numbers."""
     for name, value in others.items():
         if value:
             raise OptionError(
-                f"instances and {name} exclude each other: both say what the numbers in masks mean"
+                f"instances and {name} exclude each other: both define the meaning of the numbers in masks"
             )
 
 
 def _names(classes: Sequence[str] | int) -> tuple[str, ...]:
-    if isinstance(classes, str):  # "background,cell", as a command line says it; no name for each letter
+    if isinstance(classes, str):  # "background,cell", as on the command line; not one name for each letter
         return tuple(as_names(classes))
     if isinstance(classes, int):
         check_integer("classes", classes, 1, MOST_CHANNELS)
         return tuple(f"class {i}" for i in range(classes))
     if not isinstance(classes, Sequence) or not all(isinstance(name, str) for name in classes):
-        raise OptionError(f"classes must be names, or how many there are, got {shown(classes)}")
+        raise OptionError(f"classes must be names, or their number, got {shown(classes)}")
     return tuple(classes)
 
 

@@ -1,7 +1,7 @@
-"""A quick look at a folder or a file, shared by everything that asks what it is.
+"""A quick look at a folder or a file, shared by all recognisers.
 
-Listings and the beginnings of files are kept, so that twenty recognisers cost as much as one. A folder of
-millions of files is looked at in part.
+Listings and the beginnings of files are cached, so that twenty recognisers cost as much as one. Of a folder
+with millions of files, only a part is read.
 """
 
 from __future__ import annotations
@@ -15,24 +15,24 @@ from typing import Any
 from segzoo import json_text
 from segzoo.files import regular
 
-#: Entries of one folder that are looked at.
+#: Entries of one folder that are read.
 MOST_ENTRIES = 20_000
-#: Bytes of a file that `Glance.head` reads.
+#: Bytes that `Glance.head` reads from a file.
 HEAD = 65_536
-#: Largest file in bytes that `Glance.json` reads whole.
+#: Size of the largest file in bytes that `Glance.json` reads.
 MOST_JSON = 32 << 20
 
 
 class Glance:
-    """What lies at a place.
+    """The content of a place.
 
     Args:
         path: a folder or a file.
 
     Attributes:
-        path: as it was given.
-        folder: the folder itself, or the one that the file lies in.
-        file: the file; ``None`` where the place is a folder.
+        path: the given path.
+        folder: the folder itself, or the folder of the file.
+        file: the file; ``None`` for a folder.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -49,21 +49,21 @@ class Glance:
         return self._list(self.folder / inner)[0]
 
     def files(self, pattern: str = "*", inner: str = "") -> list[Path]:
-        """Return the files in the folder, or in one below it, whose lower-case names match; sorted.
+        """Return the files in the folder, or in one below it, whose lower-case names match a pattern; sorted.
 
         Args:
-            pattern: as `fnmatch` has it, in lower case, such as ``"*.json"``.
-            inner: a folder below, such as ``"labels/train"``.
+            pattern: `fnmatch` pattern in lower case, such as ``"*.json"``.
+            inner: folder below it, such as ``"labels/train"``.
         """
         where = self.folder / inner
         return [where / name for name in self._list(where)[1] if fnmatchcase(name.lower(), pattern)]
 
     def has(self, *inner: str) -> bool:
-        """Whether all of these lie below the folder."""
+        """Return whether all of these exist in the folder."""
         return all((self.folder / one).exists() for one in inner)
 
     def head(self, path: Path) -> str:
-        """Return the beginning of a file as text, ``HEAD`` bytes at most; empty where it cannot be read."""
+        """Return the beginning of a file as text, at most ``HEAD`` bytes; empty if it cannot be read."""
         if path not in self._heads:
             try:
                 with regular(path).open("rb") as file:
@@ -73,9 +73,9 @@ class Glance:
         return self._heads[path]
 
     def samples(self, path: Path) -> str:
-        """Return the beginning, the middle and the end of a file as text, ``HEAD`` bytes at most of each.
+        """Return the beginning, the middle and the end of a file as text, at most ``HEAD`` bytes of each.
 
-        A smaller file is returned whole, as the beginning is.
+        A smaller file is returned whole.
         """
         if path not in self._samples:
             text = self.head(path)
@@ -91,7 +91,7 @@ class Glance:
         return self._samples[path]
 
     def json(self, path: Path) -> Any:
-        """Return what a JSON file says; ``None`` where it is none, or has more than ``MOST_JSON`` bytes."""
+        """Return the content of a JSON file; ``None`` if it is invalid or larger than ``MOST_JSON`` bytes."""
         if path not in self._parsed:
             try:
                 self._parsed[path] = json_text.read(path, most=MOST_JSON)
@@ -101,7 +101,7 @@ class Glance:
 
     @cached_property
     def empty(self) -> bool:
-        """Whether the folder holds nothing but hidden files."""
+        """Whether the folder holds only hidden files."""
         return not any(self._list(self.folder))
 
     def _list(self, folder: Path) -> tuple[list[str], list[str]]:
@@ -120,7 +120,7 @@ class Glance:
 
 
 def is_folder(entry: os.DirEntry[str]) -> bool:
-    """Whether an entry is a folder, or a link to one; a link that leads to itself is none."""
+    """Return whether an entry is a folder, or a link to one; a link to itself does not count."""
     try:
         return entry.is_dir()
     except OSError:

@@ -1,4 +1,4 @@
-"""Which mask belongs to which image: by name, in two folders."""
+"""Finds the mask of each image by name, in two folders."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from segzoo.specs import Labels
 
-#: What nnU-Net adds to the name of an image's first measurement.
+#: Suffix that nnU-Net adds to the name of an image's first channel.
 _FIRST = "_0000"
 
 
@@ -30,12 +30,12 @@ def match(images: Path, masks: Path, suffixes: Sequence[str] = ("",)) -> list[tu
     """Return name, image and mask of every image below ``images``.
 
     Args:
-        images: searched with all folders in it.
-        masks: searched in the same way.
-        suffixes: what a mask's stem may have after its image's; the first that exists counts.
+        images: folder that is searched with all folders in it.
+        masks: folder that is searched in the same way.
+        suffixes: what may follow an image's name in its mask's name; the first one that exists is used.
 
     Raises:
-        FailureError: a file has no partner, or two have one name; the text lists them.
+        FailureError: a file has no partner, or two have the same name; the message lists them.
     """
     of_masks = by_name(masks)
     of_images = by_name(images, lambda name: any(name + suffix in of_masks for suffix in suffixes))
@@ -49,11 +49,11 @@ def match(images: Path, masks: Path, suffixes: Sequence[str] = ("",)) -> list[tu
 
 
 def match_names(images: Iterable[str], masks: Container[str], suffixes: Sequence[str]) -> dict[str, str]:
-    """Return the name of each image's mask: that of the image with the first suffix that exists."""
+    """Return the name of each image's mask: the image's name with the first suffix that exists."""
     found: dict[str, str] = {}
     taken: set[str] = set()
     for name in images:
-        # nnU-Net numbers the channels of an image; the number of a single one is left out.
+        # nnU-Net numbers the channels of an image; a single channel's number is removed.
         called = dict.fromkeys((name, name.removesuffix(_FIRST)))
         known = (one + suffix for one in called for suffix in suffixes)
         mask = next((one for one in known if one in masks and one not in taken), None)
@@ -70,18 +70,18 @@ def take_layers(
     suffixes: Sequence[str],
     several: Mapping[str, Sequence[str]] | None = None,
 ) -> tuple[tuple[int, Path], ...]:
-    """Take the masks of an image's classes out of files by name.
+    """Remove the masks of an image's classes from files by name.
 
-    The mask of class ``cell`` of image ``a`` is ``cell/a``, ``a/cell`` or ``a_cell``. An image lacks the
-    classes that it has no file for.
+    The mask of class ``cell`` of image ``a`` is ``cell/a``, ``a/cell`` or ``a_cell``. A class without a
+    file does not occur in the image.
 
     Args:
-        name: of the image.
-        files: by their names, out of which masks are taken.
-        words: what each class that has files is called in their names, by index.
-        suffixes: what a mask's stem may have after that.
-        several: the names of files that are called alike but for a number at the end, by the rest of them:
-            each is an object of its own.
+        name: name of the image.
+        files: files by name, from which masks are removed.
+        words: spellings of each class that has files, by index.
+        suffixes: what may follow the class in a mask's name.
+        several: names of files that differ only in a number at the end, by the common part: each is a
+            separate object.
     """
     layers = []
     for index, known in words.items():
@@ -100,20 +100,21 @@ def take_layers(
 
 
 def class_words(labels: Labels) -> dict[int, tuple[str, ...]]:
-    """Return the spellings of each class in file names: as it is, and without forbidden characters."""
+    """Return the spellings of each class in file names: unchanged, and without forbidden characters."""
     known = zip(labels.classes, file_words(labels), strict=True)
     return {index: tuple(dict.fromkeys(words)) for index, words in enumerate(known)}
 
 
 def by_name(folder: Path, whole: Callable[[str], bool] | None = None) -> dict[str, Path]:
-    """Return every readable file in a folder and in those below it, by its path without suffix.
+    """Return all readable files in a folder and in those below it, by their paths without suffix.
 
     Args:
-        folder: is searched with all folders in it.
-        whole: whether a folder of a name may be an image, such as a DICOM series or Zarr; else none is.
+        folder: folder that is searched with all folders in it.
+        whole: returns whether a folder name may be that of an image, such as a DICOM series or Zarr; by
+            default, no folder is an image.
 
     Raises:
-        FailureError: two files have one name.
+        FailureError: two files have the same name.
     """
     named: dict[str, Path] = {}
     for path in sorted(visible(folder, whole)):
@@ -122,7 +123,8 @@ def by_name(folder: Path, whole: Callable[[str], bool] | None = None) -> dict[st
         name = name_in(folder, path)
         if name in named:
             raise FailureError(
-                f"{named[name]} and {path} have one name, so it is not clear which belongs to the mask or"
+                f"{named[name]} and {path} have the same name, so it is not clear which belongs to the mask "
+                f"or"
                 " image of that name: keep one of them"
             )
         named[name] = path
@@ -130,40 +132,40 @@ def by_name(folder: Path, whole: Callable[[str], bool] | None = None) -> dict[st
 
 
 def check_alone(root: Path, alone: Sequence[Path]) -> None:
-    """Raise `FailureError` that lists files without a partner, if there are any."""
+    """Raise `FailureError` with a list of files without a partner, if there are any."""
     if alone:
         shown = listed(alone)
         raise FailureError(
             f"{root}: {many(len(alone), 'file', 'have')} no partner of the same name: {shown}. "
-            "Add what is missing, move these away, or say what masks have after the name: "
+            "Add the missing files, move these away, or set what follows the name in the masks' names: "
             "data.mask_suffix=_mask. "
             "`segzoo data check DIR` finds other layouts too, such as a folder for each class"
         )
 
 
 def name_in(folder: Path, path: Path) -> str:
-    """Return what an image or mask below a folder is called: its path without suffix."""
+    """Return the name of an image or mask below a folder: its path without suffix."""
     inner = path.relative_to(folder)
-    # Only what has no suffix of an image is looked at: most are files.
+    # Only paths without an image suffix are checked: most are files.
     plain = not has_suffix(path, readable_suffixes()) and path.is_dir()
     plain = plain and not has_suffix(path, folder_suffixes())
     return inner.as_posix() if plain else without_suffix(inner).as_posix()
 
 
 def is_whole(path: Path, root: Path, whole: Callable[[str], bool] | None) -> bool:
-    """Whether a folder below another is an image, and may be one by its name."""
+    """Return whether a folder below another is an image, and its name allows it."""
     return whole is not None and path.is_dir() and whole(name_in(root, path)) and is_image_folder(path)
 
 
 def visible(folder: Path, whole: Callable[[str], bool] | None = None) -> Iterator[Path]:
-    """Yield what lies in a folder and in those below it, but folders and what is hidden.
+    """Yield all files in a folder and in those below it, except hidden ones.
 
-    Links to folders are followed, but not into one that they lie in. A folder that is an image is yielded,
-    and what is in it is not.
+    Links to folders are followed, but not into a folder that contains them. A folder that is an image is
+    yielded itself, not its content.
 
     Args:
-        folder: is searched.
-        whole: as `by_name`.
+        folder: folder to search.
+        whole: see `by_name`.
     """
     for where, folders, names in os.walk(folder, followlinks=True):
         here = Path(where).resolve()
@@ -172,11 +174,11 @@ def visible(folder: Path, whole: Callable[[str], bool] | None = None) -> Iterato
         images = [name for name in folders if is_whole(Path(where, name), folder, whole)]
         yield from (Path(where, name) for name in images)
         folders[:] = [name for name in folders if name not in images]
-        # macOS leaves ._a.png beside a.png.
+        # macOS writes ._a.png next to a.png.
         yield from (Path(where, name) for name in names if not name.startswith("."))
 
 
 def _leads_up(here: Path, name: str) -> bool:
-    """Whether a folder is a link to one that it lies in, so that there is no end to what is below it."""
+    """Return whether a folder is a link to one that contains it, which would never end."""
     inner = here / name
     return inner.is_symlink() and here.is_relative_to(inner.resolve())

@@ -1,4 +1,4 @@
-"""What folders and files of images and of masks are called, in data sets that people have."""
+"""Common names of image and mask folders and files, from existing data sets."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-#: Names of folders in the order of preference; those that training knows come first.
+#: Names of folders in order of preference; those that training knows come first.
 IMAGES, MASKS = ("images", "imgs", "imagesTr"), ("masks", "labels", "labelsTr")
 MORE_IMAGES = ("image", "img", "jpegimages", "pictures", "photos", "inputs", "originals")
 MORE_MASKS = (
     *("mask", "label", "annotations", "annotation", "gt", "groundtruth", "ground_truth"),
     *("segmentationclass", "segmentation", "segmentations", "targets", "labelstr", "mattes"),
 )
-#: Folders that lie beside masks, or hold those of a second observer.
+#: Folders that lie next to masks, or hold those of a second observer.
 _BESIDE_MASKS = ("segmentationobject", "1st_manual", "2nd_manual")
 _WORDS = frozenset((*MASKS, *MORE_MASKS, "seg", "annot", "manual", "truth", "matte", "maske", "masken"))
-#: What folders are called after a part without a mark between, as ``trainannot`` and ``trainimg``.
+#: Names of folders that begin with a part without a separator, such as ``trainannot`` and ``trainimg``.
 _JOINED = re.compile(
     f"({'|'.join(word for words in FOLDERS.values() for word in words)})"
     "(?:(annot|annotations|masks?|labels?|gt|seg)|images?|imgs?)"
@@ -31,18 +31,18 @@ _BREAK = re.compile(r"[-_. ]+|(?<=[a-z0-9])(?=[A-Z])")
 
 
 def masks_among(files: Iterable[Path], root: Path) -> dict[Path, list[Path]]:
-    """Return those of the files below a folder whose names, and those around them, say that they are masks.
+    """Return those files below a folder that are masks according to their names and the names around them.
 
-    They lie in a folder for masks beside one for images (``images`` and ``masks``, ``train`` and
-    ``train_masks``), in one whose files are called like those beside it (``a.jpg`` and ``masks/a.png``), or
-    beside their image (``a.jpg`` and ``a_mask.png``).
+    They lie in a mask folder next to an image folder (``images`` and ``masks``, ``train`` and
+    ``train_masks``), in a folder whose files have the names of those next to it (``a.jpg`` and
+    ``masks/a.png``), or next to their image (``a.jpg`` and ``a_mask.png``).
 
     Args:
-        files: below ``root``, in order.
-        root: the folder; what it is called itself says nothing, since it was named by somebody.
+        files: files below ``root``, in order.
+        root: the folder; its own name has no meaning here, because the user chose it.
 
     Returns:
-        Of each folder, the masks in and below it, or beside their images in it.
+        For each folder, the masks in and below it, or next to their images in it.
     """
     inside: dict[Path, list[Path]] = defaultdict(list)
     folders: dict[Path, set[str]] = defaultdict(set)
@@ -69,7 +69,7 @@ def masks_among(files: Iterable[Path], root: Path) -> dict[Path, list[Path]]:
 
 
 def _mask_folders(names: set[str], stems: dict[Path, set[str]], place: Path) -> set[str]:
-    """Return which of the folders in one place are for masks."""
+    """Return which of the folders in one place hold masks."""
     sides = {name: side_of(name) for name in names}
     images = {rest for is_mask, rest in sides.values() if not is_mask}
     found = set()
@@ -80,17 +80,17 @@ def _mask_folders(names: set[str], stems: dict[Path, set[str]], place: Path) -> 
 
 
 def is_mask_word(word: str) -> bool:
-    """Whether a word of a file's name, in lower case, says that it is a mask."""
+    """Return whether a word of a file's name, in lower case, means that it is a mask."""
     return word in _WORDS
 
 
 def has_image_word(name: str) -> bool:
-    """Whether a word of a folder's name says that it holds images."""
+    """Return whether a word of a folder's name means that it holds images."""
     return any(word.lower() in (*IMAGES, *MORE_IMAGES) for word in _BREAK.split(name))
 
 
 def side_of(name: str) -> tuple[bool, str]:
-    """Return whether a folder is for masks, and what its name says besides: ``train`` of ``train_masks``."""
+    """Return whether a folder holds masks, and the rest of its name: ``train`` for ``train_masks``."""
     words = [word.lower() for word in _BREAK.split(name) if word]
     plain = re.sub("[- .]+", "_", name.lower())
     if plain in _BESIDE_MASKS or (plain in (*MASKS, *MORE_MASKS) and words[0] not in MASKS):
@@ -106,13 +106,13 @@ def side_of(name: str) -> tuple[bool, str]:
 
 
 def _alike(masks: set[str], images: set[str]) -> bool:
-    """Whether at least half of the masks are called like an image."""
+    """Return whether at least half of the masks have the name of an image."""
     called = sum(1 for stem in masks if stem in images or _image_of(stem, images))
     return bool(masks) and 2 * called >= len(masks)
 
 
 def _image_of(stem: str, stems: set[str]) -> str:
-    """Return the image that a mask's name begins with: ``a`` of ``a_mask``; nothing where it is no mask's."""
+    """Return the image that a mask's name begins with: ``a`` for ``a_mask``; empty for other names."""
     for cut in _BREAK.finditer(stem):
         before, after = stem[: cut.start()], stem[cut.end() :]
         if before in stems and any(word.lower() in _WORDS for word in _BREAK.split(after)):

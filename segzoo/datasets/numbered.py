@@ -1,10 +1,10 @@
-"""Masks that number objects: each number is one object, of the one class or of the class that a table says.
+"""Masks with numbered objects: each number is one object, of the only class or of the class in a table.
 
 Such masks come from cellpose, StarDist, ImageJ, scikit-image and most annotation programs. A sample has both:
-``mask`` says the class of each pixel, ``instances`` which object it belongs to.
+``mask`` holds the class of each pixel, ``instances`` its object.
 
-A table is a mapping, or a CSV file with the columns ``number`` and ``class``, and ``image`` where a number is
-another class in another image. A number may be a range, and of several rows that fit, the last counts::
+A table is a mapping, or a CSV file with the columns ``number`` and ``class``, and ``image`` if a number has
+different classes in different images. A number may be a range; if several rows match, the last one counts::
 
     number,class            image,number,class          {"24000-24999" = "person", "26000-26999" = "car"}
     1-99,cell               a.png,1,cell
@@ -44,7 +44,7 @@ _COLUMNS = {
     "image": ("image", "name", "file"),
 }
 _MOST = 1 << 62
-#: Numbers below this are looked up in an array of them all; others are gathered first.
+#: Numbers below this are looked up in an array; otherwise the numbers that occur are collected first.
 _DENSE = 1 << 20
 _UNKNOWN, _NOTHING = -1, -2
 _EXAMPLE = '{"1-99": "cell", "100-199": "debris"}'
@@ -55,10 +55,10 @@ class Row:
     """The class of a range of numbers.
 
     Attributes:
-        first: of the numbers.
-        last: of the numbers.
+        first: first number of the range.
+        last: last number of the range.
         word: the class by name or index, or one of `IGNORED`.
-        image: the only image that it is about, as the table calls it; all images where empty.
+        image: the only image that it applies to, as named in the table; all images if empty.
     """
 
     first: int
@@ -69,14 +69,14 @@ class Row:
 
 @dataclass(frozen=True)
 class NumberedObjects:
-    """How numbers in masks become classes and objects.
+    """Converts numbers in masks to classes and objects.
 
     Attributes:
         labels: the classes.
-        rows: ``(first number, last number, class)`` for all images; class ``None`` counts for nothing.
-        of_image: the same for single images, which follow those for all.
+        rows: ``(first number, last number, class)`` for all images; class ``None`` is ignored.
+        of_image: the same for single images, which follow the rows for all images.
         source: the file of the table, if it is one.
-        ignore_colour: the colour of pixels that count for nothing, in masks that are pictures in colours.
+        ignore_colour: the colour of ignored pixels in colour masks.
     """
 
     labels: Labels
@@ -91,17 +91,17 @@ class NumberedObjects:
         """Return class indices and objects of a mask.
 
         Args:
-            values: ``(H, W)`` whole numbers of any type; or ``(H, W, 3)`` colours, whose number is
+            values: ``(H, W)`` integers of any type; or ``(H, W, 3)`` colours, whose number is
                 ``red + 256 * green + 65536 * blue``, as in COCO's panoptic masks.
-            names: what a table may call the image.
-            where: names the file in errors.
+            names: possible names of the image in a table.
+            where: name of the file, for error messages.
 
         Returns:
             ``(H, W)`` class indices of the labels' ``index_type``, and ``(H, W)`` numbers, uint16 or int32,
-            which are 0 for the background and where nothing counts. Numbers beyond 31 bits are given anew.
+            which are 0 for background and ignored pixels. Numbers beyond 31 bits are replaced by new ones.
 
         Raises:
-            MaskError: numbers are not whole, or have no class; the text says which.
+            MaskError: numbers are not integers, or have no class; the message says which.
         """
         numbers = _whole(values, where)
         rows = [*self.rows, *(row for name in names for row in self.of_image.get(name, ()))]
@@ -148,8 +148,9 @@ class NumberedObjects:
     ) -> None:
         if ignored is not None and numbers.max(initial=0) > ignored and (numbers == ignored).any():
             raise MaskError(
-                f"{where} holds numbers up to {numbers.max():,}, {ignored} among them: whether that is an "
-                "object or what is ignored cannot be known. Leave out ignore_index, or say which numbers are "
+                f"{where} holds numbers up to {numbers.max():,}, including {ignored}: it is not clear "
+                f"whether that "
+                "is an object or ignored. Leave out ignore_index, or set which numbers are "
                 f'objects: instances={{"1-{numbers.max()}": {self.labels.classes[-1]!r}}}'
             )
         if not (found == _UNKNOWN).any():
@@ -157,41 +158,41 @@ class NumberedObjects:
         strange = np.unique(numbers[found == _UNKNOWN]).tolist()
         told = listed(strange)
         if strange[0] < 0:
-            advice = "objects are numbered from 1; negative numbers are ignored where ignore_index is said"
+            advice = "objects are numbered from 1; negative numbers are ignored if ignore_index is set"
         elif strange[0] == 0:
             advice = "no class is the background, so the table needs a row for 0 too"
         else:
             table = self.source or "the table"
-            advice = f"add them to {table}, with the class 'ignore' where they are to count for nothing"
-        raise MaskError(f"{where} holds the numbers {told}, which are of no class: {advice}")
+            advice = f"add them to {table}, with the class 'ignore' if they are to be ignored"
+        raise MaskError(f"{where} holds the numbers {told}, which have no class: {advice}")
 
 
 def numbered_objects(
-    told: bool | str | Mapping[str, str | int],
+    instances: bool | str | Mapping[str, str | int],
     labels: Labels,
     rows: Sequence[Row],
     *,
     source: Path | None = None,
     ignore_colour: Colour | None = None,
 ) -> NumberedObjects:
-    """Return how numbers in masks become classes and objects.
+    """Return the conversion of numbers in masks to classes and objects.
 
     Args:
-        told: ``True`` where all are of the one class; else ``rows`` say it.
+        instances: ``True`` if all are of one class; else ``rows`` define the classes.
         labels: the classes.
-        rows: as `read_rows` gives them.
+        rows: result of `read_rows`.
         source: the file that they are from.
-        ignore_colour: as in `NumberedObjects`.
+        ignore_colour: see `NumberedObjects`.
 
     Raises:
-        OptionError: there are several classes and no rows, or a row names no class of the labels.
+        OptionError: there are several classes and no rows, or a row's class is not in the labels.
     """
-    if told is True:
+    if instances is True:
         if len(labels.classes) != 2 or labels.background is None:
             names = listed(labels.classes)
             raise OptionError(
-                f"instances=true is for one class beside a background; the classes are {names}. Say "
-                f"which numbers are which class: instances={_EXAMPLE}, or a CSV file with the columns "
+                f"instances=true is for one class and a background, but the classes are {names}. Set "
+                f"the class of each number: instances={_EXAMPLE}, or a CSV file with the columns "
                 "number and class"
             )
         return NumberedObjects(labels, ((1, _MOST, labels.foreground[0]),), ignore_colour=ignore_colour)
@@ -204,41 +205,41 @@ def numbered_objects(
     return NumberedObjects(labels, tuple(shared), single, source, ignore_colour)
 
 
-def read_rows(told: bool | str | Mapping[str, str | int], root: Path) -> tuple[list[Row], Path | None]:
+def read_rows(instances: bool | str | Mapping[str, str | int], root: Path) -> tuple[list[Row], Path | None]:
     """Return the rows of a table, and the file that they are from.
 
     Args:
-        told: ``True`` for none; a mapping from number or range to class; or a CSV file, below ``root`` or
-            where the person is.
-        root: of the data.
+        instances: ``True`` for no table; a mapping from number or range to class; or a CSV file, in ``root``
+            or in the current folder.
+        root: root of the data.
 
     Raises:
-        OptionError: it is none of these, or says nothing.
-        FailureError: the file cannot be read, or lacks a column; the text says which line.
+        OptionError: it is none of these, or empty.
+        FailureError: the file cannot be read, or lacks a column; the message names the line.
     """
-    if told is True:
+    if instances is True:
         return [], None
-    if isinstance(told, Mapping) and told:
-        return [_row(str(key), word, f"instances, {key!r}") for key, word in told.items()], None
-    if not isinstance(told, str) or not told.strip():
+    if isinstance(instances, Mapping) and instances:
+        return [_row(str(key), word, f"instances, {key!r}") for key, word in instances.items()], None
+    if not isinstance(instances, str) or not instances.strip():
         raise OptionError(
-            f"instances must be true, a table such as {_EXAMPLE}, or a CSV file, got {shown(told)}"
+            f"instances must be true, a table such as {_EXAMPLE}, or a CSV file, got {shown(instances)}"
         )
     folder = root if root.is_dir() else root.parent
-    path = folder / told if (folder / told).is_file() else Path(told)
+    path = folder / instances if (folder / instances).is_file() else Path(instances)
     try:
         return list(_csv_rows(path)), path
     except OSError as error:
         raise FailureError(
-            f"instances: {told} cannot be read: {error.strerror or error}. Say true where all objects are of "
-            f"one class, else a CSV file or a table such as {_EXAMPLE}"
+            f"instances: {instances} cannot be read: {error.strerror or error}. Use true if all objects "
+            f"have one class, else a CSV file or a table such as {_EXAMPLE}"
         ) from error
     except csv.Error as error:
-        raise FailureError(f"instances: {path} is no CSV file: {error}") from error
+        raise FailureError(f"instances: {path} is not a CSV file: {error}") from error
 
 
 def class_names(rows: Iterable[Row]) -> tuple[str, ...]:
-    """Return the classes that a table names, in the order in which it does, after the background."""
+    """Return the classes that a table names, in order of appearance, after the background."""
     words = [row.word for row in rows if row.word not in IGNORED]
     if not words or any(isinstance(word, int) or word.isdecimal() for word in words):
         return ("background", "foreground")
@@ -282,7 +283,7 @@ def _class(word: str | int, labels: Labels) -> int | None:
     if word in IGNORED and word not in labels.classes:
         if labels.ignore_index is None:
             raise OptionError(
-                f"instances says {word!r}, which needs an ignore_index, such as {labels.unused_index}"
+                f"instances contains {word!r}, which needs an ignore_index, such as {labels.unused_index}"
             )
         return None
     return class_index(labels, word)
@@ -296,18 +297,18 @@ def _whole(values: NDArray[Any], where: str) -> NDArray[np.int64]:
             whole = np.isfinite(values) & (values == np.floor(values)) & (abs(values) < _MOST)
         if not whole.all():
             raise MaskError(
-                f"{where} holds {values[~whole][0]}: objects are numbered by whole numbers. A map of "
-                "probabilities or distances is no mask: save the label image instead"
+                f"{where} holds {values[~whole][0]}, but object numbers are integers. A map of "
+                "probabilities or distances is not a mask: save the label image instead"
             )
     elif values.dtype.kind not in "iub":
-        raise MaskError(f"{where} holds {values.dtype} values: objects are numbered by whole numbers")
+        raise MaskError(f"{where} holds {values.dtype} values, but object numbers are integers")
     elif values.dtype == np.uint64 and values.max(initial=0) > _MOST:
-        raise MaskError(f"{where} holds the number {values.max()}; {_MOST:,} is the largest")
+        raise MaskError(f"{where} holds the number {values.max()}; the maximum is {_MOST:,}")
     return values.astype(np.int64)
 
 
 def narrowed(objects: NDArray[np.int64]) -> NDArray[Any]:
-    """Return numbers of objects as uint16 or int32; where one needs more than 31 bits, all are given anew."""
+    """Return object numbers as uint16 or int32; if one needs more than 31 bits, all are renumbered."""
     high = int(objects.max(initial=0))
     if high > np.iinfo(np.int32).max:
         objects = np.unique(np.append(0, objects), return_inverse=True)[1][1:].reshape(objects.shape)

@@ -2,7 +2,7 @@
 
 A CSV has a header with ``image`` and ``mask``, and may have ``split``, ``name`` and ``field_of_view``;
 without a header, its first two columns are files. JSON is a list of objects with those keys, or an object
-of such lists by split. Paths are relative to the list's folder, and may be as Windows writes them.
+of such lists by split. Paths are relative to the list's folder, and may be in Windows' form.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 
     from segzoo.datasets.glance import Glance
 
-#: Lists that a folder is read by.
+#: Names of lists that are used automatically in a folder.
 LISTS = ("pairs.csv", "pairs.json")
-#: What columns and keys are called; the first that there is counts.
+#: Names of columns and keys; the first one that exists is used.
 _KEYS: dict[str, tuple[str, ...]] = {
     "image": (
         *("image", "img", "image_path", "img_path", "image_file", "images", "imagepath", "image_name"),
@@ -60,11 +60,11 @@ _FILES = ("image", "mask", "field_of_view")
 
 @dataclass
 class Listed:
-    """What a list says.
+    """The content of a list.
 
     Attributes:
-        pairs: each with its part; with none where the list says none.
-        missing: entries whose files are not there, in words.
+        pairs: each with its part; an empty part if the list has none.
+        missing: descriptions of entries whose files are missing.
     """
 
     pairs: list[tuple[str, Pair]] = field(default_factory=list)
@@ -75,7 +75,7 @@ def listed(path: Path) -> Listed:
     """Return the pairs of a list.
 
     Raises:
-        FailureError: it cannot be read, or is no list of pairs; the text says which entry.
+        FailureError: it cannot be read, or is not a list of pairs; the message names the entry.
     """
     try:
         text = read_words(path)
@@ -86,7 +86,7 @@ def listed(path: Path) -> Listed:
     except OSError as error:
         raise FailureError(f"{path} cannot be read: {error.strerror or error}") from error
     except (csv.Error, ValueError) as error:
-        raise FailureError(f"{path} is no list of pairs: {error}") from error
+        raise FailureError(f"{path} is not a list of pairs: {error}") from error
     if not rows:
         raise FailureError(f"{path} lists no pairs")
     found = Listed()
@@ -96,7 +96,7 @@ def listed(path: Path) -> Listed:
 
 
 def parts_in(path: Path) -> list[tuple[str, str]]:
-    """Return the images that a table names, each with its part; none where no column says the parts.
+    """Return the images that a table names, each with its part; empty if no column holds parts.
 
     Raises:
         OSError: it cannot be read.
@@ -118,7 +118,7 @@ def parts_in(path: Path) -> list[tuple[str, str]]:
 
 
 def is_list(glance: Glance) -> bool:
-    """Whether a file is a list of pairs, by its beginning."""
+    """Return whether a file is a list of pairs, from its beginning."""
     path = glance.path
     try:
         if path.suffix.lower() == ".json":
@@ -141,7 +141,7 @@ def _csv_rows(text: str, folder: Path) -> list[dict[str, str]]:
     lines = [line for line in lines_of(text) if line.strip()]
     if not lines:
         return []
-    # Fields in quotes may hold ends of lines.
+    # Quoted fields may contain line breaks.
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(lines[0]), skipinitialspace=True)
     rows = [row for row in reader if any(cell.strip() for cell in row)]
     header = _header(rows[0])
@@ -160,14 +160,14 @@ def _header(row: Sequence[str]) -> list[str]:
 
 
 def _delimiter(line: str) -> str:
-    """Return what separates the columns of a line: what occurs most often, outside of quotes."""
+    """Return the separator of a line's columns: the most frequent one outside of quotes."""
     plain = re.sub(r'"[^"]*"', "", line)
     best = max(",;\t|", key=plain.count)
     return best if best in plain else "," if " " not in plain.strip() else " "
 
 
 def _columns(header: Sequence[str]) -> dict[str, int]:
-    """Return the place of each key among the words of a header."""
+    """Return the column of each key in a header."""
     found = {
         key: next((header.index(word) for word in words if word in header), -1)
         for key, words in _KEYS.items()
@@ -210,34 +210,34 @@ def _add(found: Listed, path: Path, number: int, row: Mapping[str, str]) -> None
     name = row.get("name") or row["image"].replace("\\", "/").rpartition(".")[0] or row["image"]
     said = row.get("split", "").strip().lower()
     if said and not part_named(said):
-        raise FailureError(f"{where}: {said!r} is no split; they are {', '.join(FOLDERS)}")
+        raise FailureError(f"{where}: {said!r} is not a split; they are {', '.join(FOLDERS)}")
     found.pairs.append(
         (part_named(said), Pair(name, files["image"], files["mask"], files.get("field_of_view")))
     )
 
 
 def _file_of(folder: Path, said: str) -> Path | None:
-    """Return the file that a list names; ``None`` where there is no such."""
+    """Return the file that a list names; ``None`` if it does not exist."""
     for text in _spelled(said):
         try:
             if (folder / text).is_file():
                 return folder / text
-        except (OSError, ValueError):  # no name of a file
+        except (OSError, ValueError):  # not a file name
             continue
     return None
 
 
 def _spelled(said: str) -> Iterator[str]:
-    """Yield ways to spell a path: as it stands; as Windows, macOS and old code pages write it; its end."""
+    """Yield possible spellings of a path: unchanged; as in Windows, macOS and old code pages; its end."""
     plain = said.replace("\\", "/")
     yield said
     yield plain
     for form in ("NFC", "NFD"):
         yield unicodedata.normalize(form, plain)
     data = plain.encode("utf-8", "surrogateescape")
-    if data != plain.encode("utf-8", "replace"):  # a byte that is not UTF-8
+    if data != plain.encode("utf-8", "replace"):  # there is a byte that is not UTF-8
         yield data.decode("cp1252", "replace")
-    if re.match(r"[A-Za-z]:/|/", plain):  # where the list was written, the data lay elsewhere
+    if re.match(r"[A-Za-z]:/|/", plain):  # the list was written where the data had another location
         while plain:
             plain = plain.partition("/")[2]
             yield plain

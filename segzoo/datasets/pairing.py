@@ -1,11 +1,13 @@
-"""Which file is the mask of which image: the pairs below a folder, and everything that does not pair.
+"""Finds the mask of each image: the pairs below a folder, and all files that do not pair.
 
-Nothing is refused here: `segzoo.datasets.folder.FolderDataset` raises what stops training, and
-``segzoo data check`` reports it, both from the same `Pairing`.
+Nothing raises an error here: `segzoo.datasets.folder.FolderDataset` raises the problems that stop training,
+    and
+``segzoo data check`` reports them, both from the same `Pairing`.
 
-Files pair where a mask has its image's name, or that and ``_mask``. Where they do not, they pair by the part
-that varies between files: ``001_image`` with ``001_annotation``, ``t01`` with ``man_seg01``. The words that
-all images have, and those that all masks have, then count for nothing.
+Files pair if a mask has its image's name, or that and ``_mask``. Otherwise they pair by the part that varies
+between files: ``001_image`` with ``001_annotation``, ``t01`` with ``man_seg01``. Words that all images have,
+    and
+words that all masks have, are ignored then.
 """
 
 from __future__ import annotations
@@ -38,25 +40,25 @@ if TYPE_CHECKING:
 
     from segzoo.images import Pages
 
-#: What a mask's name has after its image's, by default.
+#: Default of what follows an image's name in its mask's name.
 MASK_SUFFIX = "_mask"
 SPLITS = ("train", "val", "test")
 _MOST_LAYERS = 32
-#: Folders in one place that may be one of images or one of masks.
+#: Maximum number of folders in one place that may hold images or masks.
 _MOST_FOLDERS = 32
 #: Folders that archives add around their data.
 _DEEPEST = 2
-#: Folders in a folder that may be data sets of their own.
+#: Maximum number of inner folders that are checked for being separate data sets.
 _MOST_INSIDE = 50
-#: Files of a folder that a quick look takes in.
+#: Files of a folder that a quick look reads.
 _MOST_NAMES = 20_000
-#: Tables beside images that are looked at for a column that says the parts.
+#: Tables next to images that are checked for a column with parts.
 _MOST_TABLES = 8
-#: Files of each folder that are decoded where only pixels tell images from masks.
+#: Files of each folder that are decoded if only pixels can distinguish images from masks.
 _LOOKED_AT = 3
-#: Fields of view mark so much of an image at least; the rest is darker than this part of what they mark.
+#: Fields of view mark at least this share of an image; the rest is darker than this share of the marked part.
 _MARKED, _BLACK = 0.3, 0.1
-#: Of masks, so many neighbouring pixels are equal.
+#: Share of neighbouring pixels that are equal in masks.
 _FLAT = 0.9
 _TOKEN = re.compile(r"\d+|[A-Z]?[a-z]+|[A-Z]+(?![a-z])|[^\W\d_]")
 _IMAGE_WORDS = ("image", "images", "img", "imgs", "im", "photo", "raw", "input")
@@ -67,16 +69,16 @@ _ORDINAL = re.compile(r"\d+(?:st|nd|rd|th)?|[-_. ]", re.IGNORECASE)
 
 @dataclass(frozen=True, kw_only=True)
 class Naming:
-    """What the person says of the names of folders and files.
+    """The user's settings for the names of folders and files.
 
     Attributes:
-        images: the folder of images; empty where it has one of the usual names.
-        masks: the folder of masks.
-        image_prefix: what an image's name has before the part that it shares with its mask.
-        image_suffix: what it has after that part.
-        mask_prefix: what a mask's name has before that part.
-        mask_suffix: what it has after that part; ``_mask`` is tried where nothing is said.
-        pattern: a regular expression with one group, which finds the shared part in both names.
+        images: the folder of images; empty if it has one of the usual names.
+        masks: the folder of masks; empty if it has one of the usual names.
+        image_prefix: what comes before the common part in an image's name.
+        image_suffix: what follows the common part in an image's name.
+        mask_prefix: what comes before the common part in a mask's name.
+        mask_suffix: what follows the common part in a mask's name; the default also tries ``_mask``.
+        pattern: a regular expression with one group, which matches the common part in both names.
     """
 
     images: str = ""
@@ -93,31 +95,32 @@ class Naming:
         try:
             groups = re.compile(self.pattern).groups
         except re.error as error:
-            raise OptionError(f"pattern={self.pattern!r} is no regular expression: {error}") from error
+            raise OptionError(f"pattern={self.pattern!r} is not a regular expression: {error}") from error
         if groups != 1:
             raise OptionError(
-                f"pattern={self.pattern!r} has {groups} groups in parentheses: it needs one, around what the "
-                r"names of an image and its mask have in common, such as '(\d+)'"
+                f"pattern={self.pattern!r} has {groups} groups in parentheses: it needs one, around the "
+                f"common "
+                r"part in the names of an image and its mask, such as '(\d+)'"
             )
 
     @property
     def affixed(self) -> bool:
-        """Whether the person says how names of files are made."""
+        """Whether the user defined how file names are built."""
         own = (self.image_prefix, self.image_suffix, self.mask_prefix, self.pattern)
         return any(own) or self.mask_suffix not in (MASK_SUFFIX, "")
 
     @property
     def options(self) -> dict[str, str]:
-        """What is not as by default, as options of the data set."""
+        """Values that differ from the defaults, as options of the data set."""
         usual = Naming()
         return {key: value for key, value in vars(self).items() if value != getattr(usual, key)}
 
     def image_key(self, name: str) -> str | None:
-        """Return what an image shares with its mask; ``None`` where its name is made otherwise."""
+        """Return the common part in an image's name; ``None`` if its name does not match."""
         return self._key(name, self.image_prefix, self.image_suffix)
 
     def mask_key(self, name: str) -> str | None:
-        """Return what a mask shares with its image; ``None`` where its name is made otherwise."""
+        """Return the common part in a mask's name; ``None`` if its name does not match."""
         return self._key(name, self.mask_prefix, self.mask_suffix)
 
     def _key(self, name: str, prefix: str, suffix: str) -> str | None:
@@ -130,7 +133,7 @@ class Naming:
         return folder + slash + stem[len(prefix) : len(stem) - len(suffix)]
 
 
-#: Options of the data set that say how folders and files are called.
+#: Options of the data set about the names of folders and files.
 NAMING = tuple(one.name for one in fields(Naming))
 
 
@@ -142,10 +145,10 @@ class Found:
         name: unique among those of one ``word``.
         split: the part that it belongs to.
         image: the image's file.
-        mask: the mask's file, or one for each class, as `segzoo.datasets.Pair` has it.
-        page: of both files, where they are stacks of pages.
-        word: the folder of the part, which stands in front of the names of samples.
-        field_of_view: a file whose pixels are 0 where nothing counts.
+        mask: the mask's file, or one for each class, see `segzoo.datasets.Pair`.
+        page: page of both files, if they are stacks.
+        word: the folder of the part, which is a prefix of the names of samples.
+        field_of_view: a file whose pixels are 0 outside the field of view.
     """
 
     name: str
@@ -158,7 +161,7 @@ class Found:
 
     @property
     def pair(self) -> Pair:
-        """The pair as data sets have it."""
+        """The pair in the form that data sets use."""
         name = f"{self.word}/{self.name}" if self.word else self.name
         return Pair(name, self.image, self.mask, self.field_of_view, self.page)
 
@@ -168,8 +171,8 @@ class Choice:
     """One of several ways to pair the files.
 
     Attributes:
-        summary: what it takes for the masks, in words.
-        options: of the data set, that choose it.
+        summary: description of the files that it takes as masks.
+        options: options of the data set that select it.
     """
 
     summary: str
@@ -178,28 +181,28 @@ class Choice:
 
 @dataclass
 class Pairing:
-    """What lies below a root.
+    """The result of pairing the files below a root.
 
     Attributes:
-        root: as it was given.
+        root: the given path.
         pairs: images with their masks.
         images: images without a mask.
         masks: masks without an image.
-        ambiguous: files of one name, of which only one can be meant; each with the one it rivals.
-        beside: files that are no masks by what the person says of their names, or lie beside a pair as
-            neither its image nor its mask.
-        unlabelled: images in folders of parts that hold no mask at all, such as a test part.
-        unlisted: images that lie in no folder of a part, or that no list of a part names.
-        missing: entries of a list whose files are not there.
+        ambiguous: files with the same name, of which only one can be right; each with its rival.
+        beside: files that are not masks according to the naming settings, or that lie next to a pair without
+            belonging to it.
+        unlabelled: images in folders of parts without any mask, such as a test part.
+        unlisted: images outside the folders of parts, or that no list of a part names.
+        missing: entries of a list whose files are missing.
         ignored: files of other kinds.
-        choices: the ways to go on, where there are several; then there are no pairs.
-        naming: what was said, and what was found: with it the same files pair.
+        choices: the possible pairings, if there are several; then there are no pairs.
+        naming: the given and the detected naming settings: with these, the same files pair.
         learned: whether files pair by the part of their names that varies.
-        divided: whether folders or lists say the parts; else `segzoo.datasets.divided` makes them.
+        divided: whether folders or lists define the parts; else `segzoo.datasets.divided` does.
         together: whether images and masks share a folder.
-        stacks: files of several pages, each page a sample.
-        layers: names of classes, where each has mask files of its own.
-        problems: what else stops training.
+        stacks: files with several pages, each page a sample.
+        layers: names of classes, if each has separate mask files.
+        problems: other problems that stop training.
     """
 
     root: Path
@@ -223,12 +226,12 @@ class Pairing:
 
     @property
     def found(self) -> bool:
-        """Whether there is anything that looks like images with masks."""
+        """Whether anything looks like images with masks."""
         return bool(self.pairs or self.choices or self.images or self.masks or self.missing)
 
     @property
     def options(self) -> tuple[str, ...]:
-        """Options that `segzoo train` takes for the names."""
+        """Options of `segzoo train` for the names."""
         return tuple(f"data.{key}={as_word(value)}" for key, value in self.naming.options.items())
 
 
@@ -242,7 +245,7 @@ class _Files(NamedTuple):
 
 
 class _Place(NamedTuple):
-    """The images of one part, and the masks among which theirs are."""
+    """The images of one part, and the masks that include theirs."""
 
     part: str
     word: str
@@ -264,12 +267,12 @@ def find_pairs(
 
     Args:
         root: a folder, or a list of pairs.
-        naming: what is said of names.
-        words: where each class has mask files of its own: what each is called in their names, by index.
-            Where each image has one mask of several pages, it is one for all of them.
-        stacked: whether such a mask may be any file, such as an array or a picture with a channel for each.
-        pages: which pages of stacks are samples, all where it is empty; ``None`` leaves stacks whole.
-        quick: whether to look at names alone, and at the first files of each folder: no file is opened.
+        naming: naming settings.
+        words: if each class has separate mask files: the spellings of each class in their names, by index.
+            If each image has one mask with several pages, the mask belongs to all of them.
+        stacked: whether such a mask may be any file, such as an array or an image with one channel per class.
+        pages: pages of stacks to use as samples, all if empty; ``None`` does not divide stacks.
+        quick: whether to read names only, and only the first files of each folder: no file is opened.
 
     Raises:
         FailureError: a list of pairs or a folder cannot be read.
@@ -290,7 +293,7 @@ def find_pairs(
 
 
 def _paged(one: Found, chosen: Pages, found: Pairing) -> list[Found]:
-    """Return one pair for each page where both files are stacks, else the pair itself."""
+    """Return one pair for each page if both files are stacks, else the pair itself."""
     try:
         pages = slices(one.pair, chosen)
     except ImageError:
@@ -305,7 +308,7 @@ def _paged(one: Found, chosen: Pages, found: Pairing) -> list[Found]:
 
 
 class _Search:
-    """One look at a root; `found` is what comes of it."""
+    """A search below a root; `found` is the result."""
 
     def __init__(
         self,
@@ -336,8 +339,8 @@ class _Search:
         inside = self._divided_folders(root) if self.naming == Naming() else []
         if len(inside) > 1:
             found.problems.append(
-                f"{root} holds {len(inside)} data sets that are divided into parts each by itself, "
-                f"{in_words([one.name for one in inside])}: name one of them"
+                f"{root} holds {len(inside)} data sets, each divided into parts, "
+                f"{in_words([one.name for one in inside])}: choose one of them"
             )
             return
         self._match(self._places(root))
@@ -348,12 +351,12 @@ class _Search:
             self._read_parts(self._inside)
 
     def _divided_folders(self, root: Path) -> list[Path]:
-        """Return the folders in a folder that are data sets with parts of their own, not to be mixed."""
+        """Return the folders in a folder that are separate data sets with parts, which must not be mixed."""
         inner = [one for one in self._folders(root)[:_MOST_INSIDE] if not part_named(one.name)]
         inner = [one for one in inner if any(part_named(part.name) for part in self._folders(one))]
         return [one for one in inner if len(inner) > 1 and find_pairs(one, quick=True).pairs]
 
-    # Where images and masks lie.
+    # Location of images and masks.
 
     def _places(self, root: Path, depth: int = 0) -> list[_Place]:
         self._inside = root
@@ -362,13 +365,13 @@ class _Search:
             if places or self.found.choices:
                 return places
         inner = self._folders(root)
-        # Archives often unpack to one more folder than their documentation says.
+        # Archives often unpack to one more folder than their documentation mentions.
         if len(inner) == 1 and depth < _DEEPEST and not self._own_files(root):
             return self._places(inner[0], depth + 1)
         return self._in_one(root)
 
     def _in_parts(self, root: Path) -> list[_Place]:
-        """Look into ``train``, ``val`` and ``test``: two folders in each, or one with both."""
+        """Search in ``train``, ``val`` and ``test``: two folders in each, or one with both."""
         places, bare = [], []
         folders = [(part, one) for one in self._folders(root) if (part := part_named(one.name))]
         for part, folder in sorted(folders, key=lambda one: SPLITS.index(one[0])):
@@ -389,7 +392,7 @@ class _Search:
         return places
 
     def _in_two(self, root: Path) -> list[_Place]:
-        """Look into ``images`` and ``masks``, which may hold folders of parts."""
+        """Search in ``images`` and ``masks``, which may contain folders of parts."""
         two = self._two_folders(root)
         return [] if two is None else self._divided_inside(*two)
 
@@ -413,18 +416,18 @@ class _Search:
         return [self._place(part_named(one.name), one.name, one, other) for one, other in both]
 
     def _by_part(self, folder: Path) -> dict[str, Path]:
-        """Return the folders of parts in one, where each part has a single one."""
+        """Return the folders of parts in a folder, if each part has a single one."""
         folders = [(part_named(one.name), one) for one in self._folders(folder)]
         times = Counter(part for part, _ in folders)
         return {part: one for part, one in folders if part and times[part] == 1}
 
     def _leave_out(self, folders: Iterable[Path]) -> None:
-        """Note the images of folders beside those of the parts, which nobody asked for."""
+        """Record the images of folders next to those of the parts, which are not used."""
         if not self.quick:
             self.found.unlisted += [path for one in folders for path in self._list(one).named.values()]
 
     def _in_pairs_of_folders(self, root: Path) -> list[_Place]:
-        """Look into ``train_images`` and ``train_masks``, ``imagesTr`` and ``labelsTr``, and so on."""
+        """Search in ``train_images`` and ``train_masks``, ``imagesTr`` and ``labelsTr``, and so on."""
         if self.naming.images or self.naming.masks:
             return []
         sides: dict[str, tuple[list[Path], list[Path]]] = {}
@@ -437,7 +440,7 @@ class _Search:
             if rest and len(images) == len(masks) == 1
             if self._list(images[0]).named and self._list(masks[0]).named
         }
-        if len(pairs) == 1 and "tr" in pairs:  # nnU-Net's name for all that has masks
+        if len(pairs) == 1 and "tr" in pairs:  # nnU-Net's name for everything with masks
             return self._divided_inside(*pairs["tr"])
         parts = {rest: _part_among(rest.split("_")) for rest in pairs}
         if not pairs or not all(parts.values()) or len(set(parts.values())) < len(parts):
@@ -455,7 +458,7 @@ class _Search:
         return [] if two is None else self._divided_inside(*two)
 
     def _in_one(self, root: Path) -> list[_Place]:
-        """Look at one folder, or a tree of them, in which masks lie beside their images."""
+        """Search in one folder, or a tree of them, with masks next to their images."""
         one = self._together(root)
         self.found.together = one is not None
         return [] if one is None else [_Place("", "", *one)]
@@ -477,7 +480,7 @@ class _Search:
         return images, masks
 
     def _chosen(self, images: Path, folders: Sequence[Path]) -> Path | None:
-        """Return the folder of masks; where several fit the images, the person chooses."""
+        """Return the folder of masks; if several fit the images, the user must choose."""
         known = [one for one in folders if one != images and side_of(one.name) == (True, "")]
         classes = any(one.name.lower() == "segmentationclass" for one in known)
         known = [one for one in known if not (classes and one.name.lower() == "segmentationobject")]
@@ -500,12 +503,12 @@ class _Search:
         return fitting[0] if fitting else _named(known, MASKS, ())
 
     def _fits(self, images: Path, masks: Path) -> bool:
-        """Whether all files of two folders pair."""
+        """Return whether all files of two folders pair."""
         sizes = {len(self._list(one).named) for one in (images, masks)}
         return len(sizes) == 1 and self._count(images, masks) == max(sizes) > 0
 
     def _framed(self, images: Path, masks: Path) -> bool:
-        """Whether masks seem to be fields of view: beside what they mark, images are black."""
+        """Return whether masks seem to be fields of view: outside the marked area, images are black."""
         place = self._place("", "", images, masks)
         _, taken = self._rule([place])
         pairs = [(place.images[one], place.masks[other]) for one, other in taken[0].items()]
@@ -516,9 +519,10 @@ class _Search:
         return sum(map(len, taken))
 
     def _unnamed(self, root: Path) -> tuple[Path, Path] | None:
-        """Return the folders of images and of masks where the name of one of them, or of both, says nothing.
+        """Return the folders of images and of masks if the name of one or both of them is not a usual one.
 
-        Their files must pair completely, and unless masks are named, pixels must tell them from images.
+        All of their files must pair, and unless masks have a usual name, pixels must distinguish them from
+        images.
         """
         if self.naming.images and self.naming.masks:
             return None
@@ -552,7 +556,7 @@ class _Search:
         return two
 
     def _together(self, folder: Path) -> tuple[dict[str, Path], dict[str, Path]] | None:
-        """Return the images and the masks of one folder, if some lie beside others."""
+        """Return the images and the masks of one folder, if some masks lie next to images."""
         files = self._list(folder)
         names, naming = files.named, self.naming
         if naming.affixed and not naming.pattern:
@@ -563,7 +567,7 @@ class _Search:
             _, taken = self._rule([_Place("", "", *two)])
             lone = len(two[0]) == len(two[1]) == 1 and not naming.affixed
             if lone and min(two[1]) not in two[0] and not _parent(min(two[1]), two[0]):
-                return None  # a word that two files share is no proof
+                return None  # a common word of two files is not enough
             if 2 * sum(map(len, taken)) >= len(two[1]) or _layers_of(*two)[0]:
                 self._used.append(_Files(folder, {}, [], files.ignored))
                 return two
@@ -575,7 +579,7 @@ class _Search:
         return two
 
     def _by_beginning(self, names: dict[str, Path]) -> tuple[dict[str, Path], dict[str, Path]] | None:
-        """Return images and masks where each mask's name begins with its image's, and goes on alike."""
+        """Return images and masks if each mask's name begins with its image's, followed by the same text."""
         parents = {name: parent for name in names if (parent := _parent(name, names))}
         images = {name: path for name, path in names.items() if name not in parents}
         masks = {name: names[name] for name in parents}
@@ -605,7 +609,7 @@ class _Search:
         return root / name if name and (root / name).is_dir() else None
 
     def _folders(self, root: Path) -> list[Path]:
-        """Return the folders in one, in order; images that are folders are none of them."""
+        """Return the folders in a folder, in order, except folders that are images."""
         if root not in self._inner:
             names = sorted(entry.name for entry in os.scandir(root) if is_folder(entry))
             inner = [root / name for name in names if not name.startswith((".", "__MACOSX"))]
@@ -644,7 +648,7 @@ class _Search:
         self._files.setdefault(folder, files)
         return files
 
-    # Which belongs to which.
+    # Matching of images and masks.
 
     def _match(self, places: Sequence[_Place]) -> None:
         found = self.found
@@ -674,7 +678,7 @@ class _Search:
             self._take(place, pairs)
 
     def _rivals(self, places: Sequence[_Place], taken: Sequence[Mapping[str, str]]) -> bool:
-        """Whether each image has masks of several kinds, as ``a_mask`` and ``a_manual``: one is meant."""
+        """Return whether images have several kinds of masks, such as ``a_mask`` and ``a_manual``."""
         if self.naming.affixed or not any(taken):
             return False
         images = [name for place in places for name in place.images]
@@ -713,7 +717,7 @@ class _Search:
             (found.beside if aside else found.images).append(path)
 
     def _rule(self, places: Sequence[_Place]) -> tuple[Naming | None, list[dict[str, str]]]:
-        """Return the mask of each image by place, and how names are made where that was learned."""
+        """Return the mask of each image by place, and the naming settings if they were detected."""
         if self.naming.affixed:
             return None, [_by_keys(place, self.naming) for place in places]
         ends = dict.fromkeys((self.naming.mask_suffix, ""))
@@ -724,7 +728,7 @@ class _Search:
             for place, one in zip(places, plain, strict=True)
         ):
             return None, plain
-        # The words that all names have may be those of a part: 21_training, 01_test.
+        # Words that all names have may be those of a part: 21_training, 01_test.
         apart = [found for place in places for found in _by_difference([place]) or [{}]]
         ways = (_by_difference(places) or [], apart)
         learned = max(ways, key=lambda way: sum(map(len, way)))
@@ -733,7 +737,7 @@ class _Search:
         return _naming_of(learned), learned
 
     def _match_stacks(self, places: Sequence[_Place]) -> bool:
-        """Whether each mask is one file with all classes, which pairs with one image."""
+        """Return whether each mask is one file with all classes, which pairs with one image."""
         _, taken = self._rule(places)
         count = sum(map(len, taken))
         whole = all(len(place.images) == len(place.masks) for place in places)
@@ -743,7 +747,7 @@ class _Search:
         return self.stacked or all(map(may_have_pages, masks))
 
     def _match_layers(self, places: Sequence[_Place], words: Mapping[int, Sequence[str]]) -> bool:
-        """Give each image the masks of its classes; say whether all files pair."""
+        """Give each image the masks of its classes; return whether all files pair."""
         found = self.found
         suffixes = tuple(dict.fromkeys((self.naming.mask_suffix, "")))
         for place in places:
@@ -762,7 +766,7 @@ class _Search:
         return bool(found.pairs) and not (found.images or found.masks)
 
     def _read_parts(self, root: Path) -> None:
-        """Read which part each image belongs to: from lists of names by part, or from a table."""
+        """Read the part of each image from lists of names by part, or from a table."""
         found = self.found
         lists = self._lists_of_parts(root)
         by_name = _called(found.pairs, root) if lists else {}
@@ -786,14 +790,14 @@ class _Search:
         found.pairs = kept
 
     def _lists_of_parts(self, root: Path) -> list[tuple[Path, str, str]]:
-        """Return what lists say of parts: the list, the part, and the image that it names, as it does."""
+        """Return the entries of lists of parts: the list, the part, and the image's name in the list."""
         found: list[tuple[Path, str, str]] = []
         try:
             for folder in (root, *self._folders(root), root / "ImageSets" / "Segmentation"):
                 lists: dict[str, list[Path]] = {}
                 for path in sorted(folder.glob("*.txt")):
                     lists.setdefault(part_named(path.stem), []).append(path)
-                # Of several lists for one part, such as those of folds, none is meant before the others.
+                # If there are several lists for one part, such as those of folds, none of them is used.
                 alone = {part: one[0] for part, one in lists.items() if part and len(one) == 1}
                 if len(alone) > 1:
                     for part, path in alone.items():
@@ -817,13 +821,13 @@ def _holds_folders(folder: Path) -> bool:
 
 
 def _part_among(words: Sequence[str]) -> str:
-    """Return the part that words of a folder's name say; nnU-Net shortens them to ``Tr`` and ``Ts``."""
+    """Return the part in the words of a folder's name; nnU-Net shortens them to ``Tr`` and ``Ts``."""
     short = {"tr": "train", "ts": "test"}
     return next(filter(None, (short.get(word, part_named(word)) for word in words)), "")
 
 
 def _named(folders: Sequence[Path], names: Sequence[str], more: Sequence[str]) -> Path | None:
-    """Return the first of the folders by the order of names; those of ``more`` in any case of letters."""
+    """Return the first of the folders by the order of names; letter case is ignored for ``more``."""
     exact = {one.name: one for one in folders}
     lower = {one.name.lower(): one for one in folders}
     found = next((exact[name] for name in names if name in exact), None)
@@ -831,7 +835,7 @@ def _named(folders: Sequence[Path], names: Sequence[str], more: Sequence[str]) -
 
 
 def _flatness(paths: Iterable[Path]) -> float:
-    """Return the share of neighbouring pixels that are equal, in the middle one of a few files."""
+    """Return the share of neighbouring pixels that are equal: the median of a few files."""
     shares = []
     for path in islice(paths, _LOOKED_AT):
         try:
@@ -843,7 +847,7 @@ def _flatness(paths: Iterable[Path]) -> float:
 
 
 def _frames(image: Path, mask: Path) -> bool:
-    """Whether a mask marks most of an image, and the rest of the image is black."""
+    """Return whether a mask marks most of an image, and the rest of the image is black."""
     try:
         pixels, marked = read(image).max(axis=2), read(mask).max(axis=2) > 0
     except (ImageError, MissingExtraError):
@@ -854,7 +858,7 @@ def _frames(image: Path, mask: Path) -> bool:
 
 
 def _by_affixes(names: Mapping[str, Path], naming: Naming) -> tuple[dict[str, Path], dict[str, Path]] | None:
-    """Return the images and the masks of one folder by what is said of their names."""
+    """Return the images and the masks of one folder by the naming settings."""
     if naming.mask_prefix or naming.mask_suffix:
         masks = {name: path for name, path in names.items() if naming.mask_key(name) is not None}
         images = {name: path for name, path in names.items() if name not in masks}
@@ -865,14 +869,14 @@ def _by_affixes(names: Mapping[str, Path], naming: Naming) -> tuple[dict[str, Pa
 
 
 def _by_words(names: Mapping[str, Path]) -> tuple[dict[str, Path], dict[str, Path]] | None:
-    """Return the images and the masks of one folder where the names of masks say so."""
+    """Return the images and the masks of one folder if words in the masks' names identify them."""
     masks = {name: path for name, path in names.items() if any(map(is_mask_word, _tokens(name)))}
     images = {name: path for name, path in names.items() if name not in masks}
     return (images, masks) if images and masks else None
 
 
 def _by_suffix(files: _Files, quick: bool) -> tuple[dict[str, Path], dict[str, Path]] | None:
-    """Return the images and the masks of one folder that have one name: ``a.jpg`` and ``a.png``."""
+    """Return the images and the masks of one folder that have the same name: ``a.jpg`` and ``a.png``."""
     names = {path: name for name, path in files.named.items()}
     every = [*files.named.items(), *((names[path], other) for other, path in files.rivals)]
     kinds: dict[str, dict[str, Path]] = {}
@@ -893,7 +897,7 @@ def _by_suffix(files: _Files, quick: bool) -> tuple[dict[str, Path], dict[str, P
 
 
 def _by_keys(place: _Place, naming: Naming) -> dict[str, str]:
-    """Return the mask of each image by what is said of their names; that of its very name where none fits."""
+    """Return the mask of each image by the naming settings, or else the mask of exactly the same name."""
     keys: dict[str, str] = {}
     for name in place.masks:
         key = naming.mask_key(name)
@@ -910,7 +914,7 @@ def _by_keys(place: _Place, naming: Naming) -> dict[str, str]:
 
 
 def _by_difference(places: Sequence[_Place]) -> list[dict[str, str]] | None:
-    """Return the mask of each image by the part of names that varies; ``None`` where that is not clear."""
+    """Return the mask of each image by the part of names that varies; ``None`` if that is not clear."""
     images = [name for place in places for name in place.images]
     masks = [name for place in places for name in place.masks]
     if not images or not masks:
@@ -918,7 +922,7 @@ def _by_difference(places: Sequence[_Place]) -> list[dict[str, str]] | None:
     if len(images) == len(masks) == 1:
         shared = {*_tokens(images[0])} & {*_tokens(masks[0])}
         alike = any(len(word) > 2 or word.isdigit() for word in shared)
-        # Two folders with a file each need no names.
+        # Two folders with one file each pair without names.
         same = images[0].rpartition("/")[0] == masks[0].rpartition("/")[0]
         alike = same and (alike or any(place.files for place in places))
         return [dict.fromkeys(place.images, masks[0]) for place in places] if alike else None
@@ -953,12 +957,12 @@ def _as_number(word: str) -> str:
 
 
 def _as_other_word(word: str) -> str:
-    """Return nothing for a word that says that a file is an image or a mask."""
+    """Return an empty text for a word that means image or mask, else the word."""
     return "" if word in _IMAGE_WORDS or is_mask_word(word) else word
 
 
 def _constants(names: Sequence[str]) -> tuple[set[int], set[int]]:
-    """Return the places of words that all names have: counted from the front, and from the back."""
+    """Return the positions of words that all names have: counted from the front, and from the back."""
     if len(names) < 2:
         return set(), set()
     words = [_tokens(name) for name in names]
@@ -969,7 +973,7 @@ def _constants(names: Sequence[str]) -> tuple[set[int], set[int]]:
 
 
 def _key(name: str, front: set[int], back: set[int], number: Callable[[str], str]) -> tuple[str, ...]:
-    """Return what tells a file from its neighbours: its folder, and the words that vary."""
+    """Return what distinguishes a file from others: its folder, and the words that vary."""
     words = _tokens(name)
     last = len(words) - 1
     kept = (word for place, word in enumerate(words) if place not in front and last - place not in back)
@@ -982,7 +986,7 @@ def _tokens(name: str) -> list[str]:
 
 
 def _naming_of(taken: Sequence[Mapping[str, str]]) -> Naming:
-    """Return the beginnings and ends of names by which the same files pair; none where there are no such."""
+    """Return the prefixes and suffixes of names by which the same files pair; none if there are no such."""
     every = [pair for one in taken for pair in one.items()]
     images, masks = ([pair[side].rpartition("/")[2] for pair in every] for side in (0, 1))
     fronts, backs = [], []
@@ -1008,7 +1012,7 @@ def _naming_of(taken: Sequence[Mapping[str, str]]) -> Naming:
 
 
 def _common(names: Sequence[str], *, back: bool = False) -> str:
-    """Return what all names begin with, or end with, without a number of which they share digits."""
+    """Return the common beginning, or end, of all names, without the digits of a partly equal number."""
     turned = [name[::-1] for name in names] if back else [*names]
     low, high = min(turned), max(turned)
     size = next((place for place, letter in enumerate(low) if letter != high[place]), len(low))
@@ -1019,7 +1023,7 @@ def _common(names: Sequence[str], *, back: bool = False) -> str:
 
 
 def _parent(name: str, names: Mapping[str, object]) -> str:
-    """Return the longest of the names that a name begins with and goes on after, at the end of a word."""
+    """Return the longest of the names that a longer name begins with, up to the end of a word."""
     folder, slash, stem = name.rpartition("/")
     ends = [word.end() for word in _TOKEN.finditer(stem)]
     for end in reversed(ends):
@@ -1031,11 +1035,11 @@ def _parent(name: str, names: Mapping[str, object]) -> str:
 def _layers_of(
     images: Mapping[str, Path], masks: Mapping[str, Path]
 ) -> tuple[tuple[str, ...], Counter[str] | None]:
-    """Return the classes where masks are called ``cell/a``, ``a/cell``, ``a_cell`` or ``a_cell_1``.
+    """Return the classes if masks have names such as ``cell/a``, ``a/cell``, ``a_cell`` or ``a_cell_1``.
 
     Returns:
-        The classes, none where there are no such; and the ends of masks' names where they differ in numbers
-        alone, as those of two observers do.
+        The classes, none if there are no such names; and the ends of masks' names if they differ only in
+        numbers, such as those of two observers.
     """
     words, ends = set(), Counter[str]()
     for name in masks:
@@ -1064,7 +1068,7 @@ def _which_end(ends: Iterable[str]) -> list[Choice]:
 
 
 def _called(pairs: Sequence[Found], root: Path) -> dict[str, int]:
-    """Return what lists may call each image; what several are called counts for none."""
+    """Return the possible names of each image in lists; a name of several images counts for none."""
     said: dict[str, set[int]] = {}
     for index, one in enumerate(pairs):
         inner = one.image.relative_to(root).as_posix()
@@ -1075,7 +1079,7 @@ def _called(pairs: Sequence[Found], root: Path) -> dict[str, int]:
 
 
 def _spelled(line: str) -> Iterable[str]:
-    """Yield the ways in which a line of a list may name an image: whole, or before the name of its mask."""
+    """Yield the possible image names in a line of a list: all of it, or the part before the mask's name."""
     for text in (line, re.split(r"[\s,;]+", line)[0]):
         name = text.replace("\\", "/").removeprefix("./").lstrip("/")
         inner = name

@@ -1,6 +1,6 @@
-"""Files of images and masks as a data set: what most data sets are, once their files are found.
+"""Image and mask files as a data set: the form of most data sets, once their files are found.
 
-A plug-in's data set finds its files, says so with `Pair`, and returns `Pairs`::
+A plug-in's data set finds its files, describes them with `Pair`, and returns `Pairs`::
 
     def mine(root, split="train", *, scale=1.0):
         files = sorted(Path(root).glob("*.jpg"))
@@ -42,14 +42,14 @@ class Pair:
     Attributes:
         name: unique within the data set.
         image: the image's file.
-        mask: the mask's file; or several of them, each with the class whose pixels are not 0 in it. Later
-            ones cover earlier ones, unless classes overlap. Where they do, one file is a stack of masks, as
-            `segzoo.labels.read_planes` takes it.
-        field_of_view: a file whose pixels are 0 where nothing counts.
-        page: of both files, from 0, where they are stacks.
-        mask_pages: the class of each page of the mask, where one page is one class.
-        channels: more files of the image, whose bands follow its own.
-        bands: names of all bands, where the files do not say them.
+        mask: the mask's file; or several of them, each with the class of its pixels that are not 0. Later
+            ones cover earlier ones, unless classes overlap. If they overlap, one file is a stack of masks,
+            see `segzoo.labels.read_planes`.
+        field_of_view: a file whose pixels are 0 outside the field of view.
+        page: page of both files, from 0, if they are stacks.
+        mask_pages: the class of each page of the mask, if each page is one class.
+        channels: further files of the image, whose bands follow its own.
+        bands: names of all bands, if the files do not contain them.
     """
 
     name: str
@@ -63,28 +63,28 @@ class Pair:
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """Every file that the sample is made of."""
+        """All files of the sample."""
         masks = tuple(path for _, path in self.mask) if isinstance(self.mask, tuple) else (self.mask,)
         return (self.image, *self.channels, *masks, *([self.field_of_view] if self.field_of_view else []))
 
 
 class Pairs:
-    """A data set of `Pair`; files are opened when a sample is asked for.
+    """A data set of `Pair`; files are opened only when a sample is requested.
 
     Args:
         pairs: the files.
-        labels: the classes, and how masks say them.
-        scale: what both sides of images and masks are multiplied by, truncated, while they are decoded.
-        ignore_colour: the colour in masks of pixels that count for nothing.
-        objects: how the numbers in masks become classes and objects, where they count objects.
+        labels: the classes, and their values in masks.
+        scale: factor of both sides of images and masks, truncated, applied while they are decoded.
+        ignore_colour: the colour of ignored pixels in masks.
+        objects: conversion of the numbers in masks to classes and objects, if they count objects.
         decode: called with the values of a mask, ``(H, W)`` or colours ``(H, W, 3)``, and with its file's
             name; returns class indices. For files that `segzoo.labels.to_classes` cannot read by the labels,
-            such as several values of one class. It pickles.
-        remarks: what the person should know of the files, for `segzoo data check`.
+            such as several values of one class. It must be picklable.
+        remarks: notes on the files for `segzoo data check`.
 
     Raises:
         OptionError: ``scale`` is not above 0 and at most 1.
-        FailureError: two pairs have one name.
+        FailureError: two pairs have the same name.
     """
 
     def __init__(
@@ -99,7 +99,7 @@ class Pairs:
         remarks: Sequence[Remark] = (),
     ) -> None:
         if not is_number(scale) or not 0 < scale <= 1:
-            raise OptionError(f"scale must lie above 0 and be at most 1, got {scale}")
+            raise OptionError(f"scale must be above 0 and at most 1, got {scale}")
         self.labels, self.scale = labels, scale
         self.pairs, self.remarks = list(pairs), tuple(remarks)
         self._ignore_colour, self._objects, self._decode = ignore_colour, objects, decode
@@ -112,28 +112,28 @@ class Pairs:
 
     @property
     def groups(self) -> list[str]:
-        """What each sample stays together with: pages with their stack, pieces with their whole."""
+        """The group that each sample stays together with: pages with their stack, pieces with their whole."""
         return groups_of_pairs(self.pairs)
 
     def files(self, index: int) -> tuple[Path, ...]:
-        """Return the files that a sample is made of."""
+        """Return the files of a sample."""
         return self.pairs[index].files
 
     @property
     def table(self) -> Path | None:
-        """The file that says which numbers of objects are which class, if there is one."""
+        """The file with the classes of object numbers, if there is one."""
         return self._objects.source if self._objects else None
 
     def __len__(self) -> int:
-        """Return how many pairs there are."""
+        """Return the number of pairs."""
         return len(self.pairs)
 
     def __getitem__(self, index: int) -> Sample:
         """Decode one pair.
 
         Raises:
-            ImageError: a file cannot be read, or has vanished.
-            MaskError: the mask holds a value that stands for no class, or differs from the image in size.
+            ImageError: a file cannot be read, or is gone.
+            MaskError: the mask has a value without a class, or another size than the image.
         """
         pair = self.pairs[index]
         try:
@@ -143,8 +143,8 @@ class Pairs:
             if gone is None:
                 raise
             raise ImageError(
-                f"there is no {gone} any more: it was there when the data set was opened. Put it back, or"
-                " open the data set anew"
+                f"{gone} is gone: it existed when the data set was opened. Put it back, or"
+                " open the data set again"
             ) from error
 
     def _sample(self, pair: Pair) -> Sample:
@@ -169,21 +169,22 @@ class Pairs:
             part, _ = read_with_info(path, scale=self.scale, page=pair.page)
             if part.shape[:2] != image.shape[:2]:
                 raise ImageError(
-                    f"{path} is {part.shape[:2]} (height, width), and {pair.image}, another band of the same "
-                    f"image, {image.shape[:2]}: they must be of one size"
+                    f"{path} is {part.shape[:2]} (height, width), but {pair.image}, another band of the same "
+                    f"image, is {image.shape[:2]}: they must have the same size"
                 )
             parts.append(np.atleast_3d(part))
         whole = np.concatenate(parts, axis=2)
         bands = pair.bands or tuple(f"band {number}" for number in range(1, whole.shape[2] + 1))
         if len(bands) != whole.shape[2]:
             raise ImageError(
-                f"{pair.image} and its other files have {whole.shape[2]} bands, and {len(bands)} are named: "
+                f"{pair.image} and its other files have {whole.shape[2]} bands, but {len(bands)} names are "
+                f"given: "
                 f"{listed(bands)}"
             )
         return whole, replace(info, bands=bands, dtype=str(whole.dtype), alpha=None, palette=())
 
     def _mask(self, pair: Pair, shape: tuple[int, ...]) -> tuple[NDArray[Any], NDArray[Any] | None]:
-        """Return the classes of each pixel, and its object where masks number them."""
+        """Return the class of each pixel, and its object if masks number them."""
         if self.labels.overlapping:
             return self._planes(pair, shape), None
         if isinstance(pair.mask, tuple):
@@ -203,7 +204,7 @@ class Pairs:
         return to_classes(values, self.labels, str(pair.mask), ignore_colour=self._ignore_colour), None
 
     def _planes(self, pair: Pair, shape: tuple[int, ...]) -> NDArray[np.uint8]:
-        """Return the mask of each class, ``(K, H, W)``; several files of one class are taken together."""
+        """Return the mask of each class, ``(K, H, W)``; several files of one class are combined."""
         mask, pages = pair.mask, pair.mask_pages
         if isinstance(mask, Path) and not pages:
             planes = read_planes(mask, self.labels, scale=self.scale)
@@ -220,7 +221,7 @@ class Pairs:
         shape: tuple[int, ...],
         pages: bool = False,
     ) -> NDArray[Any]:
-        """Put the masks of single classes on one another; what none covers is background, or ignored."""
+        """Combine the masks of single classes; pixels outside all of them are background, or ignored."""
         labels = self.labels
         rest = labels.ignore_index if labels.background is None else labels.background
         mask = np.full(shape, rest or 0, labels.index_type)
@@ -234,17 +235,17 @@ class Pairs:
         if rest is None and not covered.all():
             raise MaskError(
                 f"{image}: {1 - covered.mean():.2%} of its pixels are in no class's mask, and no class is "
-                "background: say ignore_index=255 if they count for nothing, or which class is background"
+                "background: set ignore_index=255 to ignore them, or set the background class"
             )
         return mask
 
 
 def slices(pair: Pair, chosen: Pages = ()) -> list[Pair]:
-    """Return one pair for each page where image and mask are stacks, else the pair itself.
+    """Return one pair for each page if image and mask are stacks, else the pair itself.
 
     Args:
-        pair: of two files.
-        chosen: which pages (`segzoo.images.parse_pages`); all, without any.
+        pair: pair of two files.
+        chosen: pages to use (`segzoo.images.parse_pages`); all if empty.
 
     Raises:
         FailureError: the two have different numbers of pages.
@@ -256,13 +257,14 @@ def slices(pair: Pair, chosen: Pages = ()) -> list[Pair]:
         pages = count_pages(pair.image)
         others = pages if pages == 1 else count_pages(pair.mask)
     except (ImageError, MissingExtraError):
-        return [pair]  # one bad file is no reason not to open the others; reading it says what is wrong
+        return [pair]  # one bad file must not prevent opening the others; reading it reports the problem
     if pages == 1:
         return [pair]
     if pages != others:
         raise FailureError(
-            f"{pair.image} has {pages} pages, its mask {pair.mask} has {others}: pages belong together by"
-            " number; keep the same in both. If the pages of the image are its bands, save them as such: "
+            f"{pair.image} has {pages} pages, its mask {pair.mask} has {others}: pages are paired by "
+            "number, so both need the same number. If the pages of the image are its bands, save them as "
+            "such: "
             "tifffile.imwrite(..., metadata={'axes': 'CYX'})"
         )
     taken = chosen_pages(chosen, pages, pair.image)
@@ -270,12 +272,12 @@ def slices(pair: Pair, chosen: Pages = ()) -> list[Pair]:
 
 
 def groups_of_pairs(pairs: Sequence[Pair]) -> list[str]:
-    """Return what each pair stays together with: pages of a stack with their stack, see `groups_of`."""
+    """Return the group of each pair: pages of a stack stay with their stack, see `groups_of`."""
     return groups_of(pair.name if pair.page is None else pair.name.rpartition("/")[0] for pair in pairs)
 
 
 def _called(pair: Pair) -> tuple[str, ...]:
-    """Return what a table may call an image: by its own file or by that of its mask."""
+    """Return the possible names of an image in a table: by its own file or by that of its mask."""
     files = (pair.image, pair.mask) if isinstance(pair.mask, Path) else (pair.image,)
     return tuple(dict.fromkeys((pair.name, *(name for file in files for name in (file.name, file.stem)))))
 
@@ -285,9 +287,9 @@ def _check_size(path: Path, shape: Sequence[int], image: Path, wanted: Sequence[
         return
     turned = tuple(shape) == tuple(wanted)[::-1]
     advice = (
-        "the image's EXIF data may turn it, and the mask was drawn on the unturned one: turn the mask"
+        "the image's EXIF data may rotate it, but the mask was drawn on the unrotated one: rotate the mask"
         if turned
-        else "bring the mask to the image's size by its nearest pixels, or find the right one"
+        else "resize the mask to the image's size with nearest-neighbour interpolation, or find the right one"
     )
     raise MaskError(f"{path} is {tuple(shape)}, its image {image} is {tuple(wanted)}: {advice}")
 
@@ -297,14 +299,16 @@ def _check_names(pairs: Sequence[Pair]) -> None:
     for pair in pairs:
         if pair.name in seen:
             first = seen[pair.name]
-            raise FailureError(f"{first.image} and {pair.image} have one name, {pair.name!r}: rename one")
+            raise FailureError(
+                f"{first.image} and {pair.image} have the same name, {pair.name!r}: rename one"
+            )
         seen[pair.name] = pair
 
 
 def find_root(root: Path, *marks: str) -> Path | None:
-    """Return ``root``, or the folder up to two levels below it, that holds one of ``marks``.
+    """Return ``root``, or the folder up to two levels below it, that contains one of ``marks``.
 
-    Archives often unpack to one more folder than their documentation says.
+    Archives often unpack to one more folder than their documentation mentions.
     """
     folders = [root]
     for _ in range(3):
@@ -314,6 +318,6 @@ def find_root(root: Path, *marks: str) -> Path | None:
         folders = [
             inner for one in folders if one.is_dir() for inner in sorted(one.iterdir()) if inner.is_dir()
         ]
-        # A folder of thousands of folders is data, not a wrapping.
+        # A folder with thousands of folders is data, not an additional level.
         folders = folders[:64]
     return None

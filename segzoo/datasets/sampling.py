@@ -1,4 +1,4 @@
-"""Some samples that stand for all of a data set."""
+"""Selection of samples that represent a whole data set."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ import numpy as np
 
 
 def evenly_spread(total: int, most: int) -> list[int]:
-    """Return at most ``most`` positions in a row of ``total``, in order, from the first to the last."""
+    """Return at most ``most`` evenly spread positions out of ``total``, including the first and the last."""
     return np.linspace(0, max(total - 1, 0), min(total, most)).round().astype(int).tolist()

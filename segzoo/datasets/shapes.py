@@ -1,11 +1,12 @@
 """Shapes of annotated regions, and the pixels that they cover.
 
-Programs that draw annotations disagree about the edge: each rule of `Polygon` is one program's, so that masks
-come out as its own export has them. Coordinates are pixels: x to the right, y down, from the top left corner
-of the image.
+Annotation programs disagree about edges: each rule of `Polygon` is that of one program, so that masks are the
+same as in its own export. Coordinates are pixels: x to the right, y down, from the top left corner of the
+image.
 
 All edges of a polygon are drawn at once, and only the pixels of its bounding box are touched: a small object
-in a large image costs no more than in a small one.
+    in
+a large image costs no more than in a small one.
 """
 
 from __future__ import annotations
@@ -26,10 +27,10 @@ if TYPE_CHECKING:
 
     _Corners = Sequence[NDArray[np.int64]]
 
-#: Which pixels a polygon covers. ``centre``: those whose centres lie inside, by the even-odd rule.
-#: ``coco``: those that pycocotools covers, which rounds corners to fifths of a pixel. ``opencv``: those that
-#: OpenCV's fillPoly covers, its outline too, after corners were truncated to integers, as ultralytics does.
-#: ``pillow``: as Pillow draws it with its outline, which is labelme's way.
+#: Which pixels a polygon covers. ``centre``: pixels whose centres lie inside, by the even-odd rule.
+#: ``coco``: as in pycocotools, which rounds corners to fifths of a pixel. ``opencv``: as in OpenCV's
+#: fillPoly, including the outline, with corners truncated to integers first, as in ultralytics.
+#: ``pillow``: as drawn by Pillow, including the outline, as in labelme.
 Rule = Literal["centre", "coco", "opencv", "pillow"]
 
 
@@ -48,13 +49,13 @@ class Patch(NamedTuple):
 
     @property
     def place(self) -> tuple[slice, slice]:
-        """The box, as an index of ``(..., H, W)`` arrays is."""
+        """The box, as an index of ``(..., H, W)`` arrays."""
         height, width = self.inside.shape
         return slice(self.top, self.top + height), slice(self.left, self.left + width)
 
     @property
     def area(self) -> int:
-        """How many pixels it has."""
+        """Number of pixels."""
         return int(np.count_nonzero(self.inside))
 
 
@@ -62,10 +63,10 @@ NOTHING = Patch(0, 0, np.zeros((0, 0), np.bool_))
 
 
 class Shape(Protocol):
-    """What can say which pixels it covers; it pickles."""
+    """A picklable object that can return the pixels that it covers."""
 
     def draw(self, size: tuple[int, int]) -> Patch:
-        """Return the pixels in an image of this (height, width); what lies outside of it is cut off."""
+        """Return the pixels in an image of this (height, width); parts outside of it are cut off."""
         ...
 
 
@@ -75,7 +76,7 @@ class Polygon:
 
     Attributes:
         rings: its outline and its holes, each ``(corners, 2)`` of x and y; the last corner joins the first.
-        rule: which pixels it covers; holes are cut out by the even-odd rule.
+        rule: rule for its pixels; holes are cut out by the even-odd rule.
     """
 
     rings: Sequence[NDArray[np.float64]]
@@ -89,7 +90,7 @@ class Polygon:
 
 @dataclass(frozen=True, eq=False)
 class Several:
-    """Shapes that are one region: every pixel that any of them covers.
+    """Shapes that form one region: every pixel that any of them covers.
 
     Attributes:
         shapes: the shapes.
@@ -113,7 +114,7 @@ class Several:
 
 @dataclass(frozen=True, eq=False)
 class Runs:
-    """Runs of pixels outside, inside, outside, ..., column by column, as COCO has them.
+    """Runs of pixels, alternately outside and inside, column by column, as in COCO.
 
     Attributes:
         counts: length of each run; together they fill the image.
@@ -127,13 +128,15 @@ class Runs:
         """Return the pixels of the runs.
 
         Raises:
-            MaskError: they are of an image of another size.
+            MaskError: they belong to an image of another size.
         """
         if tuple(self.size) != tuple(size):
-            raise MaskError(f"runs of an image of {self.size} (height, width) lie in one of {tuple(size)}")
+            raise MaskError(
+                f"runs of an image of {self.size} (height, width) are used for one of {tuple(size)}"
+            )
         height, _ = self.size
         ends = np.cumsum(self.counts)
-        last = ends[1::2]  # of the runs inside
+        last = ends[1::2]  # ends of the runs inside
         first = last - self.counts[1::2]
         first, last = first[first < last], last[first < last]
         if not len(first):
@@ -142,7 +145,7 @@ class Runs:
         top, bottom = 0, height
         if (first // height == (last - 1) // height).all():
             top, bottom = int((first % height).min()), int(((last - 1) % height).max()) + 1
-        # Only the columns from the first pixel to the last are drawn.
+        # Only the columns from the first to the last pixel are drawn.
         total = (right - left) * height
         places = np.minimum(np.maximum(ends[:-1] - left * height, 0), total)
         inside = _alternating(places, total).reshape(right - left, height)
@@ -151,7 +154,7 @@ class Runs:
 
 @dataclass(frozen=True, eq=False)
 class Stencil:
-    """A small mask that lies somewhere in the image.
+    """A small mask at some position in the image.
 
     Attributes:
         inside: ``(h, w)`` bool.
@@ -164,7 +167,7 @@ class Stencil:
     left: int = 0
 
     def draw(self, size: tuple[int, int]) -> Patch:
-        """Return what of the mask lies in the image."""
+        """Return the part of the mask that lies in the image."""
         top, left = max(self.top, 0), max(self.left, 0)
         rows, columns = (
             slice(top - self.top, size[0] - self.top),
@@ -177,14 +180,14 @@ class Stencil:
 
 @dataclass(frozen=True)
 class Box:
-    """An upright rectangle.
+    """An axis-aligned rectangle.
 
     Attributes:
         left: x of its left side.
         top: y of its upper side.
         right: x of its right side.
         bottom: y of its lower side.
-        rule: which pixels it covers; Pillow's has the pixels of all four sides too.
+        rule: rule for its pixels; Pillow's includes the pixels of all four sides.
     """
 
     left: float
@@ -212,10 +215,10 @@ class Ellipse:
     """An ellipse, as Pillow draws it with its outline, or with the pixels whose centres lie inside.
 
     Attributes:
-        centre: x and y.
-        radii: along x and y, before it is turned.
-        degrees: clockwise on a screen; pixel centres decide where it is turned.
-        rule: which pixels it covers.
+        centre: x and y of the centre.
+        radii: radii along x and y, before the rotation.
+        degrees: rotation, clockwise on a screen; if rotated, pixel centres decide.
+        rule: rule for its pixels.
     """
 
     centre: tuple[float, float]
@@ -248,11 +251,11 @@ class Ellipse:
 
 @dataclass(frozen=True, eq=False)
 class Line:
-    """A line through points, of some pixels' width; one point is a dot.
+    """A line through points, with a width in pixels; a single point is a dot.
 
     Attributes:
         points: ``(n, 2)`` of x and y.
-        width: in pixels.
+        width: width in pixels.
     """
 
     points: NDArray[np.float64]
@@ -277,9 +280,9 @@ class Line:
 def _box(
     low: Sequence[float], high: Sequence[float], size: tuple[int, int]
 ) -> tuple[int, int, int, int] | None:
-    """Return left, top, right and bottom of the pixels between two corners; ``None`` where there are none."""
+    """Return left, top, right and bottom of the pixels between two corners; ``None`` if there are none."""
     sides = size[::-1]
-    # A radius may be infinite, and an infinite place is no pixel: what is far away lies at the rim.
+    # A radius may be infinite, but a pixel position cannot: distant positions are moved to the border.
     first = [min(max(one, 0), side + 1) for one, side in zip(low, sides, strict=True)]
     last = [min(max(one, -2), side) for one, side in zip(high, sides, strict=True)]
     left, top = (max(math.floor(one) - 1, 0) for one in first)
@@ -295,12 +298,12 @@ def _box_of(rings: Sequence[NDArray[Any]], size: tuple[int, int]) -> tuple[int, 
 def _drawn(
     size: tuple[int, int], bounds: Sequence[float], paint: Callable[[ImageDraw.ImageDraw, int, int], object]
 ) -> Patch:
-    """Return what Pillow paints, on a canvas no larger than the bounds.
+    """Return the pixels that Pillow paints, on a canvas no larger than the bounds.
 
     Args:
         size: (height, width) of the image.
         bounds: the smallest x and y, and the largest.
-        paint: draws, with what is to be taken off every x and y.
+        paint: function that draws, with the offsets to subtract from every x and y.
     """
     box = _box(bounds[:2], bounds[2:], size)
     if box is None:
@@ -334,7 +337,7 @@ _FAR = 1 << 28
 
 
 def _near(ring: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return corners that integers can hold, however far outside of the image they are."""
+    """Return corners that integers can hold, for any distance from the image."""
     return np.minimum(np.maximum(ring, -_FAR), _FAR)
 
 
@@ -346,19 +349,19 @@ def _edges(rings: Sequence[NDArray[Any]]) -> tuple[NDArray[Any], ...]:
 
 
 def _within(values: NDArray[Any], low: int, high: int) -> NDArray[Any]:
-    """Return values no smaller than one and no larger than the other; as `numpy.clip`, which is slower."""
+    """Return values limited to a range, like `numpy.clip`, which is slower."""
     return np.minimum(np.maximum(values, low), high)
 
 
 def _spread(first: NDArray[np.int64], stop: NDArray[np.int64]) -> tuple[NDArray[np.int64], ...]:
-    """Return the integers of ranges, all in a row, and before them the range that each belongs to."""
+    """Return the integers of ranges in one array, and before them the range that each belongs to."""
     counts = np.maximum(stop - first, 0)
     owner = np.repeat(np.arange(len(counts)), counts)
     return owner, np.arange(len(owner)) + (first - np.cumsum(counts) + counts)[owner]
 
 
 def _changing(places: NDArray[np.int64], inside: NDArray[np.bool_], total: int) -> NDArray[np.bool_]:
-    """Return so many pixels: outside up to the first of sorted places, and as each place says after it."""
+    """Return ``total`` pixels: outside up to the first of the sorted places, then as given for each place."""
     bounds = np.empty(len(places) + 2, np.int64)
     bounds[0], bounds[1:-1], bounds[-1] = 0, places, total
     pattern = np.zeros(len(places) + 1, np.bool_)
@@ -367,19 +370,19 @@ def _changing(places: NDArray[np.int64], inside: NDArray[np.bool_], total: int) 
 
 
 def _alternating(places: NDArray[np.int64], total: int) -> NDArray[np.bool_]:
-    """Return so many pixels: outside, and at each of sorted places they change sides."""
+    """Return ``total`` pixels, which start outside and change sides at each of the sorted places."""
     return _changing(places, np.arange(len(places)) % 2 == 0, total)
 
 
 def _between(
     lines: NDArray[np.int64], places: NDArray[np.int64], shape: tuple[int, int]
 ) -> NDArray[np.bool_]:
-    """Return which pixels of each line lie after an odd number of places.
+    """Return which pixels of each line follow an odd number of places.
 
     Args:
-        lines: the line of each place; a line has an even number of them.
+        lines: the line of each place; a line has an even number of places.
         places: 0 to the length of a line, in any order.
-        shape: how many lines there are, and how long they are.
+        shape: number and length of the lines.
     """
     places = lines * shape[1] + places
     places.sort()
@@ -404,9 +407,8 @@ def _centre(rings: Sequence[NDArray[np.float64]], size: tuple[int, int]) -> Patc
 def _coco(rings: Sequence[NDArray[np.float64]], size: tuple[int, int]) -> Patch:
     """Return the pixels that pycocotools covers.
 
-    It rounds corners to fifths of a pixel and walks along each edge, one fifth after another in the
-    direction in which the edge is longer. Where the walk passes the middle of a column, the pixels below
-    change sides.
+    It rounds corners to fifths of a pixel and follows each edge in steps of one fifth along its longer
+    direction. At each crossing of the middle of a column, the pixels below change sides.
 
     Source: ``rleFrPoly`` of https://github.com/cocodataset/cocoapi
     """
@@ -417,7 +419,7 @@ def _coco(rings: Sequence[NDArray[np.float64]], size: tuple[int, int]) -> Patch:
     fifths = [np.trunc(_near(ring) * 5 + 0.5).astype(np.int64) for ring in rings]
     x0, y0, x1, y1 = _edges(fifths)
     flat = np.abs(x1 - x0) >= np.abs(y1 - y0)
-    # Each edge is walked towards larger values of the coordinate that it is longer in.
+    # Each edge is followed towards larger values of its longer coordinate.
     turned = np.where(flat, x0 > x1, y0 > y1)
     ends = np.where(turned, [x1, y1, x0, y0], [x0, y0, x1, y1])
     # The middle of a column lies between its third fifth, 5 * column + 2, and its fourth.
@@ -427,7 +429,7 @@ def _coco(rings: Sequence[NDArray[np.float64]], size: tuple[int, int]) -> Patch:
     dx, dy = x1 - x0, y1 - y0
     slope = np.where(flat, dy, dx) / np.where(flat, dx, dy)
     start = np.where(flat, y0, x0)
-    # A flat edge passes the middle between two steps; what it is higher at counts.
+    # A flat edge passes the middle between two steps; the higher one counts.
     steps = third - x0 + (slope < 0)
     if not flat.all():
         steps = np.where(flat, steps, _step_past(third, start, dy, slope))
@@ -447,13 +449,13 @@ def _step_past(
     def past(steps: NDArray[np.int64]) -> NDArray[np.bool_]:
         return (np.floor(start + slope * steps + 0.5) > third) == forward
 
-    # The division may be off by one step from what the walk itself finds.
+    # The division may be off by one step from the result of following the edge.
     steps -= past(steps - 1)
     return steps + ~past(steps)
 
 
 def _opencv(rings: Sequence[NDArray[np.float64]], size: tuple[int, int]) -> Patch:
-    """Return the pixels that OpenCV's fillPoly covers: the outline, and the even-odd inside of it.
+    """Return the pixels that OpenCV's fillPoly covers: the outline, and its inside by the even-odd rule.
 
     Source: ``fillPoly`` of https://github.com/opencv/opencv
     """
@@ -469,7 +471,7 @@ def _opencv(rings: Sequence[NDArray[np.float64]], size: tuple[int, int]) -> Patc
     rows, columns = _stepped([one[seen] for one in clipped])
     row, first = np.concatenate([row, rows]) - top, np.concatenate([first, columns]) - left
     last = np.concatenate([last, columns]) - left
-    # Spans may overlap: a pixel is inside where more of them have begun than ended.
+    # Spans may overlap: a pixel is inside if more of them have begun than ended.
     width, total = right - left, (right - left) * (bottom - top)
     places = np.concatenate([_within(first, 0, width), _within(last + 1, 0, width)]) + np.tile(row * width, 2)
     order = places.argsort(kind="stable")
@@ -477,12 +479,12 @@ def _opencv(rings: Sequence[NDArray[np.float64]], size: tuple[int, int]) -> Patc
     return Patch(top, left, _changing(places[order], depth > 0, total).reshape(-1, width))
 
 
-#: Binary places of the fraction that OpenCV follows edges with.
+#: Binary places of the fraction with which OpenCV follows edges.
 _PLACES = 16
 
 
 def _crossed(plain: _Corners, clipped: _Corners, rows: tuple[int, int]) -> tuple[NDArray[np.int64], ...]:
-    """Return row, first and last column of what lies between every two edges of a row."""
+    """Return row, first and last column of the spans between every two edges of a row."""
     # An edge that leaves the image is followed from where it enters.
     (x0, y0, x1, y1), level = clipped, clipped[1] == clipped[3]
     x0, x1 = x0 << _PLACES, x1 << _PLACES
@@ -501,9 +503,9 @@ def _crossed(plain: _Corners, clipped: _Corners, rows: tuple[int, int]) -> tuple
 
 
 def _clipped(corners: _Corners, size: tuple[int, int]) -> tuple[list[NDArray[np.int64]], NDArray[np.bool_]]:
-    """Return the edges cut off where they leave the image, and which of them are seen at all.
+    """Return the edges cut off where they leave the image, and which of them are visible.
 
-    Cuts are truncated towards the corner that was cut off, first in y and then in x.
+    Cuts are truncated towards the removed corner, first in y and then in x.
     """
     x0, y0, x1, y1 = (one.copy() for one in corners)
     bottom, right = size[0] - 1, size[1] - 1
@@ -520,7 +522,7 @@ def _clipped(corners: _Corners, size: tuple[int, int]) -> tuple[list[NDArray[np.
         to: NDArray[np.int64],
         slope: tuple[NDArray[np.int64], NDArray[np.int64]],
     ) -> None:
-        """Move some corners along their edges to where one coordinate has a value."""
+        """Move some corners along their edges to a given value of one coordinate."""
         rise, run = slope
         moved = (to - across)[which].astype(np.float64) * rise[which] / run[which]
         along[which] += np.trunc(moved).astype(np.int64)

@@ -1,8 +1,8 @@
-"""Which part of a data set a sample belongs to, where nobody has divided it.
+"""Divides a data set without parts into train, val and test.
 
-Names are put in the order of their hashes, with exact quotas: of a hundred, 80 train, 10 validate, 10 test.
-Neither the order in which a disk lists files nor chance changes anything, and a new image moves few others.
-Images that belong together, such as the slices of a volume or the frames of a video, stay in one part.
+Names are sorted by their hashes, with exact quotas: 80 % train, 10 % validate, 10 % test. The result depends
+neither on the order of files on a disk nor on chance, and a new image moves few others. Images that belong
+together, such as the slices of a volume or the frames of a video, stay in one part.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ if TYPE_CHECKING:
 #: The parts that a name may belong to.
 Split = Literal["train", "val", "test"]
 
-#: What folders of each part are called.
+#: Names of the folders of each part.
 FOLDERS: dict[str, tuple[str, ...]] = {
     "train": ("train", "training"),
     "val": ("val", "valid", "validation", "dev", "eval", "evaluation"),
     "test": ("test", "testing", "holdout"),
 }
 _PARTS: dict[str, Split] = {word: part for part in get_args(Split) for word in FOLDERS[part]}
-#: What stands beside the name of a part, as in ``train_set`` and ``ValidationData``.
+#: Words next to the name of a part, as in ``train_set`` and ``ValidationData``.
 _BESIDE_PARTS = frozenset(("set", "data", "dataset", "subset", "split", "part", "list", "ids", "files"))
 _JOINED_PART = re.compile(f"^({'|'.join(_PARTS)})(?:{'|'.join(_BESIDE_PARTS)})?$")
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+|[^\W\d_]+")
 
-#: What follows the name of a whole in the names of its pieces, at their end.
+#: What follows the name of a whole in the names of its pieces.
 _PIECE = re.compile(
     r"""(?ix)
     (?: [._] (?:jpe?g|png|bmp|tiff?|webp) \.rf\.[0-9a-z]{8,}              # Roboflow's augmentations
@@ -51,16 +51,16 @@ _NUMBERS = re.compile(r"(\d+)")
 
 
 def divided(names: Sequence[str], groups: Sequence[str] | None = None) -> list[Split]:
-    """Divide a data set that nobody has divided: of a hundred, 80 train, 10 validate, 10 test.
+    """Divide a data set without parts: 80 % train, 10 % validate, 10 % test.
 
-    Quotas are exact, and from three images on each part has at least one; two images are one to train and one
-    to validate. Groups stay together, so parts come as close to their quotas as whole groups allow, and of
-    two groups none is left to test. One single group is cut in the order of names: what follows train is
-    validated and tested with.
+    Quotas are exact, and from three images on each part has at least one; two images are one for training and
+    one for validation. Groups stay together, so parts come as close to their quotas as whole groups allow,
+    and with two groups there is no test part. A single group is cut in the order of names: validation and
+    test follow train.
 
     Args:
-        names: of all samples, in any order.
-        groups: of each sample: what it stays together with; by default `groups_of` the names.
+        names: names of all samples, in any order.
+        groups: group of each sample, which stays together; by default `groups_of` the names.
 
     Returns:
         The part of each sample, in the order of ``names``.
@@ -80,13 +80,13 @@ def divided(names: Sequence[str], groups: Sequence[str] | None = None) -> list[S
 
 
 def groups_of(names: Iterable[str]) -> list[str]:
-    """Return what each name stays together with: the name of its whole where it ends like that of a piece.
+    """Return the group of each name: the name of its whole if it ends like that of a piece.
 
     ``brain_slice_012``, ``city_tile_3_4``, ``slide_x512_y0``, ``clip_frame0001``, ``stack_z03`` and
-    Roboflow's ``cat_jpg.rf.0b5c...`` are pieces. Any other name stands for itself.
+    Roboflow's ``cat_jpg.rf.0b5c...`` are pieces. Any other name is its own group.
 
     Args:
-        names: without suffix; they may have folders in front.
+        names: names without suffix; they may include folders.
     """
     found = []
     for name in names:
@@ -98,13 +98,13 @@ def groups_of(names: Iterable[str]) -> list[str]:
 
 
 def part_named(name: str) -> Split | Literal[""]:
-    """Return the part that a folder, a list or a word is for: ``val`` for ``Validation`` and ``2_valid_set``.
+    """Return the part in the name of a folder, list or word: ``val`` for ``Validation`` or ``2_valid_set``.
 
     Args:
-        name: without the suffix of a file.
+        name: name without file suffix.
 
     Returns:
-        The part; nothing where the name says none, or more than a part.
+        The part; empty if the name contains none, or more than one.
     """
     words = [_JOINED_PART.sub(r"\1", word.lower()) for word in _WORD.findall(name)]
     said = [word for word in words if word not in _BESIDE_PARTS]
@@ -112,9 +112,9 @@ def part_named(name: str) -> Split | Literal[""]:
 
 
 def split_of(name: str) -> Split:
-    """Return the part that a name alone decides, of a hundred about 80 train, 10 validate and 10 test.
+    """Return the part that follows from a name alone: about 80 % train, 10 % validate and 10 % test.
 
-    For data sets whose division was published so; `divided` keeps exact quotas.
+    For data sets whose division was published like this; `divided` has exact quotas.
     """
     hundredth = hundredth_of(name)
     return "train" if hundredth < 80 else "val" if hundredth < 90 else "test"
@@ -129,9 +129,9 @@ def check_split(data: str, split: str, known: Sequence[str] = (*FOLDERS, "all"))
     """Raise `OptionError` unless a data set has that part.
 
     Args:
-        data: what the data set is called, for the error.
-        split: that was asked for.
-        known: that there are; by default ``train``, ``val``, ``test`` and ``all``.
+        data: name of the data set, for the error message.
+        split: the requested part.
+        known: the existing parts; by default ``train``, ``val``, ``test`` and ``all``.
     """
     if split not in known:
         raise OptionError(f"{data} has the splits {', '.join(known)}, not {split!r}")
@@ -142,7 +142,7 @@ def _digest(name: str) -> bytes:
 
 
 def _ranks(names: Sequence[str]) -> list[int]:
-    """Return the place of each name in their order, in which 10 comes after 9."""
+    """Return the rank of each name in natural order, in which 10 comes after 9."""
 
     def key(index: int) -> tuple[list[tuple[int, str]], str]:
         words = _NUMBERS.split(names[index])
@@ -158,10 +158,10 @@ def _taken(order: Sequence[str], sizes: Counter[str], total: int, spared: int) -
     """Return the first units that together come closest to a tenth of all samples.
 
     Args:
-        order: of the units that are left.
-        sizes: samples of each unit.
-        total: samples of all units, of which a tenth is wanted, and one at least.
-        spared: units that others need; none is taken where there are no more.
+        order: the remaining units, in order.
+        sizes: number of samples in each unit.
+        total: number of samples of all units; the target is a tenth of it, at least one.
+        spared: number of units reserved for others; none is taken if there are no more than that.
     """
     free = len(order) - spared
     if free < 1:
@@ -171,5 +171,5 @@ def _taken(order: Sequence[str], sizes: Counter[str], total: int, spared: int) -
         if len(taken) < free and abs(count + sizes[unit] - wanted) < abs(count - wanted):
             taken.add(unit)
             count += sizes[unit]
-    # All of them are far too large: the smallest one is taken.
+    # If all of them are far too large, the smallest one is taken.
     return taken or {min(order, key=lambda unit: sizes[unit])}

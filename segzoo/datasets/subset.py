@@ -1,4 +1,4 @@
-"""Some samples of one data set, or of several parts of it, as a data set of their own."""
+"""Some samples of one data set, or of several parts of it, as a data set."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Subset:
-    """Samples in a given order; what is behind them decodes, and keeps them where it does.
+    """Samples in a given order; the underlying data sets decode them, and may cache them.
 
     Args:
         parts: data sets with the same labels, such as a data set's own ``train`` and ``val``.
@@ -27,16 +27,16 @@ class Subset:
 
     def __init__(self, parts: Sequence[Dataset], places: Sequence[tuple[int, int]]) -> None:
         if not parts:
-            raise OptionError("samples are chosen from at least one data set")
+            raise OptionError("choose samples from at least one data set")
         if any(part.labels != parts[0].labels for part in parts):
-            raise OptionError("samples of data sets with different labels do not make one data set")
+            raise OptionError("data sets with different labels cannot be combined into one")
         self.labels = parts[0].labels
         self.scale = float(getattr(parts[0], "scale", 1.0))
         self.parts, self.places = list(parts), list(places)
 
     @property
     def names(self) -> list[str]:
-        """The name of each sample; samples are decoded for it only where their data set tells none."""
+        """The name of each sample; samples are decoded for it only if their data set does not list names."""
         told = [getattr(part, "names", None) for part in self.parts]
         return [
             self.parts[part][index].name if names is None else names[index]
@@ -46,7 +46,7 @@ class Subset:
 
     @property
     def groups(self) -> list[str]:
-        """What each sample stays together with where data is divided."""
+        """The group that each sample stays together with when data is divided."""
         told = [getattr(part, "groups", None) for part in self.parts]
         return [
             group if groups is None else groups[index]
@@ -56,12 +56,12 @@ class Subset:
 
     @property
     def tags(self) -> list[Mapping[str, str]]:
-        """What each sample is like, by name of the tag."""
+        """Properties of each sample, by name of the tag."""
         told = [getattr(part, "tags", None) for part in self.parts]
         return [{} if tags is None else tags[index] for part, index in self.places for tags in [told[part]]]
 
     def files(self, index: int) -> tuple[Path, ...]:
-        """Return the files that a sample is made of; none where its data set does not say."""
+        """Return the files of a sample; none if its data set does not list them."""
         part, place = self.places[index]
         dataset: Any = self.parts[part]
         return tuple(dataset.files(place)) if hasattr(dataset, "files") else ()
@@ -70,6 +70,6 @@ class Subset:
         return len(self.places)
 
     def __getitem__(self, index: int) -> Sample:
-        """Return sample ``index`` as its data set gives it."""
+        """Return sample ``index`` from its data set."""
         part, place = self.places[index]
         return self.parts[part][place]

@@ -1,7 +1,7 @@
-"""Tar archives, from front to back.
+"""Reads tar archives from front to back.
 
-The headers are Python's `tarfile`'s to read. Which follow each other is decided here, since that module takes
-a damaged header for the end of an archive, and reads extended headers whole, however long.
+Python's `tarfile` reads single headers. This module decides which headers may follow each other, because
+`tarfile` takes a damaged header for the end of an archive, and reads extended headers of any length.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ if TYPE_CHECKING:
     from segzoo.datasets.compressed import Evaluator
 
 _BLOCK = tarfile.BLOCKSIZE
-#: Extended headers hold names and times; longer ones are made to fill memory.
+#: Extended headers hold names and times; longer ones are designed to fill memory.
 _MOST_HEADER = 1 << 20
 _EXTENDED = (tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE)
 _FILES = (tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.CONTTYPE)
 
 
 def is_tar(head: bytes) -> bool:
-    """Whether a file's first 512 bytes are those of a tar archive, or of a compressed file."""
+    """Return whether a file's first 512 bytes are those of a tar archive, or of a compressed file."""
     if is_compressed(head) or head[257:262] == b"ustar" or head == bytes(_BLOCK):
         return True
-    # Of one zip in some hundreds, the bytes add up to what an old tar without a checksum would have.
+    # The bytes of about one in some hundreds of zip files add up to the checksum of an old tar file.
     if head.startswith(b"PK\x03\x04"):
         return False
     try:
@@ -40,10 +40,10 @@ def is_tar(head: bytes) -> bool:
 
 
 def entries(source: Path, tally: Evaluator) -> Iterator[Entry]:
-    """Yield the entries of a tar archive of any compression, and see that all of it was right.
+    """Yield the entries of a tar archive of any compression, and check all of it.
 
     Raises:
-        FailureError: it is damaged, cut short, holds what no data set does, or unpacks to too much.
+        FailureError: it is damaged or cut short, has an entry that is not allowed, or unpacks to too much.
     """
     with source.open("rb") as file:
         head = file.read(_BLOCK)
@@ -104,12 +104,12 @@ def _size(size: int | str, source: Path) -> int:
 
 
 def _records(data: bytes, source: Path, *, everywhere: bool) -> dict[str, str]:
-    """Return the records of an extended header that say what an entry is called and how long it is.
+    """Return the records of an extended header with an entry's name and size.
 
     Args:
-        data: ``length key=value`` in lines.
-        source: the archive, for errors.
-        everywhere: whether they hold for all entries that follow.
+        data: lines ``length key=value``.
+        source: the archive, for error messages.
+        everywhere: whether they apply to all following entries.
     """
     found, rest = {}, data
     while rest:
@@ -129,14 +129,14 @@ def _records(data: bytes, source: Path, *, everywhere: bool) -> dict[str, str]:
 
 
 class _Stream:
-    """Bytes that come in pieces, given in others."""
+    """Bytes that arrive in pieces, returned in other pieces."""
 
     def __init__(self, pieces: Iterator[bytes], tally: Evaluator) -> None:
         self._pieces, self._tally = pieces, tally
         self._waiting = memoryview(b"")
 
     def pieces(self, count: int, missing: str) -> Iterator[bytes]:
-        """Yield exactly so many bytes; ``missing`` says what is wrong where they are not there."""
+        """Yield exactly ``count`` bytes; ``missing`` is the error message if there are fewer."""
         while count:
             if not self._waiting and not self._filled():
                 raise damaged(self._tally.source, missing)
@@ -145,20 +145,20 @@ class _Stream:
             yield bytes(piece)
 
     def take(self, count: int, missing: str) -> bytes:
-        """Return exactly so many bytes."""
+        """Return exactly ``count`` bytes."""
         return b"".join(self.pieces(count, missing))
 
     def header(self, size: int) -> bytes:
-        """Return the contents of an extended header."""
+        """Return the content of an extended header."""
         if size > _MOST_HEADER:
             raise FailureError(
-                f"{self._tally.source} holds a header of {size:,} bytes: it is damaged, or made to fill"
+                f"{self._tally.source} holds a header of {size:,} bytes: it is damaged, or designed to fill"
                 " memory"
             )
         return self.take(size + -size % _BLOCK, "it ends within a header")[:size]
 
     def rest(self) -> Iterator[bytes]:
-        """Yield all that is left."""
+        """Yield all remaining bytes."""
         while self._waiting or self._filled():
             piece, self._waiting = self._waiting, memoryview(b"")
             yield bytes(piece)

@@ -1,8 +1,8 @@
-"""Archives to folders, without trusting them.
+"""Unpacks archives to folders, without trusting them.
 
-An archive may name files outside its folder, hold links that lead there, or unpack to more than the
-disk holds. So every entry is a regular file or a folder at a plain relative path, counted and measured
-while it is written, in a folder that becomes the wanted one only when all is well.
+An archive may name files outside its folder, contain links that lead there, or unpack to more than the disk
+holds. So every entry must be a regular file or a folder at a plain relative path. It is counted and measured
+while it is written, in a temporary folder that is renamed only if everything is right.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from segzoo.datasets.entries import Entry
 
-#: What systems say of names that they do not take.
+#: Errors that systems report for invalid names.
 _NAMES = (errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL)
 
 
@@ -32,25 +32,25 @@ def unpack(sources: Sequence[Path], folder: Path, limits: Limits | None = None) 
 
     Args:
         sources: the archives, unpacked one over the other.
-        folder: where to; it must not exist, or be empty.
-        limits: what each may unpack to.
+        folder: target folder, which must not exist or must be empty.
+        limits: limits for each archive.
 
     Returns:
-        How many files there are.
+        The number of files.
 
     Raises:
-        FailureError: an archive cannot be read, breaks a limit, or holds what it must not; nothing is left
-            behind then.
+        FailureError: an archive cannot be read, breaks a limit, or has an entry that is not allowed; nothing
+            is left behind then.
     """
     with writing(folder), whole_folder(folder) as part:
         return sum(unpack_into(source, part, limits or Limits()) for source in sources)
 
 
 def unpack_into(source: Path, folder: Path, limits: Limits) -> int:
-    """Unpack one archive into a folder; errors as `unpack`, but what is written stays."""
+    """Unpack one archive into a folder; errors as in `unpack`, but files that are written stay."""
     if not source.is_file():
         raise FailureError(
-            f"{source} is no regular file: name an archive"
+            f"{source} is not a regular file: name an archive"
             if source.exists()
             else f"there is no archive {source}{no_address(source)}"
         )
@@ -70,7 +70,7 @@ def _entries(source: Path, tally: Evaluator) -> Iterator[Entry]:
     try:
         with source.open("rb") as file:
             head = file.read(512)
-        # Tar first: one that holds a zip may be taken for a zip.
+        # Tar first: a tar archive that contains a zip may look like a zip.
         if tars.is_tar(head):
             return tars.entries(source, tally)
         if zipfile.is_zipfile(source):
@@ -78,14 +78,14 @@ def _entries(source: Path, tally: Evaluator) -> Iterator[Entry]:
     except OSError as error:
         raise FailureError(f"{source} cannot be read: {error.strerror or error}") from error
     if kind := foreign(head):
-        raise FailureError(f"{source} is compressed with {kind}, which is not read here: unpack it by hand")
-    raise FailureError(f"{source} is neither a zip nor a tar archive, or is cut short: fetch it again")
+        raise FailureError(f"{source} is compressed with {kind}, which is not supported: unpack it yourself")
+    raise FailureError(f"{source} is neither a zip nor a tar archive, or is cut short: download it again")
 
 
 def _write(entry: Entry, pieces: Iterator[bytes], folder: Path, tally: Evaluator) -> None:
     parts = steps(tally.source, entry.name)
     if (name := folded(parts)) in tally.names:
-        what = "is there twice, or once more in another case"
+        what = "exists twice, or differs from another only in letter case"
         raise FailureError(refusal(tally.source, entry.name, what))
     tally.names.add(name)
     tally.files += 1
@@ -100,7 +100,7 @@ def _write(entry: Entry, pieces: Iterator[bytes], folder: Path, tally: Evaluator
             for piece in pieces:
                 file.write(piece)
     except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
-        raise FailureError(refusal(tally.source, entry.name, "is a file and a folder at once")) from error
+        raise FailureError(refusal(tally.source, entry.name, "is both a file and a folder")) from error
     except (OSError, ValueError) as error:
         if isinstance(error, OSError) and error.errno not in _NAMES:
             raise

@@ -1,7 +1,7 @@
-"""Zip archives: each entry by what both its headers say of it, with its checksum.
+"""Reads zip archives: each entry by both of its headers, with its checksum.
 
-Python's `zipfile` reads the table of entries. It does not hold that table against the headers in front of the
-entries, and reads what bzip2 and LZMA expand to at once; so entries are opened here.
+Python's `zipfile` reads the table of entries. It does not compare that table with the headers in front of the
+entries, and decompresses bzip2 and LZMA at once; so entries are opened here.
 """
 
 from __future__ import annotations
@@ -38,50 +38,50 @@ _FOREIGN = {9: "Deflate64", 93: "Zstandard", 95: "xz", 98: "PPMd"}
 
 
 class Zip:
-    """A zip archive to read files from, without unpacking it.
+    """A zip archive, from which files are read without unpacking it.
 
-    Every read opens the archive for itself, so that processes may share this.
+    Every read opens the archive again, so that processes may share this object.
 
     Args:
         source: the archive.
 
     Raises:
-        FailureError: it is damaged, encrypted, compressed in a way that is not read, or holds what no data
-            set does.
+        FailureError: it is damaged, encrypted or compressed in an unsupported way, or has an entry that is
+            not allowed.
     """
 
     def __init__(self, source: Path) -> None:
         self._table = _Table(source, None)
 
     def files(self) -> list[str]:
-        """Return the names of the files in it."""
+        """Return the names of its files."""
         return [name for name in self._table.infos if not name.endswith("/")]
 
     def read(self, name: str) -> bytes:
-        """Return the contents of a file of it.
+        """Return the content of a file.
 
         Args:
             name: one of `files`.
 
         Raises:
-            FailureError: it is damaged, or too large to be one of many.
+            FailureError: it is damaged, or too large for one of many files.
         """
         return self._table.read(name)
 
 
 def entries(source: Path, tally: Evaluator) -> Iterator[Entry]:
-    """Yield the entries of a zip archive; errors as `Zip`, or that it unpacks to too much."""
+    """Yield the entries of a zip archive; errors as in `Zip`, or if it unpacks to too much."""
     table = _Table(source, tally)
     for info in table.infos.values():
         yield Entry(info.filename, None if info.filename.endswith("/") else table.pieces(info))
 
 
 class _Table:
-    """The entries of an archive, each held against the header in front of it.
+    """The entries of an archive, each compared with the header in front of it.
 
     Args:
         source: the archive.
-        tally: counts what it unpacks to; ``None`` counts entries alone.
+        tally: counts what it unpacks to; ``None`` counts only entries.
     """
 
     def __init__(self, source: Path, tally: Evaluator | None) -> None:
@@ -94,14 +94,14 @@ class _Table:
             raise FailureError(f"{source} cannot be read: {error.strerror or error}") from error
 
     def read(self, name: str) -> bytes:
-        """Return the contents of a file."""
+        """Return the content of a file."""
         info = self.infos[name]
         if info.file_size > Limits().free_bytes:
             raise FailureError(refusal(self._source, name, f"unpacks to {info.file_size:,} bytes"))
         return b"".join(self.pieces(info))
 
     def _read_table(self, file: IO[bytes]) -> tuple[dict[str, zipfile.ZipInfo], int]:
-        """Return the entries by name, and where the table of them begins."""
+        """Return the entries by name, and the position of their table."""
         table = _count(file, self._source, self._tally or Evaluator(self._source, Limits()))
         try:
             with zipfile.ZipFile(file) as archive:
@@ -109,7 +109,7 @@ class _Table:
         except UnicodeDecodeError as error:
             told = bytes(error.object)[:100]
             raise FailureError(refusal(self._source, repr(told), "has a name that is not UTF-8")) from error
-        except Exception as error:  # a damaged table fails in many ways
+        except Exception as error:  # a damaged table can fail in many ways
             raise damaged(self._source, str(error) or type(error).__name__) from error
         for info in infos:
             _check(self._source, info)
@@ -118,15 +118,15 @@ class _Table:
         named = {info.filename: info for info in infos}
         if len(named) < len(infos):
             twice = next(info.filename for info in infos if named[info.filename] is not info)
-            raise FailureError(refusal(self._source, twice, "is there twice"))
+            raise FailureError(refusal(self._source, twice, "exists twice"))
         return named, table
 
     def _local_headers(self, file: IO[bytes], table: int) -> dict[str, int]:
-        """Return where the bytes of each entry begin, having held each header against the table."""
+        """Return the position of each entry's bytes, after comparing each header with the table."""
         starts, end, before = {}, 0, ""
         for info in sorted(self.infos.values(), key=lambda info: info.header_offset):
             if info.header_offset < end:
-                what = f"lies where {before[:100]!r} does"
+                what = f"overlaps {before[:100]!r}"
                 raise FailureError(refusal(self._source, info.filename, what))
             starts[info.filename] = start = self._header(file, info)
             end, before = start + info.compress_size, info.filename
@@ -135,13 +135,13 @@ class _Table:
         return starts
 
     def _header(self, file: IO[bytes], info: zipfile.ZipInfo) -> int:
-        """Return where the bytes of an entry begin."""
+        """Return the position of an entry's bytes."""
         if info.header_offset < 0:
-            raise damaged(self._source, f"{info.filename[:100]!r} begins before the file does")
+            raise damaged(self._source, f"{info.filename[:100]!r} begins before the start of the file")
         file.seek(info.header_offset)
         fixed = file.read(30)
         if len(fixed) < 30 or not fixed.startswith(_LOCAL):
-            raise damaged(self._source, f"{info.filename[:100]!r} is not where its table says")
+            raise damaged(self._source, f"{info.filename[:100]!r} is not where the table says")
         flags, method = struct.unpack_from("<2H", fixed, 6)
         crc, packed, size, name, extra = struct.unpack_from("<3I2H", fixed, 14)
         raw = file.read(name)
@@ -152,7 +152,7 @@ class _Table:
         ]
         same.append(raw.isascii() or not (flags ^ info.flag_bits) & _UTF8)
         told = (crc, info.CRC), (packed, info.compress_size), (size, info.file_size)
-        # What is not known when a header is written stands behind the entry, or in a field of 64 bits.
+        # Values that are unknown when a header is written follow the entry, or are in a 64-bit field.
         vague = (0, _UNKNOWN) if flags & _LATER else (_UNKNOWN,)
         same += [here == there or here in vague for here, there in told]
         if not all(same):
@@ -160,7 +160,7 @@ class _Table:
         return info.header_offset + 30 + name + extra
 
     def pieces(self, info: zipfile.ZipInfo) -> Iterator[bytes]:
-        """Yield the contents of an entry, counted and held to its checksum."""
+        """Yield the content of an entry, counted and compared with its checksum."""
         one, size, crc = repr(info.filename[:100]), 0, 0
         try:
             with self._source.open("rb") as file:
@@ -179,14 +179,14 @@ class _Table:
 
 
 def _contents(file: IO[bytes], info: zipfile.ZipInfo, source: Path) -> Iterator[bytes]:
-    """Return an entry's bytes, decompressed, from where they begin in a file."""
+    """Return an entry's bytes, decompressed, from their position in a file."""
     one, left, ahead = repr(info.filename[:100]), info.compress_size, b""
     if info.compress_type == zipfile.ZIP_LZMA:
         head = file.read(min(9, left))
         left -= len(head)
         if len(head) < 9 or head[2:4] != b"\5\0":
-            raise damaged(source, f"{one} is not compressed as its table says")
-        # Outside of zips the properties are followed by the size, which is all ones where an end is marked.
+            raise damaged(source, f"{one} is not compressed as the table says")
+        # Outside of zips the properties are followed by the size, with all bits set if an end marker is used.
         length = (1 << 64) - 1 if info.flag_bits & _ENDS_ITSELF else info.file_size
         ahead = head[4:] + struct.pack("<Q", length)
 
@@ -214,27 +214,27 @@ def _raw_name(info: zipfile.ZipInfo) -> bytes:
 
 
 def _check(source: Path, info: zipfile.ZipInfo) -> None:
-    """Refuse an entry by what the table says of it."""
+    """Raise an error if the table describes an entry that is not allowed."""
     name = info.orig_filename
     if not name:
         raise FailureError(refusal(source, name, "has no file name"))
     if "\0" in name:
         raise FailureError(refusal(source, name, "has control characters in its name"))
     if name.endswith("/") and info.file_size:
-        raise FailureError(refusal(source, name, "is a folder that holds bytes"))
+        raise FailureError(refusal(source, name, "is a folder with content"))
     if stat.S_IFMT(info.external_attr >> 16) not in (0, stat.S_IFREG, stat.S_IFDIR):
         raise FailureError(refusal(source, name, "is a link or a device"))
     if info.flag_bits & (_ENCRYPTED | 0x40):
-        raise FailureError(f"{source} is encrypted ({name[:100]!r}): unpack it by hand, with its password")
+        raise FailureError(f"{source} is encrypted ({name[:100]!r}): unpack it yourself, with its password")
     if info.compress_type not in _METHODS:
         how = _FOREIGN.get(info.compress_type, f"method {info.compress_type}")
         raise FailureError(
-            f"{source}: {name[:100]!r} is compressed by {how}, which is not read here: unpack it by hand"
+            f"{source}: {name[:100]!r} is compressed with {how}, which is not supported: unpack it yourself"
         )
 
 
 def _count(file: IO[bytes], source: Path, tally: Evaluator) -> int:
-    """Count the entries of a table before all of it is read into memory; return where it begins."""
+    """Count the entries of a table before all of it is read into memory; return its position."""
     size = file.seek(0, 2)
     first = max(size - (1 << 16) - 100, 0)
     file.seek(first)
@@ -264,5 +264,5 @@ def _count(file: IO[bytes], source: Path, tally: Evaluator) -> int:
             tally.entered()
     # Old programs write the last 16 bits of larger numbers.
     if here != first + at or (counted != stated and (large or counted & 0xFFFF != stated)):
-        raise damaged(source, f"the table of its entries says {stated:,}, and there are {counted:,}")
+        raise damaged(source, f"the table of its entries says {stated:,}, but there are {counted:,}")
     return start

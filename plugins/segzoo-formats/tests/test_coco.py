@@ -520,7 +520,7 @@ def test_an_image_of_sahis_that_is_missing_is_named():
 def test_an_image_of_another_size_than_is_said_of_it_is_refused(tmp_path):
     root = written(tmp_path, note(1, 3, [SQUARE]))
     Image.fromarray(np.zeros((16, 12, 3), np.uint8)).save(root / "images/a.png")
-    with pytest.raises(MaskError, match=r"a\.png is \(12, 16\) \(height, width\), and it is \(16, 12\)"):
+    with pytest.raises(MaskError, match=r"a\.png is \(12, 16\) \(height, width\), but it is \(16, 12\)"):
         opened(root)[0]
 
 

@@ -166,7 +166,7 @@ def test_files_that_are_not_what_they_should_be_are_named(tmp_path):
         mask_of(tmp_path, SQUARE.replace("cat", "cta"))
     with pytest.raises(FailureError, match=r"1 of the 2 images that .* lists are not there: b\.png"):
         opened(write(tmp_path, image("a.png"), image("sub\\b.png")))
-    with pytest.raises(FailureError, match=r"2 images are called 'a'"):
+    with pytest.raises(FailureError, match=r"2 images are named 'a'"):
         opened(write(tmp_path, image("a.png"), image("a.png")))
     with pytest.raises(MaskError, match=r"says that a\.png is \(5, 5\)"):
         opened(write(tmp_path, image("a.png", size=(5, 5))))[0]

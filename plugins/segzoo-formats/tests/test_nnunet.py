@@ -94,7 +94,7 @@ def test_several_channels_are_bands_of_one_image(tmp_path):
     assert sample.info.bands == ("T2", "ADC")
     assert [path.name for path in data.files(0)] == ["a_0000.png", "a_0001.png", "a.png"]
     picture(tmp_path / "imagesTr/a_0001.png", np.zeros((5, 5), np.uint8))
-    with pytest.raises(ImageError, match=r"a_0001\.png is \(5, 5\).*they must be of one size"):
+    with pytest.raises(ImageError, match=r"a_0001\.png is \(5, 5\).*they must have the same size"):
         data[0]
     (tmp_path / "imagesTr/a_0001.png").unlink()
     put(tmp_path, "b", channels=("T2", "ADC"))

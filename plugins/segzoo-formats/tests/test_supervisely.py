@@ -225,7 +225,7 @@ def test_what_the_files_hold_besides_is_reported(tmp_path):
 
 def test_images_that_are_missing_or_of_another_size_are_named(tmp_path):
     put(tmp_path, "ds", "a.png", polygon("cat", SQUARE), size=SIZE[::-1])
-    with pytest.raises(MaskError, match=r"a\.png is \(32, 24\) \(height, width\), and it is \(24, 32\)"):
+    with pytest.raises(MaskError, match=r"a\.png is \(32, 24\) \(height, width\), but it is \(24, 32\)"):
         opened(tmp_path)[0]
     (tmp_path / "ds/img/a.png").unlink()
     with pytest.raises(FailureError, match=r"1 of the 1 images that .* lists are not there: a\.png"):

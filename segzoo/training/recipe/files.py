@@ -92,7 +92,7 @@ def find_recipe(source: str | os.PathLike[str], folder: Path | None = None) -> R
     if name not in registry:
         if path.is_dir():
             raise OptionError(
-                f"{path} is a folder without {FILE}: to train on the images in it, run "
+                f"{path} is a folder without {FILE}: to train on the images in it, use "
                 f"{command_line('--data', path)}"
             )
         raise UnknownNameError(registry.unknown(name, also=", and a file's name ends in .toml"))
