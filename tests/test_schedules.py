@@ -252,7 +252,7 @@ def test_no_rate_is_above_its_height_or_below_zero(name, steps, epoch, warmup, u
         (
             "cosine",
             {"warmup": 5},
-            r"schedule\.warmup is a share .* below 1, got 5: say schedule\.warmup_epochs",
+            r"schedule\.warmup is a share .* below 1, got 5: use schedule\.warmup_epochs",
         ),
         ("cosine", {"warmup": "long"}, r"schedule\.warmup must be a number, got 'long'"),
         ("cosine", {"warmup_steps": 1.5}, r"schedule\.warmup_steps must be a whole number"),
