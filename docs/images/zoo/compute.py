@@ -115,6 +115,13 @@ PICTURES = {
         "Parts of the two test images of CHASE_DB1 (Kingston University, CC BY 4.0) with the best and the"
         " worst score, the predicted masks, and the overlays.",
     ),
+    "segzoo-materials:unet-nanoparticles": Picture(
+        seen("nanoparticles-best.jpg", "nanoparticles-many.jpg", "nanoparticles-worst.jpg"),
+        "Nanoparticles in electron microscopy; next to each image the octahedra in blue, spheres in green and"
+        " cubes in orange that unet-nanoparticles finds",
+        "The best image of the test part of NanoShapes (CC BY 4.0), one with 510 spheres, of which 516 are"
+        " counted, and the worst one, where cubes that overlap are taken for octahedra.",
+    ),
     "segzoo-buildings:unet-facades": Picture(
         seen("facade-best.jpg", "facade-worst.jpg"),
         "Two houses at night; next to each its facade in brown and its windows in blue, as unet-facades finds"

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import segzoo
 from segzoo.build import open_dataset
 from segzoo.errors import FailureError, OptionError
 from segzoo.testing import check_dataset
@@ -142,3 +143,22 @@ def test_the_real_images_that_validate_and_test_have_all_shapes(fold):
     for split in ("val", "test"):
         dataset = open_dataset("nanoshapes", root=Path(DATA or "", "nanoshapes_coco"), split=split, fold=fold)
         assert set().union(*(np.unique(one.mask).tolist() for one in dataset)) == {0, 1, 2, 3}
+
+
+@pytest.mark.slow
+@needs_data
+def test_the_shipped_weights_score_what_their_config_states():
+    model = segzoo.load("unet-nanoparticles")
+    stated = model.segzoo_config.provenance["test"]
+    test = open_dataset("nanoshapes", root=Path(DATA or "", "nanoshapes_coco"), split="test")
+    for score in segzoo.evaluate(model, test, metrics=["miou", "ap"]):
+        assert score.contract == stated[score.metric]["contract"]
+        for name, value in score.values.items():
+            assert value == pytest.approx(stated[score.metric][name], abs=1e-2)
+
+
+def test_the_shipped_weights_count_spheres_that_touch():
+    image = Path(__file__).parents[3] / "docs/images/zoo/seen/nanoparticles-many.jpg"
+    found = segzoo.predict(image, model="unet-nanoparticles")
+    assert 480 < len(found.instances().areas) < 540  # 510 are outlined
+    assert found.shares["sphere"] > 0.2

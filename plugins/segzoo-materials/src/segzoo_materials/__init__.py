@@ -8,7 +8,7 @@ except ModuleNotFoundError as error:
     if error.name == "segzoo.hooks":
         error.add_note("this package segzoo is another program's: uninstall segzoo, install segmentation-zoo")
     raise
-from segzoo.specs import DatasetSpec, Labels, RecipeSpec
+from segzoo.specs import DatasetSpec, Labels, RecipeSpec, Separator, WeightsSpec
 
 SHAPES = Labels(
     classes=("background", "cube", "octahedron", "sphere"),
@@ -46,6 +46,25 @@ def segzoo_recipes() -> list[RecipeSpec]:
             name="unet-nanoparticles",
             file="segzoo_materials:recipes/unet-nanoparticles.toml",
             data="nanoshapes",
-            summary="nanoparticles: EfficientNet-Lite0 and a narrow U-Net decoder, rotations, five folds",
+            summary="how the weights unet-nanoparticles were trained: a pretrained encoder, five folds",
         ),
+    ]
+
+
+@hookimpl
+def segzoo_weights() -> list[WeightsSpec]:
+    return [
+        WeightsSpec(
+            name="unet-nanoparticles",
+            folder="segzoo_materials:weights/unet-nanoparticles",
+            summary="cubes, octahedra and spheres of nanometres in electron microscopy, counted one by one",
+            model="segzoo:unet/timm:tf_efficientnet_lite0",
+            decoder={"widths": (128, 64, 48, 32, 16)},
+            num_classes=5,
+            separator=Separator(kind="boundary"),
+            classes=SHAPES.classes,
+            labels=SHAPES,
+            data="NanoShapes (mlproject-ce4ej/nanoshapes on Roboflow), CC BY 4.0; encoder from ImageNet",
+            licence="CC-BY-4.0",
+        )
     ]
