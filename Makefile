@@ -23,6 +23,7 @@ demo: $(DEMO)  ## segment a microscopy image with the shipped weights
 
 docs: $(READY)  ## the documentation as a site; a warning is an error
 	@$(BIN)/sphinx-build -W --keep-going -q -b html -d build/docs docs dist/docs
+	@$(BIN)/sphinx-build -W --keep-going -q -b html -d build/docs-zh -D language=zh_CN docs dist/docs/zh
 	@echo "the first page: $(CURDIR)/dist/docs/index.html"
 
 browse: $(READY) $(BROWSER)  ## look at the site in a browser: at every page, if SEGZOO_EVERY_PAGE=1

@@ -30,11 +30,15 @@ extensions = [
     "sphinx.ext.linkcode",
     "sphinx_copybutton",
     "sphinx_design",
+    "languages",
     "readable",
     "reference",
     "zoo_pages",
 ]
-exclude_patterns = ["README.md", "_ext", "_static", "_templates", "inventories", "**/.ipynb_checkpoints"]
+exclude_patterns = [
+    *("README.md", "_ext", "_static", "_templates", "inventories", "locale"),
+    "**/.ipynb_checkpoints",
+]
 
 myst_enable_extensions = ["colon_fence", "deflist", "attrs_inline", "attrs_block"]
 myst_heading_anchors = 3
@@ -55,6 +59,11 @@ autodoc_mock_imports = [
 ]
 napoleon_numpy_docstring = False
 napoleon_custom_sections = [("Optional attributes", "params_style")]
+
+# Chinese: one file of messages for each page, see docs/_ext/languages.py.
+locale_dirs = ["locale"]
+gettext_compact = gettext_uuid = gettext_location = False
+
 default_role = "py:obj"  # docstrings name things in single backticks
 
 # The real inventory of names, or ours where that cannot be fetched; never the network if that is off.

@@ -34,11 +34,16 @@ def build(
 
 @pytest.fixture(scope="session")
 def docs_site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of the built site: ``docs_site / "index.html"``. A test that takes it is slow."""
+    """The folder of the built site: ``docs_site / "index.html"``, in Chinese ``docs_site / "zh/index.html"``.
+
+    A test that takes it is slow.
+    """
 
     def make(folder: Path) -> None:
-        done = build(folder / "site")
-        (folder / "said.txt").write_text(done.stderr if done.returncode else "", encoding="utf-8")
+        english = build(folder / "site")
+        chinese = build(folder / "site/zh", "-d", str(folder / "zh-doctrees"), "-D", "language=zh_CN")
+        complaints = "".join(done.stderr for done in (english, chinese) if done.returncode)
+        (folder / "said.txt").write_text(complaints, encoding="utf-8")
 
     folder = made_once(tmp_path_factory, "docs", make)
     complaints = (folder / "said.txt").read_text(encoding="utf-8")

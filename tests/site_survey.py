@@ -45,6 +45,7 @@ KINDS = (
     *("index.html", "search.html", "start/quickstart.html", "zoo/index.html", "zoo/weights.html"),
     *("guides/metrics.html", "reference/api/segzoo.html", "reference/cli.html", "plugins/datasets.html"),
     *("training/index.html", "prediction/index.html", "coming-from/milesial.html", "design/index.html"),
+    "zh/start/install.html",
 )
 
 PICTURES = """() => [...document.querySelectorAll('img')]

@@ -85,6 +85,13 @@ def test_searching_finds_a_page_and_leads_there(desk: Page) -> None:
     assert "tile" in desk.locator("article").inner_text().lower()
 
 
+def test_searching_in_chinese_finds_a_page(desk: Page) -> None:
+    desk.goto("/zh/search.html?q=虚拟环境")
+    found = desk.locator("#search-results li a").first
+    found.wait_for()
+    assert found.inner_text() == "安装"
+
+
 def test_searching_for_nothing_that_is_there_says_so(desk: Page) -> None:
     desk.goto("/search.html?q=xylophonist")
     desk.locator("#search-results").get_by_text(re.compile("did not match any documents")).wait_for()

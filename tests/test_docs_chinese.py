@@ -1,0 +1,106 @@
+"""The Chinese pages say what the English ones say, and each page links to itself in the other language."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import pytest
+from site_build import DOCS
+
+sys.path.insert(0, str(DOCS / "_ext"))
+
+import chinese_messages
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from babel.messages.catalog import Catalog
+
+PAGES = sorted(chinese_messages.translated())
+
+#: The same thing in both languages; Chinese counts in ten thousands where English counts in millions.
+CODE = re.compile(r"(`+)(.+?)\1")
+TARGET = re.compile(r"\]\(([^)\s]+)\)")
+NUMBER = re.compile(r"(\d+(?:[.,]\d+)*)( million| 万)?")
+SCALES = {"": 1, " million": 1_000_000, " 万": 10_000}
+
+
+def catalog(page: str) -> Catalog:
+    return chinese_messages.read(chinese_messages.MESSAGES / f"{page}.po")
+
+
+def messages(page: str) -> list[tuple[str, str]]:
+    """Return the English and Chinese messages of a page."""
+    return [(str(one.id), str(one.string)) for one in catalog(page) if one.id]
+
+
+def fixed(text: str) -> tuple[Counter[str], Counter[str], Counter[float]]:
+    """Return what must not change in a translation: code, targets of links, and numbers."""
+    code = Counter(inside.strip() for _, inside in CODE.findall(text))
+    rest = CODE.sub("", text)
+    targets = Counter(TARGET.findall(rest))
+    words = TARGET.sub("]", rest)
+    numbers = (
+        float(number.replace(",", "")) * SCALES[scale]
+        for number, scale in NUMBER.findall(words)
+        if number.count(".") < 2
+    )
+    return code, targets, Counter(round(number, 6) for number in numbers)
+
+
+def test_every_message_of_a_translated_page_is_translated_and_none_is_left_over() -> None:
+    said = chinese_messages.extracted(PAGES)
+    wrong = {}
+    for page in PAGES:
+        here = {english for english, chinese in messages(page) if chinese}
+        there = set(said[page])
+        if here != there:
+            wrong[page] = {"to translate": sorted(there - here), "stale": sorted(here - there)}
+    assert not wrong, "run `python docs/_ext/chinese_messages.py`, then translate what it names"
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_translation_has_the_code_links_and_numbers_of_the_original(page: str) -> None:
+    for english, chinese in messages(page):
+        assert fixed(chinese) == fixed(english), english
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_no_translation_is_marked_as_in_doubt(page: str) -> None:
+    assert [str(one.id) for one in catalog(page) if one.fuzzy] == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_and_its_translation_link_to_each_other(docs_site: Path, page: str) -> None:
+    up = "../" * page.count("/")
+    english = (docs_site / f"{page}.html").read_text(encoding="utf-8")
+    chinese = (docs_site / f"zh/{page}.html").read_text(encoding="utf-8")
+    assert re.search(r'<html[^>]* lang="en"', english)
+    assert re.search(r'<html[^>]* lang="zh-CN"', chinese)
+    for text, tag, address in (
+        (english, "zh-CN", f"{up}zh/{page}.html"),
+        (chinese, "en", f"{up}../{page}.html"),
+    ):
+        assert f'<link rel="alternate" hreflang="{tag}" href="{address}">' in text
+        assert f'<a href="{address}" lang="{tag}" hreflang="{tag}">' in text
+
+
+@pytest.mark.slow
+def test_a_page_without_a_translation_has_no_link_to_one(docs_site: Path) -> None:
+    text = (docs_site / "reference/cli.html").read_text(encoding="utf-8")
+    assert "hreflang" not in text
+    assert not (docs_site / "zh/reference").exists()
+
+
+@pytest.mark.slow
+def test_the_chinese_search_finds_pairs_of_characters_and_english_words(docs_site: Path) -> None:
+    text = (docs_site / "zh/searchindex.js").read_text(encoding="utf-8")
+    index = json.loads(text.removeprefix("Search.setIndex(").removesuffix(")"))
+    terms = index["terms"].keys() | index["titleterms"].keys()
+    assert {"掩码", "权重", "容器", "docker", "pip"} <= terms
+    assert not [term for term in terms if re.search("[\u4e00-\u9fff]{3}", term)]
