@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import calendar
 import json
 import re
 import sys
-from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
@@ -27,6 +27,7 @@ CODE = re.compile(r"(`+)(.+?)\1")
 TARGET = re.compile(r"\]\(([^)\s]+)\)")
 NUMBER = re.compile(r"(\d+(?:[.,]\d+)*)( million| 万)?")
 SCALES = {"": 1, " million": 1_000_000, " 万": 10_000}
+MONTHS = {name: str(number) for number, name in enumerate(calendar.month_name) if name}
 
 
 def catalog(page: str) -> Catalog:
@@ -38,18 +39,19 @@ def messages(page: str) -> list[tuple[str, str]]:
     return [(str(one.id), str(one.string)) for one in catalog(page) if one.id]
 
 
-def fixed(text: str) -> tuple[Counter[str], Counter[str], Counter[float]]:
+def fixed(text: str) -> tuple[set[str], set[str], set[float]]:
     """Return what must not change in a translation: code, targets of links, and numbers."""
-    code = Counter(inside.strip() for _, inside in CODE.findall(text))
+    code = {inside.strip() for _, inside in CODE.findall(text)}
     rest = CODE.sub("", text)
-    targets = Counter(TARGET.findall(rest))
+    targets = set(TARGET.findall(rest))
     words = TARGET.sub("]", rest)
-    numbers = (
-        float(number.replace(",", "")) * SCALES[scale]
+    words = re.sub(rf"\b({'|'.join(MONTHS)}) (?=\d)", lambda found: f"{MONTHS[found[1]]} ", words)
+    numbers = {
+        round(float(number.replace(",", "")) * SCALES[scale], 6)
         for number, scale in NUMBER.findall(words)
         if number.count(".") < 2
-    )
-    return code, targets, Counter(round(number, 6) for number in numbers)
+    }
+    return code, targets, numbers
 
 
 def test_every_message_of_a_translated_page_is_translated_and_none_is_left_over() -> None:
