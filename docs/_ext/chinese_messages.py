@@ -1,4 +1,4 @@
-"""`python docs/_ext/chinese_messages.py [PAGE ...]`: bring Chinese messages up to date with the English pages.
+"""`python docs/_ext/chinese_messages.py [PAGE ...]`: update Chinese messages to the English pages.
 
 New messages get an empty translation. Messages that changed keep their old translation and are marked
 "fuzzy": correct them and remove the mark. Name a page, such as guides/data, to start its translation.
