@@ -233,7 +233,7 @@ def files_of(places: Iterable[Path]) -> Iterator[Path]:
     for place in places:
         found = sorted(place.rglob("*")) if place.is_dir() else [place]
         for path in found:
-            generated = {"_build", "build", ".venv", "zh"} & {*path.parts}
+            generated = {"_build", "build", ".venv", "locale"} & {*path.parts}
             if path.suffix in {".md", ".py"} and not generated and not path.name.endswith(".zh-CN.md"):
                 yield path
 
