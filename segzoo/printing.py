@@ -1,9 +1,12 @@
-r"""What segzoo prints, and how the words of others are shown: the one place that writes to a terminal.
+r"""What segzoo prints, and how text from other sources is shown: the only module that writes to a terminal.
 
-Names of files and classes, configs, cards and answers of servers are written by others. A terminal obeys
-control characters (colours, titles, what it types by itself) and reorders a line after U+202E. Each
-character that has no shape of its own is therefore shown by its number. So is a byte of a file name that is
+File names, class names, configs, cards and server responses come from other people. A terminal obeys
+control characters (colours, window titles, typed input) and reorders a line after U+202E. So every
+character without a visible shape is shown by its number. The same holds for a byte of a file name that is
 not UTF-8: Python keeps it as a lone surrogate such as ``\udce9``, which no encoding can write.
+
+Colours are added to text that has been made printable, and only where a terminal shows them: `NO_COLOR`
+switches them off, `FORCE_COLOR` switches them on for files and pipes too.
 """
 
 from __future__ import annotations
@@ -12,15 +15,17 @@ import os
 import re
 import shlex
 import sys
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from contextlib import AbstractContextManager
 
     from tqdm import tqdm
 
-# Controls; marks of direction; what has no width; ends of lines and paragraphs; lone surrogates; tags.
-# The joiners U+200C and U+200D stay: emoji and several scripts are written with them.
+# Control characters; direction marks; characters without a width; ends of lines and paragraphs; lone
+# surrogates; tags. The joiners U+200C and U+200D stay: emoji and several scripts need them.
 _HIDDEN = re.compile(
     "[\x00-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff"
     "\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]"
@@ -29,12 +34,12 @@ _SHORT = {"\n": "\\n", "\t": "\\t", "\r": "\\r"}
 
 
 def printable(text: object, *, lines: bool = False) -> str:
-    r"""Return a text whose every character can be seen; the others are shown by their numbers.
+    r"""Return a text in which every character is visible; invisible ones are shown by their numbers.
 
     Args:
-        text: anything that has a text, such as a path.
-        lines: whether ends of lines and tabs stay as they are. Without, the text is one line: a name that
-            holds a line feed shows ``\n``.
+        text: anything that can be converted to text, such as a path.
+        lines: whether to keep ends of lines and tabs. Without it the result is one line: a name that
+            contains a line feed shows ``\n``.
 
     Example:
         >>> from segzoo.printing import printable
@@ -57,10 +62,11 @@ def _kept_or_numbered(found: re.Match[str]) -> str:
 
 
 def command_line(*words: str | os.PathLike[str]) -> str:
-    """Return the words of a command as a shell reads them.
+    """Return the words of a command, quoted for a shell.
 
     Args:
-        *words: text as it is; a path never begins with a dash then, which would begin an option.
+        *words: text, or a path; a path that begins with a dash gets ``./`` in front, since a dash begins an
+            option.
 
     Example:
         >>> command_line("segzoo", "info", Path("runs/a b"))
@@ -70,27 +76,27 @@ def command_line(*words: str | os.PathLike[str]) -> str:
 
 
 def plain_path(path: str) -> str:
-    """Return a path as a command takes it: none begins with a dash, which begins an option."""
+    """Return a path that a command does not mistake for an option: a leading dash gets ``./`` in front."""
     return f".{os.sep}{path}" if path.startswith("-") else path
 
 
 def markup(text: object) -> str:
-    """Return a text as it stands in HTML, where each character can be seen; ends of lines and tabs stay."""
+    """Return a text escaped for HTML, with every character visible; ends of lines and tabs stay."""
     from html import escape
 
     return escape(printable(text, lines=True))
 
 
 def as_json(data: Any, **options: Any) -> str:
-    r"""Return data as JSON that any encoding and any terminal can take, and that reads back the same.
+    r"""Return data as JSON that is safe for every encoding and terminal, and that reads back unchanged.
 
-    Letters of all scripts stay. What `printable` shows by its number is written as ``\uXXXX``, which JSON
-    reads as the character itself; so the name of a file that is not UTF-8 is ``caf\udce9.png``, and
-    `os.fsencode` returns its bytes.
+    Letters of all scripts stay. Characters that `printable` shows by their numbers are written as
+    ``\uXXXX``, which JSON reads as the characters themselves. So the name of a file that is not UTF-8 is
+    ``caf\udce9.png``, and `os.fsencode` returns its bytes.
 
     Args:
-        data: what `json.dumps` takes.
-        **options: those of `json.dumps`.
+        data: anything that `json.dumps` accepts.
+        **options: options of `json.dumps`.
     """
     import json
 
@@ -99,7 +105,7 @@ def as_json(data: Any, **options: Any) -> str:
 
 
 def _in_json(found: re.Match[str]) -> str:
-    # json.dumps has escaped the ends of lines of the data: those that are left are its own layout.
+    # json.dumps has escaped the ends of lines in the data: the remaining ones are its layout.
     if found.group() == "\n":
         return "\n"
     units = found.group().encode("utf-16-be", "surrogatepass")
@@ -107,41 +113,127 @@ def _in_json(found: re.Match[str]) -> str:
 
 
 def csv_cell(name: str) -> str:
-    """Return a name as a cell of a table that spreadsheets open: none takes it for a formula."""
+    """Return a name as a CSV cell that no spreadsheet program mistakes for a formula."""
     return printable(f"'{name}" if name.startswith(("=", "+", "-", "@", "\t", "\r")) else name)
 
 
-def echo(text: object = "", *, err: bool = False, nl: bool = True) -> None:
-    """Print a text, of which `printable` shows what cannot be seen; ends of lines and tabs stay.
+class Detail(str):
+    """A message about how something is computed, such as the parts of an inference engine.
 
-    A name that becomes part of a line of its own goes through `printable` before, since it may hold the
-    end of a line.
+    Commands show such messages only with ``--verbose``; for everybody else it is an ordinary text.
+    """
+
+    __slots__ = ()
+
+
+class _Details:
+    shown = False
+
+
+def show_details(shown: bool) -> None:
+    """Choose whether `echo_note` prints messages that are a `Detail`."""
+    _Details.shown = shown
+
+
+#: Styles of text in a terminal, as the numbers of ANSI escape sequences.
+_STYLES = {"heading": "1", "name": "36", "error": "1;31", "warning": "1;33", "good": "32", "faint": "2"}
+
+
+def styled(text: str, style: str) -> str:
+    """Return a printable text with the escape sequences of a style around it.
 
     Args:
-        text: what is printed.
-        err: whether it goes to stderr.
-        nl: whether a line ends after it.
+        text: a text that `printable` has returned, or a text of segzoo itself.
+        style: ``heading``, ``name``, ``error``, ``warning``, ``good`` or ``faint``.
     """
-    _write(printable(text, lines=True), err=err, nl=nl)
+    return f"\x1b[{_STYLES[style]}m{text}\x1b[0m" if text else text
+
+
+def has_colour(*, err: bool = False) -> bool:
+    """Whether text on stdout, or on stderr, gets colours.
+
+    ``NO_COLOR`` wins over ``FORCE_COLOR``; without either, a terminal gets colours.
+    """
+    if os.environ.get("NO_COLOR"):
+        return False
+    if (forced := os.environ.get("FORCE_COLOR", "")) not in ("", "0"):
+        return True
+    return forced != "0" and os.environ.get("TERM") != "dumb" and on_terminal(err=err)
+
+
+def on_terminal(*, err: bool = False) -> bool:
+    """Whether a person reads stdout, or stderr, in a terminal."""
+    stream = sys.stderr if err else sys.stdout
+    try:
+        return stream is not None and stream.isatty()
+    except ValueError:  # it is closed
+        return False
+
+
+def is_watched() -> bool:
+    """Whether a person sees progress bars on stderr: in a terminal, or in a notebook."""
+    return on_terminal(err=True) or "ipykernel" in sys.modules
+
+
+def echo(text: object = "", *, err: bool = False, nl: bool = True, style: str = "") -> None:
+    """Print a text in which invisible characters are shown by their numbers; ends of lines and tabs stay.
+
+    Call `printable` first for a name that becomes part of a line: it may contain the end of a line.
+
+    Args:
+        text: text to print.
+        err: whether to print on stderr.
+        nl: whether to end the line.
+        style: a style of `styled` for the whole text.
+    """
+    shown = printable(text, lines=True)
+    _write(styled(shown, style) if style else shown, err=err, nl=nl)
+
+
+def echo_table(text: str, *, header: bool = True) -> None:
+    """Print a table, with its first line as a heading.
+
+    Args:
+        text: the table, as `segzoo.cli.table.table` returns it.
+        header: whether the first line holds the names of the columns.
+    """
+    first, *rest = printable(text, lines=True).split("\n")
+    _write("\n".join([styled(first, "heading") if header else first, *rest]), err=False)
+
+
+def echo_help(text: str) -> None:
+    """Print the help of a command, which has styles already."""
+    _write(text, err=False)
 
 
 def echo_passing(text: object) -> None:
-    """Show a line on stderr that what is printed next replaces; for people at a terminal."""
+    """Show a line on stderr that the next output replaces; for people at a terminal."""
     _write(f"\r{printable(text)}\r", err=True, nl=False)
 
 
 def echo_message(kind: str, text: object) -> None:
-    """Print ``error: ...`` or the like on stderr; the lines after the first are set in.
+    """Print ``error: ...`` or similar on stderr; later lines are indented.
 
-    So nothing in the text, such as a name with the end of a line in it, passes for a message of its own.
+    So no part of the text, such as a name that contains the end of a line, looks like a separate message.
 
     Args:
         kind: ``error`` or ``warning``.
-        text: what is to be said.
+        text: message to print.
     """
     first, *rest = printable(text, lines=True).split("\n")
-    told = [first, *(line if line[:1] in ("", " ", "\t") else f"  {line}" for line in rest)]
-    _write(f"{kind}: " + "\n".join(told), err=True)
+    lines = [first, *(line if line[:1] in ("", " ", "\t") else f"  {line}" for line in rest)]
+    _write(f"{styled(f'{kind}:', kind)} " + "\n".join(lines), err=True)
+
+
+def echo_note(text: object) -> None:
+    """Print a message about the work on stderr, above the progress bars; a `Detail` only where wanted."""
+    if isinstance(text, Detail) and not _Details.shown:
+        return
+    kind, colon, rest = str(text).partition(": ")
+    if colon and kind == "warning":
+        echo_message(kind, rest)
+    else:
+        echo(text, err=True)
 
 
 def _write(text: str, *, err: bool, nl: bool = True) -> None:
@@ -153,7 +245,16 @@ def _write(text: str, *, err: bool, nl: bool = True) -> None:
         text = text.encode(encoding, "backslashreplace").decode(encoding)
     except LookupError:
         text = text.encode("ascii", "backslashreplace").decode()
-    click.echo(text, err=err, nl=nl)
+    with _above_bars(stream):
+        click.echo(text, err=err, nl=nl, color=has_colour(err=err))
+
+
+def _above_bars(stream: Any) -> AbstractContextManager[Any]:
+    """Return what removes the progress bars while a text is printed; nothing where there are none."""
+    tqdm: Any = getattr(sys.modules.get("tqdm"), "tqdm", None)
+    if tqdm is None or not getattr(tqdm, "_instances", None):
+        return nullcontext()
+    return tqdm.external_write_mode(file=stream)
 
 
 def bar(
@@ -166,39 +267,31 @@ def bar(
     initial: int = 0,
     **options: Any,
 ) -> tqdm[Any]:
-    """Return a progress bar on stderr.
+    """Return a progress bar on stderr, with the time that is left.
 
     Args:
-        over: what is passed on as it is looped over, each adding 1.
-        what: what is done, or the file that it is done to.
-        unit: what is counted.
-        shown: whether it is; ``None`` shows it on a terminal alone.
-        total: how many there are; by default ``len(over)``.
-        initial: how many were done before.
-        **options: others of `tqdm.tqdm`.
+        over: items to loop over, each of which adds 1.
+        what: name of the work, or of the file that is worked on.
+        unit: name of one item.
+        shown: whether to show the bar; ``None`` shows it only on a terminal.
+        total: number of items; by default ``len(over)``.
+        initial: number of items that were done before.
+        **options: other options of `tqdm.tqdm`.
     """
     from tqdm import tqdm
 
-    disabled = None if shown is None else not shown
+    disabled = not on_terminal(err=True) if shown is None else not shown
     return tqdm(
         over,
         desc=printable(what),
-        unit=unit,
+        unit=unit if options.get("unit_scale") else f" {unit}",
         disable=disabled,
         total=total,
         initial=initial,
         file=sys.stderr,
-        **options,
+        **{"dynamic_ncols": True, **options},
     )
 
 
-def echo_beside_bars(text: object) -> None:
-    """Print a line on stderr above the progress bars that are shown."""
-    from tqdm import tqdm
-
-    with tqdm.external_write_mode(file=sys.stderr):
-        echo(text, err=True)
-
-
 def keep_quiet(text: object) -> None:
-    """Print nothing: the ``on_message`` of those who want no messages."""
+    """Print nothing: the ``on_message`` for callers who want no messages."""

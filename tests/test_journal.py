@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from test_evaluation_page import Page
 from segzoo.errors import FailureError
 from segzoo.evaluation.samples import ScoredSample
 from segzoo.specs import Labels
-from segzoo.training.loop.trainer import progress_text
+from segzoo.training.loop.trainer import Run, epoch_text, progress_text
 from segzoo.training.report.charts import HEIGHT, WIDTH, Dot, Stroke, lay_out, make_charts
 from segzoo.training.report.drawing import draw_curves
 from segzoo.training.report.examples import KEPT, LONGEST, thin
@@ -282,6 +283,40 @@ def test_a_folder_that_cannot_be_written_or_read_is_said_to_be(tmp_path):
     (tmp_path / "examples" / "index.json").write_text("[1")
     with pytest.raises(FailureError, match=r"index\.json is damaged"):
         opened(tmp_path)
+
+
+def test_an_epoch_is_one_line_with_loss_rate_score_and_the_best_score():
+    entry = {"epoch": 3, "loss": 0.41234, "learning_rate": 1e-3, "seconds": 65}
+    assert epoch_text(entry, 50, column="dice") == "epoch 3/50: loss 0.4123, lr 1.0e-03, 1 min 5 s"
+    entry |= {"dice": 0.8, "seconds": 12.3}
+    text = epoch_text(entry, 50, column="dice", best=0.8, best_epoch=3)
+    assert text == "epoch 3/50: loss 0.4123, lr 1.0e-03, dice 0.8000 (best), 12.3 s"
+    text = epoch_text(entry, 50, column="dice", best=0.81, best_epoch=2)
+    assert "dice 0.8000 (best 0.8100 in epoch 2)" in text
+    assert "dice nan, " in epoch_text(entry | {"dice": math.nan}, 50, column="dice")
+
+
+def test_a_score_that_stays_at_0_is_a_warning_that_says_what_to_check():
+    told = []
+    run = SimpleNamespace(
+        validator=SimpleNamespace(column="dice", higher_is_better=True),
+        best=SimpleNamespace(score=0.0, epoch=1),
+        recipe=SimpleNamespace(data="my photos", learning_rate=1e-2),
+        epochs=9,
+        on_message=told.append,
+        _zeros=0,
+    )
+    scores = (0.0, 0.0, 0.5, 0.0, None, 0.0, 0.0, 0.0)
+    for epoch, score in enumerate(scores, 1):
+        entry = {"epoch": epoch, "loss": 1.0, "learning_rate": 1e-2, "seconds": 1}
+        Run._report_epoch(run, entry if score is None else entry | {"dice": score})
+    warnings = [line for line in told if line.startswith("warning: ")]
+    assert len(told) - len(warnings) == len(scores)
+    (warning,) = warnings
+    assert told.index(warning) == 7  # after the third 0 in a row; epochs without a validation do not count
+    assert "segzoo data check 'my photos'" in warning
+    assert "ignore_index" in warning
+    assert "lr=0.001" in warning
 
 
 def test_the_bar_tells_speed_with_and_without_loading():

@@ -22,7 +22,19 @@ from segzoo.cli.shells import SHELLS
 from segzoo.cli.table import table
 from segzoo.errors import FailureError, OptionError
 from segzoo.evaluation.elements import document
-from segzoo.printing import as_json, bar, echo, echo_message, echo_passing, markup, printable
+from segzoo.printing import (
+    Detail,
+    as_json,
+    bar,
+    echo,
+    echo_message,
+    echo_note,
+    echo_passing,
+    echo_table,
+    markup,
+    printable,
+    show_details,
+)
 from segzoo.training.recipe.schema import Recipe
 from segzoo.training.recipe.writing import to_toml
 
@@ -182,3 +194,133 @@ def test_a_recipe_holds_every_name_that_is_text(tmp_path: Path) -> None:
     assert printable(text, lines=True) == text
     with pytest.raises(OptionError, match=r"data is 'caf\\+udce9', a name that is not UTF-8"):
         to_toml(Recipe(data="caf\udce9"))
+
+
+# -- colours, details and bars
+
+
+@pytest.fixture
+def screen(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> pytest.CaptureFixture[str]:
+    """Make stdout and stderr terminals."""
+    for name in ("NO_COLOR", "FORCE_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr("segzoo.printing.on_terminal", lambda *, err=False: True)
+    return capsys
+
+
+def test_a_terminal_has_colours(screen: pytest.CaptureFixture[str]) -> None:
+    echo_message("error", "all is lost")
+    echo_table("NAME  KIND\nunet  model")
+    out, err = screen.readouterr()
+    assert err == "\x1b[1;31merror:\x1b[0m all is lost\n"
+    assert out == "\x1b[1mNAME  KIND\x1b[0m\nunet  model\n"
+
+
+@pytest.mark.parametrize(
+    ("environment", "coloured"),
+    [
+        ({"NO_COLOR": "1"}, False),
+        ({"NO_COLOR": "1", "FORCE_COLOR": "1"}, False),
+        ({"NO_COLOR": ""}, True),
+        ({"TERM": "dumb"}, False),
+        ({"FORCE_COLOR": "0"}, False),
+    ],
+)
+def test_the_environment_switches_colours_off(
+    screen: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    environment: dict[str, str],
+    coloured: bool,
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    echo_message("warning", "cold")
+    assert cli.run(["--help"]) == 0
+    out, err = screen.readouterr()
+    assert ("\x1b[" in err) == coloured
+    assert ("\x1b[1mUsage:\x1b[0m" in out) == coloured
+
+
+def test_files_and_pipes_get_colours_only_where_they_are_forced(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.delenv("FORCE_COLOR", raising=False)
+    assert cli.run(["list"]) == cli.run(["--help"]) == 0
+    assert "\x1b" not in capsys.readouterr().out
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    assert cli.run(["--help"]) == 0
+    assert "\x1b[1mUsage:\x1b[0m" in capsys.readouterr().out
+    assert cli.run(["val"]) == 2
+    assert capsys.readouterr().err.startswith("\x1b[1;31merror:\x1b[0m ")
+
+
+def test_names_cannot_bring_colours_to_a_terminal(screen: pytest.CaptureFixture[str]) -> None:
+    echo("\x1b[31mred\x1b[0m")
+    echo_message("error", "\x1b[31mred")
+    echo_table("\x1b[31mred")
+    text = "".join(screen.readouterr())
+    assert "\x1b[31m" not in text
+    assert text.count(r"\x1b[31m") == 3
+
+
+def test_details_are_shown_only_where_they_are_wanted(capsys: pytest.CaptureFixture[str]) -> None:
+    echo_note(Detail("torch on cpu"))
+    echo_note("far from the training data")
+    echo_note("warning: no masks")
+    assert capsys.readouterr().err == "far from the training data\nwarning: no masks\n"
+    show_details(shown=True)
+    try:
+        echo_note(Detail("torch on cpu"))
+    finally:
+        show_details(shown=False)
+    assert capsys.readouterr().err == "torch on cpu\n"
+
+
+def test_a_bar_is_shown_on_terminals_alone_and_text_is_printed_above_it(
+    screen: pytest.CaptureFixture[str],
+) -> None:
+    with bar(what="predict", unit="image", shown=None, total=2) as shown:
+        echo("first", err=True)
+        shown.update()
+    text = screen.readouterr().err
+    assert "predict:" in text
+    assert "1/2" in text
+    # The bar is removed before the line is printed, and drawn again after it.
+    before, after = text.split("first\n")
+    assert before.endswith("\r")
+    assert "predict:" in after
+
+
+def test_a_bar_is_not_shown_in_files_and_pipes(capsys: pytest.CaptureFixture[str]) -> None:
+    with bar(what="predict", unit="image", shown=None, total=2) as shown:
+        shown.update()
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="pseudo-terminals as POSIX has them")
+def test_a_real_terminal_gets_colours_and_its_width() -> None:
+    import fcntl
+    import pty
+    import struct
+    import termios
+
+    environment = {key: value for key, value in os.environ.items() if key not in ("NO_COLOR", "COLUMNS")}
+    process, end = pty.fork()
+    if process == 0:
+        fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 70, 0, 0))
+        words = [sys.executable, "-m", "segzoo", "list", "weights", "segformer"]
+        os.execvpe(sys.executable, words, {**environment, "TERM": "xterm"})
+    shown = b""
+    try:
+        while part := os.read(end, 65536):
+            shown += part
+    except OSError:  # the other end is closed
+        pass
+    os.waitpid(process, 0)
+    os.close(end)
+    first, *lines = shown.decode().splitlines()
+    assert first.startswith("\x1b[1mNAME")
+    assert max(map(len, lines)) <= 70
+    assert any(line.startswith("segformer-b0-ade20k") for line in lines)

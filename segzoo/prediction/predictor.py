@@ -39,6 +39,7 @@ from segzoo.prediction.shortage import (
 )
 from segzoo.prediction.tiling.planner import Tiler, read_budget
 from segzoo.prediction.watching import IntensityWatch
+from segzoo.printing import Detail
 from segzoo.resources import told_bytes
 from segzoo.runtimes.network import ExportedNetwork
 from segzoo.specs import Intensity, intensity_text, parse_intensity
@@ -268,7 +269,7 @@ class Predictor:
                 **rules_of(self.config),
             )
         if backend != "eager":  # with eager there was no choice
-            on_message(self.engine.description)
+            on_message(Detail(self.engine.description))
         self._networks, self._views = networks, (tuple(flips), turns, tuple(scales))
         self.tiler = Tiler(
             networks[0],

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from segzoo.errors import FailureError, OptionError, SegzooError
 from segzoo.files import keep_apart, refuse_address, refuse_taken
 from segzoo.prediction.shortage import is_short_of_memory, told_shortage
-from segzoo.printing import bar, echo_beside_bars, keep_quiet, printable
+from segzoo.printing import bar, echo_note, is_watched, keep_quiet, printable
 from segzoo.training.checkpoints import CHECKPOINTS, is_checkpoint
 from segzoo.training.choosing import Chosen, choose_for_run
 from segzoo.training.data.splits import files_of
@@ -117,7 +117,7 @@ def train(
             )
         recipe = extending_recipe(extend, **values)
     elif isinstance(recipe, str | os.PathLike) or (recipe is None and minutes is not None):
-        message = echo_beside_bars if progress else keep_quiet
+        message = echo_note if progress else keep_quiet
         recipe = read_recipe(recipe, minutes=minutes, resume=resume, on_message=message, **values)
     elif minutes is not None:
         raise OptionError(
@@ -195,15 +195,13 @@ class _Bar:
             self._bar.close()
 
     def write(self, text: str) -> None:
-        echo_beside_bars(text)  # programs may parse what is printed at the end
+        echo_note(text)  # programs may parse what is printed at the end
 
     def show(self, step: int, steps: int, text: str) -> None:
         if not self._shown:
             return
         if self._bar is None:
-            self._bar = bar(
-                what="train", unit="step", shown=True, total=steps, initial=step, dynamic_ncols=True
-            )
+            self._bar = bar(what="train", unit="step", shown=is_watched(), total=steps, initial=step)
         self._bar.n = step
         self._bar.set_postfix_str(printable(text), refresh=False)
         self._bar.update(0)

@@ -32,7 +32,7 @@ from segzoo.evaluation.samples import named_metrics
 from segzoo.files import keep_apart, refuse_address, refuse_taken, writable, write_whole
 from segzoo.options import as_word, check_choice, check_integer
 from segzoo.prediction.shortage import release_memory
-from segzoo.printing import as_json, csv_cell, echo_beside_bars, keep_quiet
+from segzoo.printing import as_json, csv_cell, echo_note, keep_quiet
 from segzoo.training.checkpoints import CHECKPOINTS, remove
 from segzoo.training.data.splits import files_of, splits_of
 from segzoo.training.differences import differences, fingerprint, recipe_differences
@@ -272,7 +272,7 @@ class _Study:
 
     def follow(self, trials: int, *, progress: bool) -> Tuning:
         """Train until the study has ``trials`` trials."""
-        tell: Callable[[str], None] = echo_beside_bars if progress else keep_quiet
+        tell: Callable[[str], None] = echo_note if progress else keep_quiet
         try:
             while (claimed := self._claim(trials)) is not None:
                 trial, lock = claimed

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from segzoo.prediction.engines.probing import deviation
+from segzoo.printing import Detail
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
@@ -79,7 +80,7 @@ class Graphed:
         except Exception as error:
             self._given_up = True
             reason = f"{type(error).__name__}: {error}".splitlines()[0]
-            self._on_message(f"CUDA graphs are not used ({reason})")
+            self._on_message(Detail(f"CUDA graphs are not used ({reason})"))
             return
         self._graphs[shape] = graph
 

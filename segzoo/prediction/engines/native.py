@@ -25,6 +25,7 @@ from segzoo.prediction.engines.packing import pack, packed_directly
 from segzoo.prediction.engines.probing import deviation, probe
 from segzoo.prediction.engines.recording import record
 from segzoo.prediction.engines.winograd import WinogradConv, for_all_sizes, packed_conv
+from segzoo.printing import Detail
 from segzoo.segmenter import SegmentationModel
 
 if TYPE_CHECKING:
@@ -147,7 +148,7 @@ def make_native(
         except Exception as error:
             reason = f"{type(error).__name__}: {error}".splitlines()[0]
             reason += f"; fused form of {', '.join(known.offers.values())}" if way.fused else ""
-        on_message(f"not used: {way.words(device)} ({reason})")
+        on_message(Detail(f"not used: {way.words(device)} ({reason})"))
     if not known.expected.isfinite().all():
         raise FailureError(
             "the network's logits for a random image are NaN or infinite: its training diverged, or its "

@@ -12,6 +12,7 @@ from segzoo.blocks.sizes import mirror
 from segzoo.errors import FailureError
 from segzoo.prediction.engines.native import copied, make_native
 from segzoo.prediction.engines.probing import deviation
+from segzoo.printing import Detail
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -113,7 +114,9 @@ class SizedEngine:
             if self._programs and self._seen[size] < self._patience:
                 if self._seen[size] == 1:
                     self._on_message(
-                        f"images of {_told(size)}: using {self._torch()} until {self._patience} have come"
+                        Detail(
+                            f"images of {_told(size)}: using {self._torch()} until {self._patience} have come"
+                        )
                     )
                 return None
             self._programs[size] = self._checked(images)
@@ -129,7 +132,8 @@ class SizedEngine:
                 self._for_all = self._make_for_all(self._plain)
             except Exception as error:
                 why = _why(error)
-                self._on_message(f"{self.description}: one program per size, because none fits all ({why})")
+                text = f"{self.description}: one program per size, because none fits all ({why})"
+                self._on_message(Detail(text))
             self._make_for_all = None
         return self._for_all is not None
 
@@ -166,9 +170,8 @@ class SizedEngine:
     def _refused(self, images: Tensor, error: Exception) -> None:
         self.failed = True
         size = _told(images.shape)
-        self._on_message(
-            f"images of {size}: using {self._torch()} instead of {self.description} ({_why(error)})"
-        )
+        text = f"images of {size}: using {self._torch()} instead of {self.description} ({_why(error)})"
+        self._on_message(Detail(text))
 
     def _without(self, images: Tensor) -> Tensor:
         if self._meanwhile is torch.float32:

@@ -26,6 +26,7 @@ from segzoo.prediction.tiling import (
     segment_large,
 )
 from segzoo.prediction.tiling.plan import Job, needed
+from segzoo.printing import Detail
 from segzoo.resources import memory_here, parse_memory, told_bytes
 from segzoo.runtimes.network import ExportedNetwork
 
@@ -274,7 +275,7 @@ class Tiler:
     def _announced(self, plan: Plan) -> Plan:
         if str(plan) not in self._told:
             self._told.add(str(plan))
-            self.on_message(str(plan))
+            self.on_message(Detail(str(plan)))
         return plan
 
     def _measurable(self) -> bool:
@@ -287,7 +288,8 @@ class Tiler:
             self.measured()
         except Exception as error:
             self._known_unmeasurable = True
-            self.on_message(f"images are run as a whole, because the network cannot be measured: {error}")
+            text = f"images are run as a whole, because the network cannot be measured: {error}"
+            self.on_message(Detail(text))
         return not self._known_unmeasurable
 
     def _budget_here(self) -> int:

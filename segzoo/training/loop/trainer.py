@@ -21,6 +21,7 @@ from segzoo.build import make_loss
 from segzoo.errors import FailureError, OptionError
 from segzoo.losses.deep_supervision import DeepSupervision
 from segzoo.prediction.shortage import MemoryShortageError
+from segzoo.printing import command_line, plain_path
 from segzoo.training.checkpoints import CHECKPOINTS, Checkpoints
 from segzoo.training.data.class_weights import absent, balanced_weights, class_pixels
 from segzoo.training.data.loader import fetched, make_loader
@@ -38,6 +39,7 @@ from segzoo.training.loop.validation import Validator
 from segzoo.training.outputs import Outputs
 from segzoo.training.randomness import random_state, restore_random, seed_everything
 from segzoo.training.recipe.writing import resume_command
+from segzoo.training.report.page import duration
 from segzoo.training.separation import SeparatedLoss, Separation
 from segzoo.weights.folder import TENSORS, read_tensors
 from segzoo.weights.sources import passed_on
@@ -115,6 +117,7 @@ class Run:
         self.seconds = 0.0
         self._rate, self._shown = math.nan, -math.inf
         self.totals = EpochStats(len(self.training.labels.classes), accelerator.device)
+        self._zeros = 0
 
     def _begin_after(self, extended: Mapping[str, Any] | None) -> None:
         """Plan epochs, steps and the schedule: from the beginning, or after those of another run.
@@ -306,6 +309,7 @@ class Run:
         entry["seconds"] = round(now - self.seconds, 2)
         self.seconds = now
         self.outputs.epoch(entry, found, seconds=now)
+        self._report_epoch(entry)
         self.epoch += 1
         self.totals.clear()
         if due:
@@ -313,6 +317,16 @@ class Run:
         if found is None or self.on_validation is None:
             return False
         return any_of(self.accelerator, self.on_validation(entry["epoch"], entry[self.validator.column]))
+
+    def _report_epoch(self, entry: Mapping[str, Any]) -> None:
+        """Print a line about the epoch, and a warning if the score stays at 0."""
+        column, best = self.validator.column, self.best
+        self.on_message(epoch_text(entry, self.epochs, column=column, best=best.score, best_epoch=best.epoch))
+        if column not in entry:
+            return
+        self._zeros = self._zeros + 1 if self.validator.higher_is_better and entry[column] == 0 else 0
+        if self._zeros == ZEROS:
+            self.on_message(zero_text(column, self.recipe.data, self.recipe.learning_rate))
 
     def _validate(self, *, due: bool) -> Validation:
         """Validate the epoch, after saving its steps if a checkpoint is due.
@@ -614,6 +628,53 @@ def progress_text(
     if best is not None and math.isfinite(best):
         parts.append(f"best {best:.4f}")
     return ", ".join(parts)
+
+
+def epoch_text(
+    entry: Mapping[str, float], epochs: int, *, column: str, best: float = math.nan, best_epoch: int = 0
+) -> str:
+    """Return the line about a finished epoch.
+
+    Args:
+        entry: numbers of the epoch: ``epoch``, ``loss``, ``learning_rate``, ``seconds`` and, if the epoch was
+            validated, the column of its score.
+        epochs: number of epochs of the run.
+        column: column of the score by which the best weights are chosen.
+        best: best score so far.
+        best_epoch: epoch of the best score; 0 if there is none.
+
+    Example:
+        >>> numbers = {"epoch": 3, "loss": 0.4123, "learning_rate": 1e-3, "seconds": 12.3, "dice": 0.8}
+        >>> epoch_text(numbers, 50, column="dice", best=0.81, best_epoch=2)
+        'epoch 3/50: loss 0.4123, lr 1.0e-03, dice 0.8000 (best 0.8100 in epoch 2), 12.3 s'
+    """
+    parts = [f"loss {entry['loss']:.4f}", f"lr {entry['learning_rate']:.1e}"]
+    if column in entry:
+        place = "best" if best_epoch == entry["epoch"] else f"best {best:.4f} in epoch {best_epoch}"
+        parts.append(f"{column} {entry[column]:.4f}" + (f" ({place})" if best_epoch else ""))
+    parts.append(duration(entry["seconds"]))
+    return f"epoch {entry['epoch']}/{epochs}: {', '.join(parts)}"
+
+
+#: Number of validations with a score of 0, one after another, before a warning.
+ZEROS = 3
+
+
+def zero_text(column: str, data: str, rate: float) -> str:
+    """Return the warning about a run whose score stays at 0, with what to check.
+
+    Args:
+        column: column of the score.
+        data: name or path of the data.
+        rate: learning rate of the recipe.
+    """
+    check = command_line("segzoo", "data", "check", plain_path(data))
+    return (
+        f"warning: {column} was 0 in {ZEROS} validations, one after another: the network finds no pixel that "
+        f"the masks show. Check that the masks have the classes that you expect (`{check}`), that "
+        "ignore_index is not the value of a class, and the learning rate: try a smaller one, "
+        f"lr={rate / 10:g}, or find one with --find-lr"
+    )
 
 
 def _rate(value: float) -> str:
