@@ -25,6 +25,9 @@ OWNER = "segzoo"
 #: Where the sources are.
 REPOSITORY = "https://github.com/org/segzoo"
 
+#: Where people read the documentation.
+DOCUMENTATION = f"{REPOSITORY}/tree/main/docs"
+
 
 def owner_of(distribution: str) -> str:
     """Return the prefix of what a distribution brings; `PROJECT` brings what is prefixed with `OWNER`."""

@@ -319,7 +319,7 @@ def test_the_command_fetches_all_it_can_and_lists_what_it_cannot(
     assert run(["fetch", "tiny-carvana", "local-dir:nowhere"]) == 1
     out, err = capsys.readouterr()
     assert out.startswith("tiny-carvana\t")
-    assert "2 of 3 could not be fetched" in err
+    assert "2 of 3 could not be downloaded" in err
     assert "nothing-of-the-kind" in err
 
 

@@ -50,6 +50,44 @@ def test_list_takes_a_pattern_and_gives_json(capsys: pytest.CaptureFixture[str])
     assert found[0]["strides"] == [1, 2, 4, 8, 16]
 
 
+def test_a_word_that_is_no_kind_is_searched_in_names_and_summaries(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert cli.run(["list", "nuclei"]) == 0
+    rows = [line.split()[:2] for line in capsys.readouterr().out.splitlines()]
+    assert ["KIND", "NAME"] in rows
+    assert ["weights", "unet-nuclei"] in rows
+    assert ["dataset", "dsb2018"] in rows  # whose summary has the word
+    assert cli.run(["list", "NUCLEI", "carvana"]) == 2
+    assert "no name or summary contains 'NUCLEI carvana'" in capsys.readouterr().err
+    assert cli.run(["list", "nuclei", "--json"]) == 0
+    assert {one["kind"] for one in json.loads(capsys.readouterr().out)} >= {"weights", "dataset", "recipe"}
+    assert cli.run(["list", "modells"]) == 2
+    assert "did you mean 'models'?" in capsys.readouterr().err
+
+
+def test_a_kind_may_be_singular_and_a_pattern_may_be_a_word_of_the_summary(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert cli.run(["list", "dataset", "nuclei"]) == 0
+    assert "dsb2018" in capsys.readouterr().out
+
+
+def test_a_list_on_a_terminal_fits_it_and_elsewhere_each_row_is_a_whole_line(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert cli.run(["list", "weights"]) == 0
+    whole = capsys.readouterr().out.splitlines()
+    assert len(whole) == len(zoo.registry("weights")) + 1
+    assert max(map(len, whole)) > 200
+    monkeypatch.setattr("segzoo.cli.table.on_terminal", lambda: True)
+    for columns in (80, 100, 160):
+        monkeypatch.setenv("COLUMNS", str(columns))
+        for kind in zoo.KINDS:
+            assert cli.run(["list", kind]) == 0
+            assert [line for line in capsys.readouterr().out.splitlines() if len(line) > columns] == [], kind
+
+
 def test_a_pattern_without_a_match_says_so_and_is_no_failure(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(["list", "models", "zzz"]) == 0
     out, err = capsys.readouterr()
@@ -246,6 +284,18 @@ def test_columns_are_as_wide_as_their_widest_cell_and_end_without_spaces() -> No
 def test_the_last_column_of_a_table_keeps_to_its_share_of_the_screen() -> None:
     words = "the last column is broken into lines"
     assert table([("name", words)], screen=30) == "name  the last column is\n      broken into lines"
-    address = "https://example.org/an/address/is/left/as/it/is"
+    address = "https://example.org/an/address/is/left/unchanged"
     assert table([("name", address)], screen=30) == f"name  {address}"
     assert table([("a name of many letters", words)], screen=30).endswith(words)
+
+
+def test_a_narrow_table_loses_spare_columns_and_then_shortens_long_cells() -> None:
+    header, row = ("A", "B", "C", "D"), ("a" * 10, "b" * 40, "c" * 40, "d" * 20)
+    assert table([row], header=header, screen=200).splitlines()[1].split() == [*row]
+    narrow = table([row], header=header, screen=80).splitlines()
+    assert narrow[0].split() == ["A", "B", "C", "D"]
+    assert max(map(len, narrow)) <= 80
+    assert "b\N{HORIZONTAL ELLIPSIS}  c" in narrow[1]
+    spared = table([row], header=header, screen=60, spare=("B",)).splitlines()
+    assert spared[0].split() == ["A", "C", "D"]
+    assert spared[1].split()[::2] == [row[0], row[3]]

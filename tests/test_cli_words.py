@@ -98,11 +98,11 @@ BENCHMARK = ["benchmark", "w", "--device", "cpu"]
         ([*PREDICT, "--smallest-hole", HUGE], "--smallest-hole"),
         ([*PREDICT, "--smallest-object", "-1"], "--smallest-object"),
         ([*PREDICT, "--outputs", ""], "--outputs"),
-        ([*PREDICT, "--outputs", ","], "'--outputs': ',' holds an empty word"),
-        ([*PREDICT, "--outputs", "mask,mask"], "'--outputs': 'mask' stands twice"),
-        ([*PREDICT, "--outputs", "masks"], "'--outputs': 'masks' is none; did you mean 'mask'?"),
+        ([*PREDICT, "--outputs", ","], "'--outputs': ',' contains an empty word"),
+        ([*PREDICT, "--outputs", "mask,mask"], "'--outputs': 'mask' is given twice"),
+        ([*PREDICT, "--outputs", "masks"], "'--outputs': 'masks' is unknown; did you mean 'mask'?"),
         ([*PREDICT, "--scales", "1,nan"], "scales[1] must be a finite number"),
-        ([*PREDICT, "--scales", "1,1"], "'--scales': '1' stands twice"),
+        ([*PREDICT, "--scales", "1,1"], "'--scales': '1' is given twice"),
         ([*PREDICT, "--class-threshold", "0.5"], "--class-threshold"),
         ([*PREDICT, "--class-threshold", "class 1=nan"], "--class-threshold"),
         (
@@ -114,11 +114,11 @@ BENCHMARK = ["benchmark", "w", "--device", "cpu"]
         ([*PREDICT, "--memory", "9" * 400], "memory must lie in 1 byte to 1 EB"),
         ([*PREDICT, "--shard", "0/3"], "--shard: shard must look like 3/8"),
         ([*PREDICT, "--from", "-1"], "--from"),
-        ([*PREDICT, "--from", "5", "--until", "4"], "--until 4 lies before --from 5"),
-        ([*PREDICT, "--model", "w"], "'--model' / '-m': 'w' stands twice"),
-        ([*PREDICT, "-o", "b.png", "--out", "c"], "-o names the file of each mask, so --out means nothing"),
-        ([*PREDICT, "-o", "b.png", "--outputs", "overlay"], "so --outputs means nothing"),
-        ([*PREDICT, "-o", "a.jpg"], "'-o': a mask is written as .png, not as 'a.jpg'"),
+        ([*PREDICT, "--from", "5", "--until", "4"], "--until 4 is before --from 5"),
+        ([*PREDICT, "--model", "w"], "'--model' / '-m': 'w' is given twice"),
+        ([*PREDICT, "-o", "b.png", "--out", "c"], "-o names the file of each mask, so --out has no effect"),
+        ([*PREDICT, "-o", "b.png", "--outputs", "overlay"], "so --outputs has no effect"),
+        ([*PREDICT, "-o", "a.jpg"], "'-o': a mask is a .png file, got 'a.jpg'"),
         (["predict", "a.png", "--model", "w", "--device", "meta"], "device 'meta' cannot be used"),
         (["predict", "a.png", "--model", "w", "--device", "cuda:99"], "device 'cuda:99' cannot be used"),
         ([*BENCHMARK[:2], "--device", "meta"], "device 'meta' cannot be used"),
@@ -130,8 +130,8 @@ BENCHMARK = ["benchmark", "w", "--device", "cpu"]
         ([*BENCHMARK, "--threads", HUGE], "--threads"),
         ([*BENCHMARK, "--run", "torhc:fast"], "--run: a run is 'eager' or BACKEND:PRECISION"),
         ([*BENCHMARK, "--classes", "0"], "--classes"),
-        (["evaluate", "w", "--data", ".", "--classes", "a,a"], "'--classes': 'a' stands twice"),
-        (["evaluate", "w", "--data", ".", "--classes", "a,,b"], "'--classes': 'a,,b' holds an empty word"),
+        (["evaluate", "w", "--data", ".", "--classes", "a,a"], "'--classes': 'a' is given twice"),
+        (["evaluate", "w", "--data", ".", "--classes", "a,,b"], "'--classes': 'a,,b' contains an empty word"),
         (["evaluate", "w", "--data", ".", "--data-option", "x"], "'--data-option': 'x' is not KEY=VALUE"),
         (
             ["evaluate", "w", "--data", ".", "--data-option", "scal=2"],
@@ -249,5 +249,5 @@ def test_what_a_launcher_set_wrongly_is_told(monkeypatch):
 def test_lists_and_pairs_are_split_as_they_are_written():
     assert words_of("--outputs", "a, b") == ("a", "b")
     assert pairs_of("--option", ("a=b=c", "d="), "x=1") == {"a": "b=c", "d": ""}
-    with pytest.raises(click.BadParameter, match="the key 'a' stands twice"):
+    with pytest.raises(click.BadParameter, match="the key 'a' is given twice"):
         pairs_of("--option", ("a=1", "a=2"), "x=1")

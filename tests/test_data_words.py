@@ -84,13 +84,13 @@ def test_what_would_stop_a_training_is_a_finding_of_the_check(photos, word, told
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["lr=1e-3"], "'lr=1e-3' is not about the data: this command takes data.*, split.*"),
-        (["augment.flip=true"], "is not about the data"),
-        (["data=other"], "is looked at already"),
+        (["lr=1e-3"], "'lr=1e-3' does not concern the data: this command accepts data.*, split.*"),
+        (["augment.flip=true"], "does not concern the data"),
+        (["data=other"], "the data is"),
         (["data.palete=[]"], "did you mean 'palette'"),
-        (["default", "microscopy"], "are both taken for recipes"),
+        (["default", "microscopy"], "both look like recipes"),
         (["nowhere.toml"], "there is no recipe nowhere.toml"),
-        (["data.classes=4", "--fix", "out"], "--fix finds out by itself what masks mean"),
+        (["data.classes=4", "--fix", "out"], "--fix recognises the values of masks by itself"),
     ],
 )
 def test_words_that_are_not_about_the_data_are_refused(photos, words, told, capsys):
@@ -117,7 +117,7 @@ def test_a_sheet_shows_masks_as_the_options_say(photos, tmp_path, capsys):
     assert run(["data", "preview", str(photos), *words]) == 0
     assert sheet.is_file()
     assert run(["data", "preview", str(photos), "augment.flip=true"]) == 2
-    assert "--augment asks for" in capsys.readouterr().err
+    assert "needs --augment: add it" in capsys.readouterr().err
     again = ["data", "preview", str(photos), *OPTIONS, "--augment", "augment.flip=true", "--out", str(sheet)]
     assert run(again) == 0
 
@@ -196,4 +196,4 @@ def test_a_conversion_reads_data_as_the_words_say(photos, tmp_path, capsys):
     assert run([*words[:-1], "split.share=0.5"]) == 1
     assert "holds another conversion" in capsys.readouterr().err
     assert run([*words[:-1], "lr=1"]) == 2
-    assert "is not about the data" in capsys.readouterr().err
+    assert "does not concern the data" in capsys.readouterr().err

@@ -104,7 +104,7 @@ def test_text_tells_every_part_and_that_nothing_is_wrong(
     ]
     assert "  chosen   cpu: torch sees no accelerator\n" in text
     assert re.search(r"^  segzoo-medical +\S+ +1 +ok", text, re.MULTILINE)
-    assert text.endswith("\nnothing is wrong\n")
+    assert text.endswith("\nno problem was found\n")
 
 
 def test_a_cache_that_is_too_large_to_be_counted_is_told_to_be_larger(
@@ -126,12 +126,12 @@ def test_findings_are_numbered_errors_first_each_with_its_cure_and_errors_give_e
     monkeypatch.setenv("SEGZOO_OFFLNE", "1")
     monkeypatch.setenv("SEGZOO_MIRROR", "mirror.example.org")
     assert cli.run(["doctor"]) == 1
-    text = capsys.readouterr().out.partition("what is wrong\n")[2]
+    text = capsys.readouterr().out.partition("problems\n")[2]
     assert re.fullmatch(
         r"  1\. error: SEGZOO_MIRROR='mirror\.example\.org' is no address.*\n"
-        r"     cure: .*\n"
+        r"     solution: .*\n"
         r"  2\. warning: SEGZOO_OFFLNE is no variable of segzoo's; did you mean 'SEGZOO_OFFLINE'\?\n"
-        r"     cure: .*\n"
+        r"     solution: .*\n"
         r"\n1 of 2 stops segzoo from working\n",
         text,
     )
@@ -246,10 +246,10 @@ def test_without_torch_in_a_clone_that_is_not_installed(tmp_path: Path) -> None:
     )
     assert done.returncode == 1, done.stderr
     assert re.search(r"^  torch +missing +- +>=[\d.]+$", done.stdout, re.MULTILINE)
-    assert re.search(r"error: torch is not installed\n     cure: pip install 'torch>=[\d.]+'\n", done.stdout)
-    assert "timm" not in done.stdout.partition("what is wrong")[2]
+    assert re.search(r"error: torch is not installed\n     solution: pip install 'torch>=[\d.]+'\n", done.stdout)
+    assert "timm" not in done.stdout.partition("problems\n")[2]
     assert f"segzoo {__version__} is imported from" in done.stdout
-    assert f"cure: pip install -e {ROOT}" in done.stdout or "pip install -e ~" in done.stdout
+    assert f"solution: pip install -e {ROOT}" in done.stdout or "pip install -e ~" in done.stdout
     assert done.stderr == ""
 
 
@@ -567,7 +567,7 @@ def test_a_broken_plugin_is_an_error_where_it_stops_all_others(
     assert cli.run(["doctor"]) == 1
     text = capsys.readouterr().out
     assert "error: no plug-in can be loaded: plug-in 'plugin' of segzoo-broken is broken" in text
-    assert "cure: unset SEGZOO_STRICT_PLUGINS, and the others load" in text
+    assert "solution: unset SEGZOO_STRICT_PLUGINS, and the others load" in text
 
 
 @pytest.mark.parametrize(

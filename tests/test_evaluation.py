@@ -238,7 +238,7 @@ def test_the_command_scores_the_masks_that_predict_writes_with_the_same_options(
         assert 0 < written.mean() < 1
         assert np.array_equal(written, np.asarray(Image.open(tmp_path / "saved" / f"{number}.png")))
     assert run(["evaluate", "--predictions", saved, "--truth", saved, "--flips"]) == 2
-    assert "--flips goes with a MODEL" in capsys.readouterr().err
+    assert "--flips needs a MODEL" in capsys.readouterr().err
 
 
 def test_a_metric_of_probabilities_is_given_the_models(model):

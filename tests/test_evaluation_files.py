@@ -137,7 +137,14 @@ def test_the_command_scores_folders_and_leaves_a_report(folders, tmp_path, capsy
     told, beside = capsys.readouterr()
     assert "5 images" in told
     assert not beside, "a bar is for a terminal alone"
-    assert "background left out" in " ".join(told.split())
+    tables, contracts = told.split("\nHow these numbers are computed:\n")
+    assert "background left out" in " ".join(contracts.split())
+    assert "background left out" not in " ".join(tables.split())
+    assert [line.split()[:2] for line in tables.splitlines() if line.isupper()] == [
+        ["METRIC", "VALUE"],
+        ["CLASS", "IMAGES"],
+    ]
+    assert max(map(len, tables.splitlines()[1:])) <= 80
     assert sorted(path.name for path in report.iterdir()) == ["images.csv", "report.html", "report.json"]
     assert run([*common, "--classes", "4", "--metric", "miou", "--json"]) == 0
     data = json.loads(capsys.readouterr().out)
@@ -149,16 +156,16 @@ def test_the_command_scores_folders_and_leaves_a_report(folders, tmp_path, capsy
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        ([], "say what to score"),
-        (["unet-nuclei", "--predictions", "p", "--data", "d"], "score the one or the other"),
-        (["unet-nuclei", "--truth", "t"], "--truth goes with --predictions"),
+        ([], "name what to score"),
+        (["unet-nuclei", "--predictions", "p", "--data", "d"], "give one of them"),
+        (["unet-nuclei", "--truth", "t"], "--truth needs --predictions"),
         (["--predictions", "p"], "--data or --truth"),
         (["--predictions", "p", "--truth", "t", "--data", "d"], "--data and --truth were both given"),
-        (["--predictions", "p", "--truth", "t", "--split", "val"], "go with --data"),
-        (["--predictions", "p", "--truth", "t", "--save-predictions", "s"], "--save-predictions goes"),
-        (["--predictions", "p", "--truth", "t", "--device", "cpu"], "--device goes"),
+        (["--predictions", "p", "--truth", "t", "--split", "val"], "need --data"),
+        (["--predictions", "p", "--truth", "t", "--save-predictions", "s"], "--save-predictions needs"),
+        (["--predictions", "p", "--truth", "t", "--device", "cpu"], "--device needs"),
         (["--predictions", "p", "--truth", "t", "--classes", "1"], "--classes 1"),
-        (["unet-nuclei", "--data", "dsb2018", "--classes", "3"], "'dsb2018' has its own"),
+        (["unet-nuclei", "--data", "dsb2018", "--classes", "3"], "'dsb2018' defines its own"),
         (["--predictions", "p", "--data", ".", "--data-option", "values"], "'values' is not KEY=VALUE"),
     ],
 )

@@ -133,7 +133,7 @@ def test_the_command_tables_groups_and_its_report_has_them(tmp_path: Path, capsy
     assert run(["evaluate", *folders, "--by", "^[a-z](?=_)", "--report", str(tmp_path / "report")]) == 0
     printed = capsys.readouterr().out
     assert "^[a-z](?=_)  images  per_image" in printed
-    assert [line.split()[:3] for line in printed.splitlines() if line.startswith("  b ")] == [
+    assert [line.split()[:3] for line in printed.splitlines() if line.startswith("b ")] == [
         ["b", "2", "1.0000"]
     ] * 2
     data = json.loads((tmp_path / "report/report.json").read_text(encoding="utf-8"))

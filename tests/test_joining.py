@@ -137,7 +137,7 @@ def test_an_image_that_fails_is_left_out_and_named(words, photos, tmp_path, caps
     (photos / "bad.png").write_bytes(b"\x89PNG\r\n\x1a\n damaged")
     assert run(words) == 1
     told = capsys.readouterr()
-    assert "areas.csv: all images, without the 1 that failed" in told.out
+    assert "areas.csv: all images, except the 1 that failed" in told.out
     assert "bad.png" in told.err
     assert {row["image"] for row in table(tmp_path / "out/areas.csv")} == {"'=b.png", "a.png", "sub/a.jpg"}
 

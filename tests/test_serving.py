@@ -408,7 +408,7 @@ def test_at_sigterm_every_request_that_had_begun_is_answered(server):
     }
     begun = sum(line[5] == "200" for line in lines)
     assert begun == statuses.count(200)
-    assert "every request that had begun was answered" in log.read_text()
+    assert "all requests that had begun were answered" in log.read_text()
 
 
 def test_a_taken_port_an_unknown_model_and_names_are_told(capsys, weights):

@@ -1,4 +1,4 @@
-"""``segzoo benchmark``: how fast a model predicts here."""
+"""``segzoo benchmark``: measure the speed of a model on this machine."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from segzoo.cli import completions as offers
-from segzoo.cli.table import echo_json, table
+from segzoo.cli.table import echo_json, echo_rows
 from segzoo.cli.words import naming, read_size
 from segzoo.listing import engine_runs
 from segzoo.printing import echo
@@ -27,54 +27,57 @@ if TYPE_CHECKING:
     multiple=True,
     shell_complete=offers.runs,
     metavar="BACKEND:PRECISION",
-    help="Such as openvino:fast, eager, or all; may be repeated [default: eager, torch:exact, torch:fast].",
+    help="Way to run the model, such as openvino:fast, eager, or all; may be repeated [default: eager, "
+    "torch:exact, torch:fast].",
 )
-@click.option("--size", default="512x512", show_default=True, help="Height x width of a made-up image.")
+@click.option(
+    "--size", default="512x512", show_default=True, help="Height x width of the synthetic test image."
+)
 @click.option(
     "--image",
     type=click.Path(exists=True, dir_okay=False),
-    help="A file to segment instead of a made-up one.",
+    help="Image file to segment instead of a synthetic image.",
 )
 @click.option(
     "--batch",
     type=click.IntRange(1, 65_536),
     default=1,
     show_default=True,
-    help="Images that the network takes together.",
+    help="Number of images in a batch.",
 )
 @click.option(
     "--threads",
     type=click.IntRange(1, 4096),
-    help="CPU threads [default: the cores that the process may use].",
+    help="Number of CPU threads [default: the cores that the process may use].",
 )
 @click.option(
     "--device",
     shell_complete=offers.devices,
-    help="Where to compute, such as cpu or cuda:1 [default: a GPU if there is one].",
+    help="Device, such as cpu or cuda:1 [default: a GPU if there is one].",
 )
 @click.option(
     "--repeats",
     type=click.IntRange(1, 10**6),
     default=20,
     show_default=True,
-    help="Most repetitions of each measurement.",
+    help="Largest number of repetitions of each measurement.",
 )
 @click.option(
     "--seconds",
     type=click.FloatRange(0, 10**6),
     default=20.0,
     show_default=True,
-    help="Time after which no repetition begins, once there are 3.",
+    help="Time after which no further repetition begins; there are always at least 3.",
 )
 @click.option(
     "--classes",
     type=click.IntRange(1, 65_535),
     default=2,
     show_default=True,
-    help="Number of classes of a model without weights.",
+    help="Number of classes, for a model without weights.",
 )
-@click.option("--fps", is_flag=True, help="Add what the bubbliiiing program calls FPS.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--fps", is_flag=True, help="Also measure FPS in the same way as bubbliiiing's program.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def command(
     model: str,
     runs: tuple[str, ...],
@@ -94,15 +97,15 @@ def command(
     \b
     segzoo benchmark unet-nuclei --size 256x256 --run eager --run torch:fast
 
-    MODEL is weights by name, a folder, an exported file, which has a single run, or the name of a model,
-    which then has random weights. For each run: images a second and milliseconds for a batch with the input
-    in memory, then from a file to the mask's file one by one, then with reading and writing beside the
-    network; by how much the memory grew; and the share of what a large matrix product reaches here in that
-    precision.
+    MODEL is the name of weights, a folder, an exported file (which has a single run), or the name of a model,
+    which then gets random weights. The table shows, for each run: images per second and milliseconds per
+    batch with the input in memory; the same from image file to mask file, one image at a time; the same while
+    reading and writing overlap with the network; the growth of memory; and the speed as a share of the speed
+    that a large matrix product reaches here in that precision.
 
-    --fps repeats 100 times, after one repetition, the network, softmax and the largest class on one
-    image that is preprocessed as the weights' config says: neither reading nor the way back to the image's
-    size are in it, as in bubbliiiing's program, which runs what is called eager here.
+    --fps runs network, softmax and argmax once to warm up and then 100 times on one preprocessed image.
+    Reading the file and resizing the mask are not included, as in bubbliiiing's program, which runs in the
+    way that is called eager here.
     """
     from segzoo.machine import parse_device
     from segzoo.prediction.benchmark import DEFAULT_RUNS, EAGER, HEADER, benchmark, check_size, parse_run
@@ -111,13 +114,13 @@ def command(
     with naming("--size"):
         height_width = read_size(size)
         check_size(height_width)
-    # Some libraries print while they load, compile or quantise, and standard output is for the figures.
+    # Some libraries print while they load, compile or quantise; stdout is reserved for the result.
     with redirect_stdout(sys.stderr):
         network = _network(model, classes)
     exported = isinstance(network, ExportedNetwork)
     if exported and network.fixed_size and image is None:
         height_width = network.fixed_size
-    # An exported file runs in one way alone.
+    # An exported file runs in one way only.
     names = (EAGER,) if exported else engine_runs() if "all" in runs else runs or DEFAULT_RUNS
     with naming("--run"):
         for name in names:
@@ -140,7 +143,8 @@ def command(
         echo_json({"model": model, **report.to_json()})
         return
     if rows := report.rows():
-        echo(table(rows, header=HEADER))
+        header = [cell.upper() for cell in HEADER]
+        echo_rows(rows, header=header, spare=("P99", "P90", "P99", "P90"))
     echo("\n".join(report.remarks()))
     for run in report.runs:
         if run.fps is not None:
@@ -148,7 +152,7 @@ def command(
 
 
 def _network(name: str, classes: int) -> nn.Module:
-    """Return the model of a name; random weights are as fast as others."""
+    """Return the model with a name; the values of weights do not change the speed."""
     from segzoo import zoo
     from segzoo.creation import create
     from segzoo.weights import load

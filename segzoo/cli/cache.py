@@ -1,4 +1,4 @@
-"""``segzoo cache``: what was fetched, and removing what nobody needs."""
+"""``segzoo cache``: list downloaded weights, and remove those that are not needed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from segzoo.cli import weights_completions as weights_offers
-from segzoo.cli.table import echo_json, table
+from segzoo.cli.table import echo_json, echo_rows
 from segzoo.errors import UsageError
 from segzoo.printing import echo
 from segzoo.resources import told_bytes
@@ -20,41 +20,42 @@ if TYPE_CHECKING:
 
 
 @click.group("cache", invoke_without_command=True)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @click.pass_context
 def command(ctx: click.Context, as_json: bool) -> None:
-    """List or prune the cache of weights.
+    """List or remove downloaded weights.
 
-    Without a subcommand the cache is listed. It lies in SEGZOO_HOME, else in segzoo below XDG_CACHE_HOME or
-    ~/.cache. Files of Hugging Face repositories lie in that client's cache (`hf cache`); their hashes here.
+    Without a subcommand the cache is listed. Its folder is SEGZOO_HOME, else segzoo in XDG_CACHE_HOME or
+    ~/.cache. Files of Hugging Face repositories are in the cache of that client (`hf cache`), but their
+    hashes are kept here.
     """
     if ctx.invoked_subcommand is None:
         _list(as_json)
 
 
 @command.command("list")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def list_command(as_json: bool) -> None:
-    """List what the cache holds."""
+    """List the files in the cache."""
     _list(as_json)
 
 
 @command.command("prune")
 @click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=weights_offers.cached)
 @click.option("--all", "everything", is_flag=True, help="Remove every file.")
-@click.option("--forget", is_flag=True, help="Forget the hashes too: the next file that comes is trusted.")
-@click.option("--dry-run", is_flag=True, help="Only say what would be removed.")
+@click.option("--forget", is_flag=True, help="Forget the hashes too: the next downloaded file is trusted.")
+@click.option("--dry-run", is_flag=True, help="Print which files would be removed, and remove none.")
 def prune_command(names: tuple[str, ...], everything: bool, forget: bool, dry_run: bool) -> None:
-    """Remove what nobody needs, or all that belongs to NAME.
+    """Remove files that are not needed, or all files of NAME.
 
-    Not needed are unfinished downloads, files that are converted already, and what was converted by another
-    version or for weights that are not registered any more. The hashes of removed files stay, so that
-    nothing else is accepted under their names, unless --forget is given.
+    These files are not needed: unfinished downloads, files that have been converted, and conversions by
+    another version or for weights that are no longer registered. The hashes of removed files stay, so that
+    no other file is accepted under their names, unless you add --forget.
     """
     from segzoo.weights.inventory import prune
 
     if forget and not (names or everything):
-        raise UsageError("--forget needs the names of the weights whose hashes are to be forgotten, or --all")
+        raise UsageError("--forget needs the names of weights, or --all: name the hashes to forget")
     removed = prune(names, everything=everything, forget=forget, dry_run=dry_run)
     for item in removed:
         echo(f"{'would remove' if dry_run else 'removed'}  {told_bytes(item.bytes)}  {item.path}")
@@ -71,7 +72,7 @@ def _list(as_json: bool) -> None:
         echo_json([asdict(item) for item in found])
         return
     if found:
-        echo(table([_row(item) for item in found], header=("NAME", "KIND", "SIZE", "NEEDED", "SHA256")))
+        echo_rows([_row(item) for item in found], header=("NAME", "KIND", "SIZE", "NEEDED", "SHA256"))
     echo(f"{_total(found)} in {home()}")
 
 

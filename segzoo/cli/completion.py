@@ -1,4 +1,4 @@
-"""``segzoo completion``: the script that makes a shell complete."""
+"""``segzoo completion``: print the script for tab completion."""
 
 from __future__ import annotations
 
@@ -11,15 +11,18 @@ from segzoo.printing import echo
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @click.pass_context
 def command(ctx: click.Context, shell: str) -> None:
-    """Print the script that makes a shell complete commands, options and names.
+    """Print the script for tab completion in bash, zsh or fish.
+
+    Add one line to the start-up file of your shell:
 
     \b
     bash: eval "$(segzoo completion bash)"       in ~/.bashrc
     zsh:  eval "$(segzoo completion zsh)"        in ~/.zshrc, below compinit
     fish: segzoo completion fish | source        in ~/.config/fish/config.fish
 
-    Models, weights, data sets, recipes and their keys, metrics and outputs complete by their names, those of
-    plug-ins too; where a file may stand, files do. Encoders of timm are left out: to know them takes torch.
+    The shell then completes commands, options, files, and the names of models, weights, datasets, recipes and
+    their keys, metrics and outputs, including those of plug-ins. Encoders of timm are not completed, because
+    listing them needs torch.
     """
     from segzoo.cli.shells import script
 

@@ -1,6 +1,6 @@
-"""What shells offer for the values of arguments and options. Nothing here imports torch.
+"""Completions for the values of arguments and options. Nothing here imports torch.
 
-Each is given to click as ``shell_complete``. An offer never raises: people are in the middle of a line.
+Each function is passed to click as ``shell_complete``. It never raises, because the user is typing a line.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ _DEVICES = ("cpu", "cuda", "cuda:0", "mps", "npu")
 
 
 def offering(paths: Literal["", "file", "dir"] = "") -> Callable[[Find], Complete]:
-    """Make of a function that finds words, and what they stand for, what click asks.
+    """Turn a function that finds words and their meanings into a completion function for click.
 
     Args:
-        paths: what may stand in the place of a word.
+        paths: kind of path that the shell should complete too.
     """
 
     def decorate(find: Find) -> Complete:
@@ -39,7 +39,7 @@ def offering(paths: Literal["", "file", "dir"] = "") -> Callable[[Find], Complet
                 found = [offer for offer in find(ctx, incomplete) if offer[0].startswith(incomplete)]
             except Exception:
                 found = []
-            # Of what is offered twice, the first time counts.
+            # If a word is offered twice, the first offer counts.
             items = [CompletionItem(word, help=about) for word, about in dict(reversed(found)).items()][::-1]
             return [*([CompletionItem(incomplete, type=paths)] if paths else []), *items]
 
@@ -57,7 +57,7 @@ def _named(*kinds: str) -> Iterator[Offer]:
 
 
 def _pairs(incomplete: str) -> Iterator[Offer]:
-    """Yield decoders on the encoders of plug-ins, once the decoder is there."""
+    """Yield decoders with encoders of plug-ins, after the name of a decoder has been typed."""
     for decoder, about in _named("decoders"):
         begun = next((f"{decoder}{mark}" for mark in "/-" if incomplete.startswith(f"{decoder}{mark}")), "")
         if begun:
@@ -74,7 +74,7 @@ def weights(ctx: click.Context, incomplete: str) -> Iterable[Offer]:
 
 @offering()
 def fetchable(ctx: click.Context, incomplete: str) -> Iterable[Offer]:
-    """Offer weights that are fetched, and do not ship with a plug-in."""
+    """Offer weights that must be downloaded, because they do not ship with a plug-in."""
     there = zoo.registry("weights").items()
     return ((name, entry.spec.summary) for name, entry in there if not entry.spec.folder)
 
@@ -87,26 +87,32 @@ def models(ctx: click.Context, incomplete: str) -> Iterable[Offer]:
 
 @offering("dir")
 def anything(ctx: click.Context, incomplete: str) -> Iterable[Offer]:
-    """Offer all that has a name, and folders."""
+    """Offer every name in the zoo, and folders."""
     return [*_named(*zoo.KINDS), *_pairs(incomplete)]
 
 
 @offering()
+def kinds(ctx: click.Context, incomplete: str) -> Iterable[Offer]:
+    """Offer the kinds of entries."""
+    return ((kind, "") for kind in zoo.KINDS)
+
+
+@offering()
 def of_kind(ctx: click.Context, incomplete: str) -> Iterable[Offer]:
-    """Offer the names of the kind that was said."""
+    """Offer the names of the chosen kind."""
     kind = ctx.params.get("kind")
     return _named(kind) if kind in zoo.KINDS else ()
 
 
 @offering("file")
 def data(ctx: click.Context, incomplete: str) -> Iterable[Offer]:
-    """Offer data sets, folders and files."""
+    """Offer datasets, folders and files."""
     return _named("datasets")
 
 
 @offering()
 def datasets(ctx: click.Context, incomplete: str) -> Iterable[Offer]:
-    """Offer data sets."""
+    """Offer datasets."""
     return _named("datasets")
 
 
@@ -160,13 +166,13 @@ def folders(ctx: click.Context, incomplete: str) -> Iterable[Offer]:
 
 @offering()
 def layouts(ctx: click.Context, incomplete: str) -> Iterable[Offer]:
-    """Offer the programs whose checkpoints are known."""
+    """Offer the programs whose checkpoints can be converted."""
     return _named("layouts")
 
 
 @offering()
 def outputs(ctx: click.Context, incomplete: str) -> Iterable[Offer]:
-    """Offer kinds of files, separated by commas, and after a colon their formats."""
+    """Offer outputs, separated by commas, and their formats after a colon."""
     if ":" not in incomplete.rpartition(",")[2]:
         return _listed(incomplete, _named("outputs"))
     kinds = [(name, entry.spec) for name, entry in zoo.registry("outputs").items()]
@@ -176,19 +182,19 @@ def outputs(ctx: click.Context, incomplete: str) -> Iterable[Offer]:
 
 @offering()
 def devices(ctx: click.Context, incomplete: str) -> Iterable[Offer]:
-    """Offer devices that torch may have; only torch knows which of them are here."""
+    """Offer devices that torch supports; only torch knows which of them this machine has."""
     return ((name, "") for name in (*_DEVICES, *(["auto"] if ctx.info_name == "train" else [])))
 
 
 @offering()
 def splits(ctx: click.Context, incomplete: str) -> Iterable[Offer]:
-    """Offer the parts that data sets have."""
-    return (("train", "to learn from"), ("val", "to choose by"), ("test", "to score with"))
+    """Offer the usual parts of datasets."""
+    return (("train", "for training"), ("val", "for validation"), ("test", "for testing"))
 
 
 @offering()
 def runs(ctx: click.Context, incomplete: str) -> Iterable[Offer]:
-    """Offer what can be measured."""
+    """Offer the ways to run a model that can be measured."""
     return ((name, "") for name in ("all", *engine_runs()))
 
 
@@ -218,12 +224,12 @@ def files(ctx: click.Context, incomplete: str) -> Iterable[Offer]:
 
 @offering("dir")
 def plugins(ctx: click.Context, incomplete: str) -> Iterable[Offer]:
-    """Offer distributions that bring a plug-in, and folders."""
+    """Offer distributions that provide a plug-in, and folders."""
     return ((record.distribution, record.version) for record in zoo.plugins)
 
 
 def _listed(incomplete: str, offers: Iterable[Offer]) -> Iterator[Offer]:
-    """Yield words after the last comma, with what stands before it, and none twice."""
+    """Yield words for the place after the last comma, together with the text before it, and none twice."""
     before, comma, _ = incomplete.rpartition(",")
     taken = before.split(",")
     return ((f"{before}{comma}{word}", about) for word, about in offers if word not in taken)

@@ -1,4 +1,4 @@
-"""``segzoo convert``: another program's checkpoint becomes a segzoo folder."""
+"""``segzoo convert``: convert the checkpoint of another program to a segzoo folder."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ if TYPE_CHECKING:
     "--from",
     "layout",
     shell_complete=offers.layouts,
-    help="The program that wrote FILE [default: recognised from its tensors].",
+    help="Program that wrote FILE [default: recognised from the tensors].",
 )
 @click.option(
-    "--out", required=True, type=click.Path(), help="The folder to write; of an ONNX file, the new file."
+    "--out", required=True, type=click.Path(), help="Folder to write, or the new file if FILE is ONNX."
 )
-@click.option("--classes", metavar="NAMES", help="Names of the classes, with commas, which few files hold.")
 @click.option(
-    "--background", metavar="CLASS", help="Which of them is background, or none [default: the first]."
+    "--classes", metavar="NAMES", help="Names of the classes, separated by commas; few files contain them."
 )
-@click.option("--overwrite", is_flag=True, help="Replace the model that the folder holds.")
+@click.option("--background", metavar="CLASS", help="Background class, or none [default: the first class].")
+@click.option("--overwrite", is_flag=True, help="Replace the model in the folder.")
 @click.option(
     "--option",
     "options",
     multiple=True,
     metavar="KEY=VALUE",
-    help="What FILE does not say, such as scale=0.5; once per option.",
+    help="Setting that FILE does not contain, such as scale=0.5; may be repeated.",
 )
 def command(
     file: str,
@@ -49,16 +49,16 @@ def command(
     overwrite: bool,
     options: tuple[str, ...],
 ) -> None:
-    """Convert another program's checkpoint to a segzoo folder.
+    """Convert the checkpoint of another program to a segzoo folder.
 
-    `segzoo list layouts` shows the programs whose files are known. An ONNX file stays one, and learns what
-    its classes and images are.
+    `segzoo list layouts` shows the supported programs. An ONNX file stays an ONNX file, and gets a
+    description of its classes and of its input images.
 
     \b
     segzoo convert MODEL.pth --out carvana --option scale=0.5
-    segzoo convert unet_voc.pth --from bubbliiiing --option activation=none --out voc
-    segzoo convert streets.pth --classes sky,road,car --background none --out streets
-    segzoo convert roads.onnx --classes background,road --option mean=0.5 --option std=0.5 --out roads2.onnx
+    segzoo convert voc.pth --from bubbliiiing --option activation=none --out voc
+    segzoo convert street.pth --classes sky,road --background none --out street
+    segzoo convert a.onnx --classes background,road --option mean=0.5 --out b.onnx
     """
     from segzoo.files import refuse_fetching
     from segzoo.weights.conversion import convert
@@ -69,18 +69,18 @@ def command(
         given.keys() & {"file", "out", "layout", "labels", "preprocessing", "provenance", "overwrite"}
     )
     if clash:
-        raise click.BadParameter(f"{clash[0]!r} is no option of a layout", param_hint="--option")
+        raise click.BadParameter(f"{clash[0]!r} is not an option of a layout", param_hint="--option")
     labels = _labels(classes, background)
     refuse_fetching(file)
     folder = convert(file, out, layout=layout, labels=labels, overwrite=overwrite, **given)
     if folder.suffix == ".onnx":
         _echo_onnx(folder)
         return
-    told = json_text.read(folder / "config.json")
-    echo(f"{folder}: {_network(told)}, from layout {told['provenance']['layout']}")
-    for note in told["provenance"].get("notes", ()):
+    config = json_text.read(folder / "config.json")
+    echo(f"{folder}: {_network(config)}, from layout {config['provenance']['layout']}")
+    for note in config["provenance"].get("notes", ()):
         echo(f"note: {note}")
-    if "segzoo_encoder" in told:
+    if "segzoo_encoder" in config:
         echo(f"next: segzoo.create(..., weights={str(folder)!r})")
     else:
         echo(f"next: {command_line('segzoo', 'predict', 'IMAGES', '--model', folder)}")
@@ -99,12 +99,14 @@ def _echo_onnx(file: Path) -> None:
 
 
 def _labels(classes: str | None, background: str | None) -> Labels | None:
-    """Return the classes as they were told, if they were."""
+    """Return the classes from the command line, if there are any."""
     from segzoo.labels import named_labels
 
     if classes is None:
         if background is not None:
-            raise click.UsageError("--background is one of --classes: say both", click.get_current_context())
+            raise click.UsageError(
+                "--background names one of the --classes: give both", click.get_current_context()
+            )
         return None
     return named_labels(words_of("--classes", classes), background)
 

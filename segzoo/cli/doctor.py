@@ -1,14 +1,13 @@
-"""``segzoo doctor``: what segzoo finds on this machine, and what is wrong."""
+"""``segzoo doctor``: check this installation and this machine for problems."""
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from segzoo.cli.table import echo_json, table
-from segzoo.printing import echo
+from segzoo.printing import echo, echo_table, on_terminal
 from segzoo.resources import told_bytes
 
 if TYPE_CHECKING:
@@ -16,33 +15,36 @@ if TYPE_CHECKING:
 
 
 @click.command("doctor")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, for a bug report: it holds no secrets.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON for a bug report; it contains no secrets.")
 @click.pass_context
 def command(ctx: click.Context, as_json: bool) -> None:
-    """Look at this installation and this machine, and say what is wrong.
+    """Check this installation and this machine for problems.
 
-    Shows versions and extras, the device that is chosen and why, cores and memory, caches, the environment
-    and plug-ins; then what is wrong, and what to do about it. Nothing is changed and nothing fetched. Images
-    and masks have a doctor of their own: `segzoo data check`.
+    Prints versions and extras, the chosen device and the reason, cores and memory, caches, environment
+    variables and plug-ins; then every problem and its solution. The command changes and downloads nothing.
+    To check images and masks, use `segzoo data check`.
 
-    The exit code is 1 where something stops segzoo from working, else 0.
+    The exit code is 1 if a problem stops segzoo from working, else 0.
     """
     from segzoo.installation import examine
 
-    if sys.stderr.isatty():
-        echo("importing torch and others in a process of their own ...", err=True)
+    if on_terminal(err=True):
+        echo("checking packages, the device and caches ...", err=True, style="faint")
     report = examine()
     told = report.to_json()
     if as_json:
         echo_json(told)
     else:
-        echo("\n\n".join(f"{name}\n{text}" for name, text in _sections(told) if text))
-        echo(f"\n{_verdict(told['findings'])}")
+        for name, text in _sections(told):
+            if text:
+                echo_table(f"{name}\n{text}\n")
+        findings = told["findings"]
+        echo(_verdict(findings), style="" if findings else "good")
     ctx.exit(0 if report.ok else 1)
 
 
 def _sections(told: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yield the heading and the text of each part; of one that could not be looked at, why."""
+    """Yield the heading and the text of each part, or the reason why a part could not be examined."""
     parts = {
         "installation": _installation,
         "packages": _packages,
@@ -127,7 +129,7 @@ def _state(cache: Mapping[str, Any]) -> str:
 
 
 def _environment(facts: Mapping[str, Any]) -> str:
-    return _rows(list(facts["variables"].items())) or "  no variable that segzoo listens to is set"
+    return _rows(list(facts["variables"].items())) or "  no variable that segzoo reads is set"
 
 
 def _plugins(facts: Mapping[str, Any]) -> str:
@@ -138,12 +140,12 @@ def _plugins(facts: Mapping[str, Any]) -> str:
 
 
 def _verdict(findings: Sequence[Mapping[str, Any]]) -> str:
-    """Return what is wrong, numbered, each with its cure."""
+    """Return the problems, numbered, each with its solution."""
     if not findings:
-        return "nothing is wrong"
-    lines = ["what is wrong"]
+        return "no problem was found"
+    lines = ["problems"]
     for number, one in enumerate(findings, start=1):
-        lines += [f"{number:>3}. {one['level']}: {one['text']}", f"     cure: {one['cure']}"]
+        lines += [f"{number:>3}. {one['level']}: {one['text']}", f"     solution: {one['cure']}"]
     errors = sum(one["level"] == "error" for one in findings)
     counts = f"{errors} of {len(findings)} stop" if errors != 1 else f"1 of {len(findings)} stops"
     return "\n".join([*lines, "", f"{counts} segzoo from working" if errors else "segzoo works all the same"])

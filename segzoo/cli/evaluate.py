@@ -1,4 +1,4 @@
-"""``segzoo evaluate``: scores with their contracts."""
+"""``segzoo evaluate``: score a model or predicted masks."""
 
 from __future__ import annotations
 
@@ -10,28 +10,31 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from segzoo.cli import completions as offers
+from segzoo.cli.help import GroupedCommand, verbose_option
 from segzoo.cli.prediction_options import (
     CALIBRATION,
+    ENGINE_GROUP,
+    MODEL_GROUP,
     PredictionRequest,
     cluster_of,
     cluster_option,
     prediction_options,
 )
-from segzoo.cli.table import echo_json, table
+from segzoo.cli.table import echo_json, echo_rows
 from segzoo.cli.words import data_options_of, words_of
-from segzoo.printing import echo, printable
+from segzoo.printing import echo, echo_note, printable
 
 if TYPE_CHECKING:
     from segzoo.evaluation import Evaluation
     from segzoo.specs import Labels
 
-#: How many of the worst images a report shows.
+#: Number of worst images in a report.
 WORST = 8
 
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What was asked for on the command line."""
+    """The options on the command line."""
 
     model: str | None
     predictions: str | None
@@ -57,93 +60,111 @@ class Request:
     as_json: bool
 
 
-@click.command("evaluate")
+#: Groups of options in ``--help``.
+GROUPS = {
+    "Data": ("data", "root", "split", "data_options", "ignore_unknown"),
+    "Folders of masks": ("predictions", "truth", "classes", "background", "ignore_index", "instances"),
+    "Scores": ("metrics", "by", "resamples", "seed"),
+    "Model": (*MODEL_GROUP, "split_touching"),
+    "Output": ("report", "save_predictions", "overwrite", "as_json"),
+    "Speed and memory": (*ENGINE_GROUP, "on"),
+}
+
+
+@click.command("evaluate", cls=GroupedCommand, groups=GROUPS)
 @click.argument("model", required=False, shell_complete=offers.weights)
 @click.option(
     "--data",
     shell_complete=offers.data,
-    help="A data set by name, or a folder or file of any format that is recognised [default: the data that "
-    "MODEL was trained on].",
+    help="Name of a dataset, or a folder or file in any recognised format [default: the data that MODEL was "
+    "trained on].",
 )
-@click.option("--root", type=click.Path(), help="Location of a named data set [default: $SEGZOO_DATA/NAME].")
-@click.option("--split", shell_complete=offers.splits, help="Which part of it [default: test, else val].")
+@click.option("--root", type=click.Path(), help="Folder of a named dataset [default: $SEGZOO_DATA/NAME].")
+@click.option("--split", shell_complete=offers.splits, help="Part of the dataset [default: test, else val].")
 @click.option(
     "--data-option",
     "data_options",
     multiple=True,
     metavar="KEY=VALUE",
-    help="An option of the data set, such as values=[0,128]; may be repeated [default: those that MODEL was "
-    "trained with, where the same data set reads the data].",
+    help="Option of the dataset, such as values=[0,128]; may be repeated [default: the options that MODEL "
+    "was trained with, if the dataset is the same].",
 )
-@click.option("--ignore-unknown", is_flag=True, help="Leave out pixels of classes that MODEL does not know.")
-@click.option("--predictions", type=click.Path(), help="Masks to score instead of a model, one per image.")
-@click.option("--truth", type=click.Path(), help="Their true masks, in a folder, paired by name.")
+@click.option(
+    "--ignore-unknown", is_flag=True, help="Do not score pixels of classes that MODEL does not know."
+)
+@click.option(
+    "--predictions", type=click.Path(), help="Folder of predicted masks to score instead of a model."
+)
+@click.option("--truth", type=click.Path(), help="Folder of ground-truth masks with the same names.")
 @click.option(
     "--classes",
-    help="Number or names of the classes of masks in folders [default: the model's, else 2].",
+    help="Number or names of the classes in masks [default: the model's, else 2].",
 )
 @click.option(
     "--background",
     metavar="CLASS",
-    help="Background class of masks in folders, or none [default: the model's, else the first].",
+    help="Background class in masks, or none [default: the model's, else the first class].",
 )
 @click.option(
-    "--ignore-index", type=click.IntRange(0, 65535), help="Value of masks in folders that is not scored."
+    "--ignore-index", type=click.IntRange(0, 65535), help="Value of pixels in masks that are not scored."
 )
 @click.option(
     "--instances",
     is_flag=True,
-    help="The numbers in predicted and true masks in folders are objects of one class.",
+    help="Values in masks are the numbers of objects of one class.",
 )
 @click.option(
     "--metric",
     "metrics",
     multiple=True,
     shell_complete=offers.metrics,
-    help="A metric by name; may be repeated [default: iou, dice].",
+    help="Name of a metric; may be repeated [default: iou, dice].",
 )
 @click.option(
     "--by",
     multiple=True,
     metavar="TAG|REGEX",
-    help="Score groups of images by themselves too: by a tag of the data set, such as stain, or by what a "
-    "regular expression finds in their names, such as '^[^_]+'; may be repeated.",
+    help="Also score groups of images separately. Groups are values of a tag of the dataset, such as stain, "
+    "or matches of a regular expression in image names, such as '^[^_]+'; may be repeated.",
 )
 @click.option(
     "--resamples",
     type=click.IntRange(0, 100_000),
     default=1000,
     show_default=True,
-    help="Bootstrap resamples for the intervals; 0 for none.",
+    help="Number of bootstrap resamples for confidence intervals; 0 turns them off.",
 )
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the bootstrap.")
 @prediction_options(None, "eager where precision is exact, else torch")
 @cluster_option
-@click.option("--save-predictions", type=click.Path(), help="A folder for the predicted masks.")
-@click.option("--report", type=click.Path(), help="A folder for report.html, images.csv and report.json.")
+@click.option("--save-predictions", type=click.Path(), help="Folder for the predicted masks.")
+@click.option("--report", type=click.Path(), help="Folder for report.html, images.csv and report.json.")
 @click.option(
     "--overwrite",
     is_flag=True,
-    help="Replace masks and reports that exist, but nothing in the data set's own folder.",
+    help="Replace existing masks and reports, but no file in the folder of the dataset.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
+@verbose_option
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def command(**options: Any) -> None:
-    """Score a model, or a folder of predictions.
+    """Score a model, or a folder of predicted masks.
 
     \b
-    segzoo evaluate MODEL [--data NAME|PATH] [--split test]
-    segzoo evaluate --predictions DIR --truth DIR [--classes 4]
-    segzoo evaluate --predictions DIR --data NAME|PATH [--split test]
+    segzoo evaluate runs/unet
+    segzoo evaluate unet-nuclei --data photos --report report
+    segzoo evaluate --predictions masks --truth truth --classes 4
+    segzoo evaluate --predictions masks --data dsb2018 --split test
 
-    MODEL is weights by name, or a folder that training left: masks are then read as in its training, and
-    classes are matched by name. Every score comes with its contract: which pixels and classes it counts, how
-    it averages, and what an empty mask scores. In brackets is the interval that holds 95 % of the scores of
-    resampled images. Predictions are images of one value a pixel or .npy arrays, named like their truths;
-    scoring them needs no torch. Files that cannot be read are left out and listed at the end; the exit code
-    is then 1.
+    MODEL is the name of weights, or the folder of a training run. Masks are then read as in training, and
+    classes are matched by name. The tables show the scores with 95 % confidence intervals. Below them is the
+    contract of each score: which pixels and classes count, how they are averaged, and how empty masks score.
 
-    Masks are made by the network as it is, in float32, unless options say how: they mean what they mean to
-    segzoo predict, and the report tells them.
+    Predictions are images with one value per pixel, or .npy arrays, with the names of their ground truth;
+    scoring them does not need torch. Files that cannot be read are left out and listed at the end, and the
+    exit code is then 1.
+
+    By default the network runs unchanged in float32. The options for prediction have the same meaning as in
+    `segzoo predict`, and the report lists them.
     """
     options["prediction"] = PredictionRequest.taken(options)
     request = Request(**{**options, "metrics": options["metrics"] or ("iou", "dice")})
@@ -167,51 +188,51 @@ def command(**options: Any) -> None:
     if request.as_json:
         echo_json(evaluation.to_json())
     else:
-        _tell(evaluation)
+        _show(evaluation)
         for path in written:
             echo(f"wrote {printable(path)}")
     if evaluation.unscored:
         from segzoo.errors import FailureError
 
-        told = f"{len(evaluation.unscored)} could not be scored, and are not in these numbers:"
-        raise FailureError("\n".join([told, *map(printable, evaluation.unscored)]))
+        first = f"{len(evaluation.unscored)} could not be scored, and are not in these numbers:"
+        raise FailureError("\n".join([first, *map(printable, evaluation.unscored)]))
 
 
 def _check(request: Request) -> None:
-    """Refuse options that do not go together, saying which do."""
+    """Refuse options that exclude each other."""
     wrong = None
     if request.model and request.predictions:
-        wrong = "MODEL and --predictions were both given: score the one or the other"
+        wrong = "MODEL and --predictions were both given: give one of them"
     elif not request.model and not request.predictions:
-        wrong = "say what to score: a MODEL with --data, or --predictions DIR with --truth DIR"
+        wrong = "name what to score: a MODEL with --data, or --predictions DIR with --truth DIR"
     elif request.model and request.truth:
-        wrong = "--truth goes with --predictions; a MODEL needs the images too: --data"
+        wrong = "--truth needs --predictions; a MODEL needs images too: --data"
     elif request.data and request.truth:
-        wrong = "--data and --truth were both given: the truth is in the one or the other"
+        wrong = "--data and --truth were both given: give one of them"
     elif not request.model and not request.data and not request.truth:
-        wrong = "say what to score it on: --data or --truth"
+        wrong = "name the ground truth: --data or --truth"
     elif request.truth and (request.root or request.split or request.data_options):
-        wrong = "--root, --split and --data-option go with --data; a folder of truths is scored as a whole"
+        wrong = "--root, --split and --data-option need --data; a folder of --truth has no parts"
     elif request.instances and not request.predictions:
-        wrong = "--instances goes with --predictions; of a data set say --data-option instances=true"
+        wrong = "--instances needs --predictions; for a dataset use --data-option instances=true"
     elif request.predictions and request.save_predictions:
-        wrong = "--save-predictions goes with a MODEL; these predictions are files already"
+        wrong = "--save-predictions needs a MODEL; --predictions are files already"
     elif request.predictions and request.on:
-        wrong = "--on goes with a MODEL; these predictions are masks already"
+        wrong = "--on needs a MODEL; --predictions are masks already"
     elif request.predictions and request.ignore_unknown:
-        wrong = "--ignore-unknown goes with a MODEL"
+        wrong = "--ignore-unknown needs a MODEL"
     elif request.predictions and request.prediction.first:
-        wrong = f"{request.prediction.first} goes with a MODEL; these predictions are masks already"
-    elif request.data and _tells_classes(request) and not _is_folder(request.data):
+        wrong = f"{request.prediction.first} needs a MODEL; --predictions are masks already"
+    elif request.data and _names_classes(request) and not _is_folder(request.data):
         wrong = (
             "--classes, --background and --ignore-index are for folders of images and masks; "
-            f"{request.data!r} has its own: name them as in --data-option classes=cat,dog"
+            f"{request.data!r} defines its own classes; use --data-option, such as classes=cat,dog"
         )
     if wrong:
         raise click.UsageError(wrong, click.get_current_context())
 
 
-def _tells_classes(request: Request) -> bool:
+def _names_classes(request: Request) -> bool:
     return bool(request.classes or request.background) or request.ignore_index is not None
 
 
@@ -265,17 +286,17 @@ def _score_model(request: Request, shared: dict[str, Any]) -> Evaluation:
         part=request.split,
         options=_options(request),
     )
-    said = list(found.told)
+    notes = list(found.told)
     if request.save_predictions:
         _check_place(request.save_predictions, found.data, found.root)
     dataset = for_model(
         found.dataset,
         config.labels,
         ignore_unknown=request.ignore_unknown,
-        on_message=said.append,
+        on_message=notes.append,
     )
-    for text in said:
-        echo(text, err=True)
+    for text in notes:
+        echo_note(text)
     calibration = []
     if asked.precision == "fastest":
         samples = [dataset[index] for index in range(min(CALIBRATION, len(dataset)))]
@@ -283,7 +304,7 @@ def _score_model(request: Request, shared: dict[str, Any]) -> Evaluation:
     predictor = asked.predictor([network], calibration=calibration)
     with cluster as entered:
         if entered is not None:
-            echo(entered.description, err=True)
+            echo_note(entered.description)
         evaluation = score_model(
             predictor,
             dataset,
@@ -296,12 +317,12 @@ def _score_model(request: Request, shared: dict[str, Any]) -> Evaluation:
             cluster=entered,
             **shared,
         )
-    about = {"data": "; ".join(said)} if said else {}
+    about = {"data": "; ".join(notes)} if notes else {}
     return replace(evaluation, about={**evaluation.about, **about})
 
 
 def _check_place(save_predictions: str, data: str, root: str | None) -> None:
-    """Refuse a folder for masks in the data set's own that is not empty: what it holds may be the truth."""
+    """Refuse a folder for masks that is inside the dataset and not empty: it may hold the ground truth."""
     from segzoo.build import place_of
     from segzoo.files import lies_in, refuse_used
 
@@ -311,7 +332,7 @@ def _check_place(save_predictions: str, data: str, root: str | None) -> None:
 
 
 def _options(request: Request) -> dict[str, Any]:
-    """Return the options of the data set that were given on the command line."""
+    """Return the options of the dataset on the command line."""
     classes = _class_names(request)
     options: dict[str, Any] = {"classes": classes} if classes else {}
     options |= {"background": request.background} if request.background else {}
@@ -320,13 +341,13 @@ def _options(request: Request) -> dict[str, Any]:
 
 
 def _is_folder(data: str) -> bool:
-    """Say whether the data are images and masks without names of classes: a folder, or a list of files."""
+    """Whether the data are images and masks without class names: a folder, or a list of files."""
     from segzoo.errors import UsageError
     from segzoo.recognition import FOLDER, chosen
 
     try:
         return chosen(data).name == FOLDER
-    except UsageError:  # opening it says what is wrong
+    except UsageError:  # opening the data reports the problem
         return True
 
 
@@ -339,7 +360,7 @@ def _labels(request: Request) -> Labels:
 
 
 def _class_names(request: Request) -> tuple[str, ...]:
-    """Return the names of the classes that were told; none if none were."""
+    """Return the class names on the command line; empty if there are none."""
     from segzoo.specs import numbered_labels
 
     if not request.classes:
@@ -347,33 +368,32 @@ def _class_names(request: Request) -> tuple[str, ...]:
     if request.classes.isdecimal():
         if not 2 <= int(request.classes[:9]) <= 65535:
             raise click.UsageError(
-                f"--classes {request.classes}: from 2 to 65,535, the background among them if there is one",
+                f"--classes {request.classes}: give a number from 2 to 65,535 that includes the background",
                 click.get_current_context(),
             )
         return numbered_labels(int(request.classes)).classes
     return words_of("--classes", request.classes)
 
 
-def _tell(evaluation: Evaluation) -> None:
-    """Print the scores, their contracts, and a table of the classes."""
+def _show(evaluation: Evaluation) -> None:
+    """Print a table of the scores, one of the classes, those of the groups, and then the contracts."""
     from segzoo.evaluation.results import format_number, group_tables, interval_text
 
     part = f", split {evaluation.split}" if evaluation.split else ""
-    echo(f"{evaluation.subject} on {evaluation.data}{part}: {len(evaluation.images)} images")
-    for score in evaluation.scores:
-        intervals = evaluation.intervals.get(score.metric, {})
-        echo(f"\n{score.metric}")
-        rows = [
-            (f"  {name}", format_number(value), interval_text(intervals.get(name)))
-            for name, value in score.values.items()
-        ]
-        echo(table(rows))
-        for header, groups in group_tables(evaluation, score.metric):
-            echo(table([(f"  {row[0]}", *row[1:]) for row in groups], header=(f"  {header[0]}", *header[1:])))
-        _tell_rule(score.contract)
+    echo(f"{evaluation.subject} on {evaluation.data}{part}: {len(evaluation.images)} images\n")
+    scores = [
+        (
+            score.metric,
+            name,
+            format_number(value),
+            interval_text(evaluation.intervals.get(score.metric, {}).get(name)),
+        )
+        for score in evaluation.scores
+        for name, value in score.values.items()
+    ]
+    echo_rows(scores, header=("METRIC", "VALUE", "SCORE", "[95 %]"))
     echo()
-    header = ("class", "images", "IoU", "[95 %]", "Dice", "precision", "recall")
-    rows = [
+    classes = [
         (
             one.name,
             str(one.images),
@@ -385,19 +405,24 @@ def _tell(evaluation: Evaluation) -> None:
         )
         for one in evaluation.classes
     ]
-    echo(table(rows, header=header))
-    _tell_rules(evaluation)
+    echo_rows(classes, header=("CLASS", "IMAGES", "IOU", "[95 %]", "DICE", "PRECISION", "RECALL"))
+    for score in evaluation.scores:
+        for header, groups in group_tables(evaluation, score.metric):
+            echo(f"\n{score.metric}")
+            echo_rows(groups, header=header)
+    _show_contracts(evaluation)
 
 
-def _tell_rules(evaluation: Evaluation) -> None:
+def _show_contracts(evaluation: Evaluation) -> None:
+    """Print how each number is computed."""
     from segzoo.evaluation.results import class_contract
 
-    _tell_rule(class_contract(evaluation.labels))
+    lines = [f"{score.metric}: {score.contract}" for score in evaluation.scores]
+    lines.append(f"classes: {class_contract(evaluation.labels)}")
     if evaluation.left_out:
-        echo(f"  {evaluation.left_out:,} pixels left out")
+        lines.append(f"left out: {evaluation.left_out:,} pixels")
     if evaluation.bootstrap.resamples:
-        echo(f"  [...]: {evaluation.bootstrap.words(len(evaluation.images))}")
-
-
-def _tell_rule(text: str) -> None:
-    echo(click.wrap_text(text, 100, initial_indent="  ", subsequent_indent="  "))
+        lines.append(f"[95 %]: {evaluation.bootstrap.words(len(evaluation.images))}")
+    echo("\nHow these numbers are computed:")
+    for line in lines:
+        echo(click.wrap_text(line, 78, initial_indent="  ", subsequent_indent="    "))

@@ -1,4 +1,4 @@
-"""``segzoo export``: a model becomes a file for another runtime, with a certificate."""
+"""``segzoo export``: export a model to a file for another runtime, with a certificate."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ import click
 
 from segzoo import zoo
 from segzoo.cli import completions as offers
-from segzoo.cli.table import echo_json, table
+from segzoo.cli.help import GroupedCommand
+from segzoo.cli.table import echo_json, echo_rows
 from segzoo.cli.words import naming, read_size
-from segzoo.printing import command_line, echo
+from segzoo.printing import command_line, echo, echo_note
 from segzoo.specs.exports import EXPORT_PRECISIONS, PIXELS
 
 if TYPE_CHECKING:
@@ -20,62 +21,73 @@ if TYPE_CHECKING:
     from segzoo.exporting import Certificate
 
 
-@click.command("export")
+#: Groups of options in ``--help``.
+GROUPS = {
+    "File": ("out", "format_", "opset", "static", "overwrite"),
+    "Network": ("with_preprocessing", "pixels", "precision", "calibrate"),
+    "Certificate": ("images", "no_certificate", "verify", "as_json"),
+}
+
+
+@click.command("export", cls=GroupedCommand, groups=GROUPS)
 @click.argument("model", required=False, metavar="MODEL", shell_complete=offers.models)
-@click.option("--out", type=click.Path(), help="The file to write.")
+@click.option("--out", type=click.Path(), help="File to write.")
 @click.option(
     "--format",
     "format_",
     shell_complete=offers.exports,
-    help="One of `segzoo list exports` [default: by the suffix of the file].",
+    help="Format; see `segzoo list exports` [default: by the suffix of the file].",
 )
-@click.option("--opset", type=int, help="Operator set of ONNX [default: the exporter's own].")
+@click.option("--opset", type=int, help="ONNX operator set [default: that of the exporter].")
 @click.option(
     "--with-preprocessing",
     is_flag=True,
-    help="Take an image as it is, and give its class map [default: preprocessed images, and logits].",
+    help="Include preprocessing: the file then takes an image and returns its class map [default: the file "
+    "takes preprocessed images and returns logits].",
 )
 @click.option(
     "--pixels",
     type=click.Choice(PIXELS),
-    help="Type of the image with --with-preprocessing [default: by the weights' intensity].",
+    help="Type of the pixels, with --with-preprocessing [default: by the intensity rule of the weights].",
 )
-@click.option("--static", metavar="HxW", help="Height and width of all images [default: free].")
+@click.option("--static", metavar="HxW", help="Fixed height and width of images [default: any size].")
 @click.option(
     "--precision",
     type=click.Choice(EXPORT_PRECISIONS),
     default="float32",
     show_default=True,
-    help="Number type that the file computes in.",
+    help="Number type of the computation.",
 )
 @click.option(
     "--calibrate",
     multiple=True,
     shell_complete=offers.files,
-    help="Images, or folders of images, that --precision int8 measures; may be repeated.",
+    help="Calibration images, or folders of images, for --precision int8; may be repeated.",
 )
 @click.option(
     "--image",
     "images",
     multiple=True,
     shell_complete=offers.files,
-    help="An image that the file is certified on, or a folder of them; may be repeated.",
+    help="Image, or folder of images, for the comparison with the model; may be repeated.",
 )
-@click.option("--no-certificate", is_flag=True, help="Neither run the file nor compare it with the model.")
-@click.option("--overwrite", is_flag=True, help="Replace files that are there.")
+@click.option(
+    "--no-certificate", is_flag=True, help="Do not run the file, and do not compare it with the model."
+)
+@click.option("--overwrite", is_flag=True, help="Replace existing files.")
 @click.option(
     "--verify",
     type=click.Path(),
     shell_complete=offers.files,
-    help="Verify this file by its certificate, instead of writing one; MODEL may be left out.",
+    help="Verify this file against its certificate, instead of exporting; MODEL may be left out.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the certificate as JSON.")
 def command(model: str | None, out: str | None, verify: str | None, as_json: bool, **options: Any) -> None:
-    """Write a model as a file that another runtime runs.
+    """Export a model to a file for another runtime, such as ONNX.
 
     The file is run in its runtime and compared with the model, on real and random images of several sizes.
-    What was measured is printed, and lies beside the file as FILE.certificate.json; a file outside the
-    tolerance is not left.
+    The differences are printed, and saved next to the file as FILE.certificate.json. A file that differs by
+    more than the tolerance is deleted.
 
     \b
     segzoo export unet-nuclei --out nuclei.onnx
@@ -85,15 +97,15 @@ def command(model: str | None, out: str | None, verify: str | None, as_json: boo
     segzoo export --verify nuclei.onnx
     """
     if verify is not None:
-        given = [name for name, value in {"--out": out, **_said(options)}.items() if value]
+        given = [name for name, value in {"--out": out, **_given(options)}.items() if value]
         if given:
             raise click.UsageError(
-                f"--verify writes nothing: leave out {', '.join(given)}", click.get_current_context()
+                f"--verify writes no file: leave out {', '.join(given)}", click.get_current_context()
             )
         _verify(verify, model=model, images=_found("--image", options["images"]), as_json=as_json)
         return
     if model is None or out is None:
-        lacking = "name MODEL and --out FILE" if model is None else f"say where to write {model}: --out FILE"
+        lacking = "name MODEL and --out FILE" if model is None else f"name the file for {model}: --out FILE"
         raise click.UsageError(
             f"{lacking}; or name a file to verify: --verify FILE", click.get_current_context()
         )
@@ -144,11 +156,11 @@ def _export(
 def _verify(file: str, *, model: str | None, images: Sequence[Path], as_json: bool) -> None:
     from segzoo.exporting import verify
 
-    found = verify(file, model=model, images=images, on_message=lambda line: echo(line, err=True))
+    found = verify(file, model=model, images=images, on_message=echo_note)
     _echo_certificate(found, as_json=as_json)
     found.check(file)
     if not as_json:
-        echo(f"{file} holds what its certificate says")
+        echo(f"{file} agrees with its certificate")
 
 
 def _echo_certificate(certificate: Certificate, *, as_json: bool) -> None:
@@ -157,24 +169,24 @@ def _echo_certificate(certificate: Certificate, *, as_json: bool) -> None:
     if as_json:
         echo_json(certificate.to_json())
         return
-    echo(table(certificate.rows(), header=HEADER))
+    echo_rows(certificate.rows(), header=[cell.upper() for cell in HEADER])
     echo("\n".join(certificate.remarks()))
 
 
-def _said(options: dict[str, Any]) -> dict[str, Any]:
-    """Return the options of writing that were said, by name."""
+def _given(options: dict[str, Any]) -> dict[str, Any]:
+    """Return whether each option for writing is on the command line."""
     context = click.get_current_context()
     source = click.core.ParameterSource.COMMANDLINE
-    said = {
+    written = {
         parameter.opts[0]: parameter.name
         for parameter in context.command.params
         if parameter.name not in ("verify", "images", "as_json", "model", "out")
     }
-    return {option: context.get_parameter_source(name or "") is source for option, name in said.items()}
+    return {option: context.get_parameter_source(name or "") is source for option, name in written.items()}
 
 
 def _found(option: str, words: Sequence[str]) -> list[Path]:
-    """Return the images that words name: files, folders and patterns."""
+    """Return the image files of words, which are files, folders and patterns."""
     from segzoo.prediction.sources.finding import find_sources
     from segzoo.prediction.sources.source import files_of
 

@@ -1,4 +1,4 @@
-"""What can be said about a part, a model or weights: the spec, the options, the parameters."""
+"""Facts about a part, a model or weights: the spec, the options, the number of parameters."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from segzoo.config import ModelConfig
     from segzoo.registry import Entry
 
-# Passed by segzoo itself, so that no person sets them as options.
+# Arguments that segzoo passes itself, so they are not options.
 _GIVEN = {
     "in_channels",
     "num_classes",
@@ -60,15 +60,15 @@ _GIVEN = {
     "on_message",
 }
 
-#: Classes and channels of the network whose parameters are counted where the name fixes neither.
+#: Classes and channels of the network for counting parameters, if the name sets neither.
 CLASSES, CHANNELS = 2, 3
 
 
 def facts(entry: Entry[Any]) -> dict[str, Any]:
-    """Return what is known of one spec, as JSON holds it.
+    """Return the facts about one spec, for JSON.
 
-    ``takes`` maps options to their default and meaning; ``parameters`` counts the weights. What
-    cannot be found out, because a factory or a file is missing, is told under ``trouble``.
+    ``takes`` maps options to their default and meaning; ``parameters`` counts the weights. If facts cannot
+    be determined, because a factory or a file is missing, ``trouble`` contains the reason.
     """
     spec = entry.spec
     known = {"kind": spec.kind, "name": spec.name, "full_name": entry.full_name, "owner": entry.owner}
@@ -87,19 +87,19 @@ def facts(entry: Entry[Any]) -> dict[str, Any]:
             return {**known, "takes": _takes_pair(pair, preset), **_count(entry)}
         if isinstance(spec, PartSpec | ModelSpec):
             return {**known, "takes": _takes(spec), **_count(entry)}
-    # A factory is a plug-in's: it may raise anything, or leave.
+    # The factory of a plug-in may raise anything, or exit.
     except (Exception, SystemExit) as error:
         known["trouble"] = f"{type(error).__name__}: {error}"
     return known
 
 
 def _says_something(key: str, value: Any) -> bool:
-    # Where a spec does not know a size or a number of classes, it has 0.
+    # A spec has 0 for an unknown size or number of classes.
     return value not in (None, "", (), {}, []) and not (key in ("bytes", "num_classes") and value == 0)
 
 
 def _abilities(found: Entry[Any] | zoo.Pair) -> dict[str, Any]:
-    """Return what a model can do, and what it cannot, and why."""
+    """Return what a model can do, and what it cannot do for which reason."""
     limits = zoo.limits_of(found)
     return {
         "can": [name.replace("-", " ") for name in CAPABILITIES if name not in limits],
@@ -108,7 +108,7 @@ def _abilities(found: Entry[Any] | zoo.Pair) -> dict[str, Any]:
 
 
 def pair_facts(pair: zoo.Pair) -> dict[str, Any]:
-    """Return what is known of a decoder on an encoder."""
+    """Return the facts about a decoder on an encoder."""
     return {
         "kind": "model",
         "name": f"{pair.decoder.spec.name}-{pair.encoder.spec.name}",
@@ -122,10 +122,10 @@ def pair_facts(pair: zoo.Pair) -> dict[str, Any]:
 
 
 def folder_facts(name: str, config: ModelConfig) -> dict[str, Any]:
-    """Return what a folder of weights says about itself.
+    """Return the facts in the config of a folder of weights.
 
     Raises:
-        UnknownNameError: nothing that is installed has its network.
+        UnknownNameError: its network is not installed.
         WeightsError: its network cannot be built.
     """
     try:
@@ -137,7 +137,7 @@ def folder_facts(name: str, config: ModelConfig) -> dict[str, Any]:
 
 
 def exported_facts(name: str, path: Path) -> dict[str, Any]:
-    """Return what an exported file says about itself; errors as `segzoo.runtimes.network.open_file`."""
+    """Return the facts in an exported file; raises the errors of `segzoo.runtimes.network.open_file`."""
     program = open_file(path)
     known = {
         "kind": "exported model",
@@ -163,9 +163,9 @@ def exported_facts(name: str, path: Path) -> dict[str, Any]:
 
 
 def config_of(spec: WeightsSpec) -> ModelConfig | None:
-    """Return what weights say of themselves where they ship with a plug-in, else what their spec says.
+    """Return the config of weights that ship with a plug-in, else the config that their spec declares.
 
-    Those of an encoder alone have no config.
+    Weights of an encoder have no config.
     """
     if spec.folder:
         return read_config(in_package(spec))
@@ -178,18 +178,18 @@ def _of_weights(spec: WeightsSpec) -> dict[str, Any]:
 
 
 def _of_recipe(spec: RecipeSpec) -> dict[str, Any]:
-    """Return what a recipe's file says, but for what its spec says too."""
+    """Return the settings in the file of a recipe, except those that are in its spec."""
     from segzoo.training.recipe.files import shipped_text
 
     said = tomllib.loads(shipped_text(spec))
     if isinstance(said.get("augment"), dict):
-        # What says nothing is left out below, and a step with default options is something.
+        # Empty values are left out below, but a step with default options must stay.
         said["augment"] = {step: options or "defaults" for step, options in said["augment"].items()}
     return {key: value for key, value in said.items() if key not in ("summary", "origin")}
 
 
 def _intensity(config: ModelConfig) -> str:
-    """Return the text form of an intensity, with what was measured over the training data."""
+    """Return the text form of an intensity rule, with the values measured on the training data."""
     intensity = config.preprocessing.intensity
     between = "and" if intensity.mode == "standard" else "to"
     pairs = ", ".join(f"{low:.6g} {between} {high:.6g}" for low, high in intensity.measured)
@@ -197,14 +197,14 @@ def _intensity(config: ModelConfig) -> str:
 
 
 def _statistics(config: ModelConfig) -> dict[str, str]:
-    """Return what a network was trained on, by band."""
+    """Return the statistics of the training data, by band."""
     count, bands = len(config.statistics), config.preprocessing.bands
     names = bands if len(bands) == count else [str(number) for number in range(1, count + 1)]
     found = {}
     for name, one in zip(names, config.statistics, strict=True):
-        told = f"{one.low:.3g} to {one.high:.3g} (1st to 99th percentile)"
-        told += f", mean {one.mean:.3g}, std {one.std:.3g}"
-        found[f"band {name}" if name.isdecimal() else name] = told
+        text = f"{one.low:.3g} to {one.high:.3g} (1st to 99th percentile)"
+        text += f", mean {one.mean:.3g}, std {one.std:.3g}"
+        found[f"band {name}" if name.isdecimal() else name] = text
     return found
 
 
@@ -246,7 +246,7 @@ def _takes(spec: PartSpec | ModelSpec) -> dict[str, Any]:
 
 
 def _meanings(docstring: str) -> dict[str, str]:
-    """Return what ``Args:`` or ``Attributes:`` of a Google docstring say of each argument, in one line."""
+    """Return the text of each argument in ``Args:`` or ``Attributes:`` of a Google docstring, in one line."""
     section = re.search(r"^(?:Args|Attributes):\n((?:[ \t]+.*\n?|\n)*)", docstring, re.MULTILINE)
     if section is None:
         return {}
@@ -259,7 +259,7 @@ def _plain(value: Any) -> Any:
 
 
 def _count(entry: Entry[Any]) -> dict[str, Any]:
-    """Return ``parameters`` with default options, for what has any."""
+    """Return the number of ``parameters`` with default options, if the spec has any."""
     spec = entry.spec
     if isinstance(spec, ModelSpec):
         return {"parameters": _parameters(lambda: _model(entry.full_name))}
@@ -280,7 +280,7 @@ def _encoder(spec: EncoderSpec) -> nn.Module:
 
 
 def _parameters(make: Callable[[], nn.Module]) -> int:
-    """Count the parameters of a network, without computing their first values where that is possible."""
+    """Count the parameters of a network, without initialising them if that is possible."""
     try:
         with torch.device("meta"):
             model = make()

@@ -1,4 +1,4 @@
-"""What ``segzoo predict`` understands of the options of milesial's and bubbliiiing's programs."""
+"""Options of milesial's and bubbliiiing's programs that ``segzoo predict`` understands."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ if TYPE_CHECKING:
     from segzoo.prediction.predictor import Predictor
     from segzoo.prediction.sources import Source
 
-#: What bubbliiiing's program calls its ways to draw.
+#: Drawing modes of bubbliiiing's program, with the names of segzoo's outputs.
 MIX = {"blend": "overlay", "mask": "colour", "cutout": "cutout"}
 
 
 def check_classes(classes: int | None, name: str, config: ModelConfig) -> None:
-    """Hold ``--classes`` to the weights; one logit may be counted as one class or as two.
+    """Compare ``--classes`` with the weights; a single logit counts as one class or as two.
 
     Raises:
-        OptionError: they tell another number apart.
+        OptionError: the weights have another number of classes.
     """
     from segzoo.errors import OptionError
 
-    told = len(config.labels.classes)
-    if classes not in (None, told, config.class_logits):
-        raise OptionError(f"--classes {classes}: {name} tells {told} classes apart")
+    count = len(config.labels.classes)
+    if classes not in (None, count, config.class_logits):
+        raise OptionError(f"--classes {classes}: {name} has {count} classes")
 
 
 def named_masks(images: Sequence[Source], names: tuple[str, ...]) -> dict[str, str]:
-    """Return the file that each image's mask goes to, where ``-o`` named them.
+    """Return the file for the mask of each image, if ``-o`` names them.
 
     Raises:
         click.UsageError: there are more or fewer names than images.
@@ -47,12 +47,12 @@ def named_masks(images: Sequence[Source], names: tuple[str, ...]) -> dict[str, s
         raise click.UsageError(f"-o names {len(names)} files for {len(images)} images: name one for each")
     if far := next(filter(is_address, names), None):
         raise click.BadParameter(
-            f"a file of this machine is meant, not {far!r}: --out takes the URL of a folder",
+            f"expected a file on this machine, got {far!r}: --out accepts the URL of a folder",
             param_hint="'-o'",
         )
     wrong = next((name for name in names if not name.lower().endswith(".png")), None)
     if wrong is not None:
-        raise click.BadParameter(f"a mask is written as .png, not as {wrong!r}", param_hint="'-o'")
+        raise click.BadParameter(f"a mask is a .png file, got {wrong!r}", param_hint="'-o'")
     return {image.origin: name for image, name in zip(images, names, strict=True)}
 
 
@@ -63,7 +63,7 @@ def masks_to_names(
     look: OutputOptions,
     options: Mapping[str, Any],
 ) -> list[str]:
-    """Write one mask for each image under its name, as milesial's program does; return what went wrong."""
+    """Write one mask for each image to its named file, as milesial's program does; return the errors."""
     from segzoo.errors import SegzooError
     from segzoo.prediction.job import prepare_source
     from segzoo.prediction.outputs import write_output

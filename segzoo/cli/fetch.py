@@ -1,4 +1,4 @@
-"""``segzoo fetch``: weights into the cache ahead of time."""
+"""``segzoo fetch``: download weights into the cache ahead of time."""
 
 from __future__ import annotations
 
@@ -12,10 +12,13 @@ from segzoo.printing import echo
 @click.command("fetch")
 @click.argument("names", nargs=-1, required=True, metavar="NAME...", shell_complete=offers.fetchable)
 def command(names: tuple[str, ...]) -> None:
-    """Fill the cache with weights ahead of time.
+    """Download weights ahead of time.
 
-    NAME is registered weights, as `segzoo list weights` shows them, or 'hf-hub:ORG/NAME@REVISION'. They are
-    fetched, checked and converted, so that they load without a network. Prints where each lies.
+    NAME is a name in `segzoo list weights`, or 'hf-hub:ORG/NAME@REVISION'. The weights are downloaded,
+    checked and converted, so that they load later without a network. Prints the folder of each.
+
+    \b
+    segzoo fetch segformer-b0-ade20k
     """
     from segzoo.weights.sources import locate
 
@@ -31,5 +34,5 @@ def command(names: tuple[str, ...]) -> None:
         raise failed[names[0]]
     wrong = all(isinstance(error, UsageError) for error in failed.values())
     told = "\n".join(f"  {name}: {error}" for name, error in failed.items())
-    text = f"{len(failed)} of {len(set(names))} could not be fetched:\n{told}"
+    text = f"{len(failed)} of {len(set(names))} could not be downloaded:\n{told}"
     raise UsageError(text) if wrong else FailureError(text)

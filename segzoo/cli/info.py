@@ -1,4 +1,4 @@
-"""``segzoo info``: all that is known of a name."""
+"""``segzoo info``: show everything about a name."""
 
 from __future__ import annotations
 
@@ -12,32 +12,39 @@ from segzoo import zoo
 from segzoo.cli import completions as offers
 from segzoo.cli.table import echo_json, table, warn_of_failed_plugins
 from segzoo.errors import OptionError, UnknownNameError, did_you_mean
-from segzoo.printing import echo
+from segzoo.printing import echo_table
 
-# What a field is called where its own name would mislead.
+#: Names of fields whose own names would mislead.
 _LABELS = {"options": "built with", "scores": "measured", "claimed": "claimed by its authors"}
 
 
 @click.command("info")
 @click.argument("name", shell_complete=offers.anything)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def command(name: str, as_json: bool) -> None:
-    """Show what a name stands for: its options, parameters, licence, scores.
+    """Show the options, parameters, licence and scores of a name.
 
-    NAME is anything that `segzoo list` shows, 'decoder-encoder' or 'decoder/encoder', an encoder of
-    timm, or a file, a folder or 'hf-hub:ORG/NAME' for weights elsewhere, or an exported file. All that
-    have the name are shown.
+    \b
+    segzoo info unet-nuclei           weights
+    segzoo info unet/resnet50         a decoder on an encoder
+    segzoo info runs/unet             a folder with weights
+    segzoo info dice                  the loss and the metric of that name
+
+    NAME is any name in `segzoo list`, 'decoder-encoder' or 'decoder/encoder', an encoder of timm, a file or a
+    folder with weights, 'hf-hub:ORG/NAME', or an exported file. If several entries have the name, all are
+    shown.
     """
     warn_of_failed_plugins()
     found = _find(name)
     if as_json:
         echo_json(found)
     else:
-        echo("\n\n".join(_text(one) for one in found))
+        for number, one in enumerate(found):
+            echo_table(f"\n{_text(one)}" if number else _text(one), header=not number)
 
 
 def _find(name: str) -> list[dict[str, Any]]:
-    # Looked up first, so that a misspelt registered name waits for no torch where it can.
+    # Registered names are looked up first, because this does not import torch.
     entries = [entry for kind in zoo.KINDS for entry in zoo.registry(kind).find(name)]
     from segzoo.cli import facts
     from segzoo.weights.folder import read_config
@@ -85,7 +92,7 @@ def _text(known: dict[str, Any]) -> str:
 
 
 def _rows(known: dict[str, Any], indent: str) -> list[tuple[str, str]]:
-    """Return one row for each value that says something, those of an object below it and indented."""
+    """Return one row for each value that is not empty; rows of an object are indented below it."""
     rows = []
     for key, value in known.items():
         label = indent + _LABELS.get(key, key).replace("_", " ")

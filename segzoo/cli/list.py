@@ -1,4 +1,4 @@
-"""``segzoo list``: what the zoo holds."""
+"""``segzoo list``: everything in the zoo, by kind or by a search."""
 
 from __future__ import annotations
 
@@ -9,15 +9,19 @@ import click
 
 from segzoo import zoo
 from segzoo.cli import completions as offers
-from segzoo.cli.table import echo_json, table, warn_of_failed_plugins
+from segzoo.cli.table import echo_json, echo_rows, warn_of_failed_plugins
+from segzoo.errors import UnknownNameError, did_you_mean
 from segzoo.options import listed
 from segzoo.printing import echo
+from segzoo.registry import plural
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from segzoo.registry import Entry
     from segzoo.specs import Spec
 
-# What a table shows of each kind, besides its name and summary.
+#: Columns of each kind, between its name and its summary.
 _COLUMNS = {
     "encoders": ("channels", "strides"),
     "weights": ("model", "licence"),
@@ -25,37 +29,87 @@ _COLUMNS = {
     "outputs": ("formats",),
     "recipes": ("data", "origin"),
 }
+#: Columns that a narrow terminal leaves out, the first one first.
+_SPARE = ("MODEL", "ORIGIN", "STRIDES", "LICENCE")
 
 
 @click.command("list")
-@click.argument("kind", required=False, type=click.Choice(zoo.KINDS), metavar=f"[{'|'.join(zoo.KINDS)}]")
+@click.argument("kind", required=False, metavar="[KIND|WORD]", shell_complete=offers.kinds)
 @click.argument("pattern", required=False, shell_complete=offers.of_kind)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, with all that is known of each.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, with every field of each entry.")
 def command(kind: str | None, pattern: str | None, as_json: bool) -> None:
-    """List models, weights, encoders, decoders, datasets, metrics and more.
+    """List models, weights, encoders, datasets, metrics and more.
 
-    Without a kind, all kinds are counted. PATTERN is a part of the names that are wanted, or a shell
-    pattern such as 'unet-*'. Any encoder that timm knows can be used too, listed here or not.
+    \b
+    segzoo list                       count the entries of every kind
+    segzoo list weights               show all weights
+    segzoo list weights 'unet-*'      show the weights whose names match
+    segzoo list nuclei                search all names and summaries
+
+    KIND is models, weights, encoders, decoders, datasets, metrics, losses, augmentations, optimizers,
+    schedules, trackers, readers, outputs, engines, exports, clusters, recipes or layouts. PATTERN is a part
+    of a name or a shell pattern such as 'unet-*'; if no name matches, summaries are searched. Any other WORD
+    is searched in the names and summaries of all kinds.
+
+    Encoders of timm can be used too, although most are not listed. A terminal shows shortened columns:
+    `segzoo info NAME` and --json show everything.
     """
     warn_of_failed_plugins()
     if kind is None:
         _overview(as_json)
         return
+    of_kind = next((one for one in (kind, plural(kind)) if one in zoo.KINDS), None)
+    if of_kind is None:
+        _search([word for word in (kind, pattern) if word], as_json)
+    else:
+        _list(of_kind, pattern, as_json)
+
+
+def describe(name: str, entry: Entry[Any]) -> dict[str, Any]:
+    """Return all fields of a spec, for JSON."""
+    return {"kind": entry.spec.kind, **asdict(entry.spec), "name": name, "owner": entry.owner}
+
+
+def _list(kind: str, pattern: str | None, as_json: bool) -> None:
     registry = zoo.registry(kind)
     entries = dict(registry.items())
     names = sorted(entries) if pattern is None else registry.match(pattern)
+    if not names and pattern:
+        names = sorted(name for name, entry in entries.items() if _holds(name, entry.spec, [pattern]))
     if as_json:
         echo_json([describe(name, entries[name]) for name in names])
-        return
-    if names:
-        echo(table([_row(kind, name, entries[name].spec) for name in names], header=_header(kind)))
+    elif names:
+        rows = [_row(kind, name, entries[name].spec) for name in names]
+        echo_rows(rows, header=_header(kind), spare=_SPARE)
     else:
         echo(f"none of {len(registry)} {kind} matches {pattern!r}" if pattern else f"no {kind}", err=True)
 
 
-def describe(name: str, entry: Entry[Any]) -> dict[str, Any]:
-    """Return everything that is known of a spec, for JSON."""
-    return {"kind": entry.spec.kind, **asdict(entry.spec), "name": name, "owner": entry.owner}
+def _search(words: Sequence[str], as_json: bool) -> None:
+    """Show the entries of all kinds whose name or summary contains every word."""
+    found = [
+        (kind, name, entry)
+        for kind in zoo.KINDS
+        for name, entry in sorted(zoo.registry(kind).items(), key=lambda item: item[0])
+        if _holds(name, entry.spec, words)
+    ]
+    if not found:
+        text = " ".join(words)
+        close = did_you_mean(words[0], zoo.KINDS) or "; `segzoo list` shows the kinds"
+        raise UnknownNameError(f"no name or summary contains {text!r}, and it is not a kind{close}")
+    if as_json:
+        echo_json([describe(name, entry) for _, name, entry in found])
+        return
+    rows = [
+        (entry.spec.kind, ", ".join((name, *entry.spec.aliases)), entry.spec.summary)
+        for _, name, entry in found
+    ]
+    echo_rows(rows, header=("KIND", "NAME", "SUMMARY"))
+
+
+def _holds(name: str, spec: Spec, words: Sequence[str]) -> bool:
+    text = " ".join((name, *spec.aliases, spec.summary)).lower()
+    return all(word.lower() in text for word in words)
 
 
 def _overview(as_json: bool) -> None:
@@ -63,7 +117,7 @@ def _overview(as_json: bool) -> None:
     if as_json:
         echo_json(names)
         return
-    echo(table([(kind, str(len(found)), listed(found, 6)) for kind, found in names.items()]))
+    echo_rows([(kind, str(len(found)), listed(found, 6)) for kind, found in names.items()])
 
 
 def _header(kind: str) -> tuple[str, ...]:

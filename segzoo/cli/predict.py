@@ -1,8 +1,7 @@
-"""``segzoo predict``: masks for images."""
+"""``segzoo predict``: segment images and videos, and write masks."""
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +12,12 @@ from segzoo.builtin import segzoo_outputs
 from segzoo.cli import completions as offers
 from segzoo.cli import weights_completions as weights_offers
 from segzoo.cli.familiar import MIX, check_classes, masks_to_names, named_masks
+from segzoo.cli.help import verbose_option
 from segzoo.cli.prediction_options import (
     CALIBRATION,
+    CLEANING_GROUP,
+    ENGINE_GROUP,
+    MODEL_GROUP,
     PredictionRequest,
     cleaning_options,
     cluster_of,
@@ -22,10 +25,10 @@ from segzoo.cli.prediction_options import (
     prediction_options,
 )
 from segzoo.cli.words import ManyValues, naming, words_of
-from segzoo.printing import echo, echo_passing, printable
+from segzoo.printing import bar, echo, echo_note, echo_passing, on_terminal, printable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from segzoo.interfaces import Cluster
     from segzoo.prediction.job import Done
@@ -34,7 +37,29 @@ if TYPE_CHECKING:
     from segzoo.prediction.sources import Found, Source, VideoSource
 
 
-@click.command("predict", cls=ManyValues)
+#: Groups of options in ``--help``.
+GROUPS = {
+    "Model": ("models", "scale", *MODEL_GROUP),
+    "Input": ("lists", "pages", "every", "begin", "end", "shard", "any_size"),
+    "Output": (
+        "out",
+        "outputs",
+        "only",
+        *CLEANING_GROUP,
+        "opacity",
+        "coco",
+        "simplify",
+        "geojson_crs",
+        "overwrite",
+        "resume",
+        "show",
+        "no_save",
+    ),
+    "Speed and memory": (*ENGINE_GROUP, "calibrate", "on"),
+}
+
+
+@click.command("predict", cls=ManyValues, groups=GROUPS)
 @click.argument("paths", nargs=-1, type=click.Path(), metavar="PATH...")
 @click.option(
     "--model",
@@ -42,32 +67,33 @@ if TYPE_CHECKING:
     "models",
     multiple=True,
     shell_complete=offers.weights,
-    help="Weights by name, a folder, hf-hub:ORG/NAME, or another program's checkpoint; several are averaged.",
+    help="Name of weights, a folder, hf-hub:ORG/NAME, or a checkpoint of another program; several models are "
+    "averaged.",
 )
 @click.option(
-    "--out", type=click.Path(), default="masks", show_default=True, help="Folder of the masks, or its URL."
+    "--out", type=click.Path(), default="masks", show_default=True, help="Folder for the masks, or its URL."
 )
 @click.option(
     "--outputs",
     shell_complete=offers.outputs,
     default="mask,overlay",
     show_default=True,
-    help=f"What to write: {', '.join(spec.name for spec in segzoo_outputs())}, or what plug-ins bring "
-    "(`segzoo list outputs`). A format may follow a colon: mask:tif.",
+    help=f"Files to write: {', '.join(spec.name for spec in segzoo_outputs())}, or outputs of plug-ins "
+    "(see `segzoo list outputs`). Add a format after a colon: mask:tif.",
 )
 @click.option(
     "--list",
     "lists",
     multiple=True,
     shell_complete=offers.files,
-    help="A file with a PATH a line; - is standard input.",
+    help="File with one PATH per line; - is standard input.",
 )
 @click.option(
     "--pages",
     default="all",
     show_default=True,
     metavar="NUMBERS",
-    help="Pages of stacks and volumes, from 0, such as 0,3-5 or 10-.",
+    help="Pages of stacks and volumes, counted from 0, such as 0,3-5 or 10-.",
 )
 @prediction_options("torch", "torch")
 @cluster_option
@@ -75,29 +101,29 @@ if TYPE_CHECKING:
     "--calibrate",
     multiple=True,
     shell_complete=offers.files,
-    help="Calibration images for --precision fastest [default: the first 8].",
+    help="Calibration images for --precision fastest [default: the first 8 images].",
 )
 @cleaning_options
 @click.option(
     "--scale",
     "-s",
     type=click.FloatRange(0, 16, min_open=True),
-    help="Size at which the network sees images, instead of the weights'.",
+    help="Scale of images for the network, such as 0.5 for half size [default: the weights'].",
 )
 @click.option(
     "--geojson-crs",
     type=click.Choice(["degrees", "image", "pixels"]),
     default="degrees",
     show_default=True,
-    help="Coordinates in geojson of a georeferenced image: longitude and latitude, "
-    "the image's own, or pixels.",
+    help="Coordinates in geojson of a georeferenced image: longitude and latitude, the coordinate system of "
+    "the image, or pixels.",
 )
 @click.option(
     "--coco",
     type=click.Choice(["rle", "polygons"]),
     default="rle",
     show_default=True,
-    help="How coco has objects; those with holes are run lengths in any case.",
+    help="Form of objects in coco; objects with holes are always run lengths.",
 )
 @click.option(
     "--simplify",
@@ -105,74 +131,78 @@ if TYPE_CHECKING:
     default=0.0,
     show_default=True,
     metavar="PIXELS",
-    help="How far polygons may pass from corners that are left out; 0 keeps every pixel.",
+    help="Tolerance for simplifying polygons; 0 keeps every corner.",
 )
 @click.option(
     "--opacity", type=click.FloatRange(0, 1), default=0.35, show_default=True, help="Overlay opacity."
 )
 @click.option(
-    "--every", type=click.IntRange(1, 10**9), default=1, metavar="N", help="Take one frame of N of a video."
+    "--every", type=click.IntRange(1, 10**9), default=1, metavar="N", help="Use every N-th frame of a video."
 )
 @click.option(
-    "--from", "begin", type=click.FloatRange(0), default=0.0, metavar="SECONDS", help="Where a video begins."
+    "--from", "begin", type=click.FloatRange(0), default=0.0, metavar="SECONDS", help="Start time in a video."
 )
 @click.option(
-    "--until", "end", type=click.FloatRange(0, min_open=True), metavar="SECONDS", help="Where a video ends."
+    "--until", "end", type=click.FloatRange(0, min_open=True), metavar="SECONDS", help="End time in a video."
 )
 @click.option(
     "--only",
     multiple=True,
     metavar="CLASS",
     shell_complete=weights_offers.classes,
-    help="Show these classes alone.",
+    help="Keep only this class; may be repeated.",
 )
-@click.option("--overwrite", is_flag=True, help="Replace files that exist.")
-@click.option("--any-size", is_flag=True, help="Read images of more pixels than Pillow takes for harmless.")
+@click.option("--overwrite", is_flag=True, help="Replace existing files.")
+@click.option("--any-size", is_flag=True, help="Read images that are larger than Pillow's safety limit.")
 @click.option(
     "--resume",
     is_flag=True,
-    help="Skip images that are already done. Of files that exist, only those that an earlier run wrote and "
-    "nobody has changed since are replaced.",
+    help="Skip images that are already done. Existing files are replaced only if an earlier run wrote them "
+    "and they have not changed since.",
 )
-@click.option("--shard", metavar="K/N", help="Take every N-th image, from the K-th on.")
-@click.option("--show", "--viz", "-v", is_flag=True, help="Open each overlay in a viewer.")
-@click.option("--no-save", "-n", is_flag=True, help="Write nothing.")
-@click.option("--input", "-i", "inputs", multiple=True, hidden=True, help="Same as PATH.")
-@click.option("--output", "-o", "names", multiple=True, hidden=True, help="File of each mask.")
+@click.option("--shard", metavar="K/N", help="Process part K of N, to share the work among N machines.")
+@click.option("--show", "--viz", "-v", is_flag=True, help="Open each overlay in an image viewer.")
+@click.option("--no-save", "-n", is_flag=True, help="Write no files.")
+@verbose_option
+@click.option("--input", "-i", "inputs", multiple=True, hidden=True, help="The same as PATH.")
+@click.option("--output", "-o", "names", multiple=True, hidden=True, help="File for each mask.")
 @click.option(
-    "--classes", "-c", type=click.IntRange(1, 65_535), hidden=True, help="How many the weights tell apart."
+    "--classes", "-c", type=click.IntRange(1, 65_535), hidden=True, help="Number of classes of the weights."
 )
-@click.option("--mix", type=click.Choice(list(MIX)), hidden=True, help="How to draw.")
+@click.option("--mix", type=click.Choice(list(MIX)), hidden=True, help="Drawing mode.")
 def command(paths: tuple[str, ...], **options: Any) -> None:
-    """Segment images and write masks.
+    """Segment images and videos, and write masks.
 
-    PATH is an image, a video, a folder that is searched for both, a pattern in quotes, a camera, an
-    http(s) address, or - for an image on standard input. Images, their folders and patterns may also be in
-    a store, such as s3://bucket/scans (gs://, az://, hf://), and --out may be there too. For each,
-    NAME_mask.png holds the class of every pixel (values are class indices, colours those of the classes)
-    and NAME_overlay.png shows it on the image. Classes that overlap have a mask each, NAME_CLASS_mask.png.
-    manifest.jsonl tells what was done.
+    PATH is an image, a video, a folder with images and videos, a pattern in quotes, a camera (camera:0), an
+    http(s) address, or - for an image on standard input. Images, folders and patterns may also be in cloud
+    storage, such as s3://bucket/scans (also gs://, az://, hf://), and so may --out.
 
-    A folder or pattern gives no masks of a data set that is laid out there, and nothing that an earlier run
-    wrote; what is left out is said, and segmented where it is named itself. --out must not hold the images
-    that are searched, but may lie among them.
+    For each image, NAME_mask.png contains the class index of every pixel, and NAME_overlay.png shows the
+    classes on the image. Overlapping classes get one mask each, NAME_CLASS_mask.png. manifest.jsonl records
+    the run.
+
+    In a folder or pattern, the masks of a dataset and the files of an earlier run are left out, with a
+    message; to segment such a file, name it. --out must not be the folder that is searched, but it may be
+    inside it.
 
     \b
     segzoo predict photos --model unet-nuclei
     segzoo predict slide.tif --model unet-nuclei --outputs mask --memory 2GB
     segzoo predict "scans/**/*.png" -m unet-nuclei --outputs binary,coco --resume
-    segzoo predict s3://bucket/scans -m unet-nuclei --out s3://bucket/masks --resume
+    segzoo predict s3://bucket/scans -m unet-nuclei --out s3://bucket/masks
     segzoo predict dish.mp4 camera:0 -m unet-nuclei --until 10
 
-    The options of milesial's predict.py (-i A B -o C D -s -t -v -n -c) and --mix blend, mask or cutout of
-    bubbliiiing's are understood.
+    The options of milesial's predict.py (-i A B -o C D -s -t -v -n -c), and --mix blend, mask or cutout of
+    bubbliiiing's program, work too.
     """
     options["prediction"] = PredictionRequest.taken(options)
     words = [*paths, *options["inputs"]]
     if not words and not options["lists"]:
-        raise click.UsageError("name at least one image or folder")
+        raise click.UsageError(
+            "name at least one image or folder, such as `segzoo predict photos -m unet-nuclei`"
+        )
     if not options["models"]:
-        raise click.UsageError("say which weights: --model NAME; `segzoo list weights` shows those there are")
+        raise click.UsageError("choose weights: --model NAME; `segzoo list weights` shows all names")
     _predict(words, options)
 
 
@@ -193,24 +223,24 @@ def _predict(words: list[str], options: dict[str, Any]) -> None:
         shard = parse_shard(options["shard"])
     outputs, look = _outputs(options)
     if options["end"] is not None and options["end"] <= options["begin"]:
-        raise OptionError(f"--until {options['end']:g} lies before --from {options['begin']:g}")
+        raise OptionError(f"--until {options['end']:g} is before --from {options['begin']:g}")
     with naming("--pages"):
         pages = parse_pages(options["pages"])
     found = find(words, lists=options["lists"], pages=pages)
     for note in found.notes:
-        _warn(note)
+        echo_note(note)
     troubles = list(found.troubles)
     named = named_masks(found.images, options["names"])
     if options["on"] and (named or options["show"]):
         raise OptionError(
-            f"{'-o' if named else '--show'} goes with masks that this process makes: leave out --on"
+            f"{'-o' if named else '--show'} works only with masks that this process makes: leave out --on"
         )
     out = place(options["out"], writes=True)
     gathered = any(volume_paths(out, one, outputs, look_of(one, outputs, look), None) for one in found.images)
     if gathered and pages:
         raise OptionError(
-            "--pages leaves pages out, and a mask of a volume needs all of them: choose outputs that have a "
-            "file for each page, such as --outputs mask:png"
+            "--pages leaves pages out, but the mask of a volume needs all pages: choose outputs with one "
+            "file per page, such as --outputs mask:png"
         )
     images = shard.of_files(found.images) if gathered else shard.of(found.images)
     videos = shard.of(found.videos)
@@ -218,7 +248,9 @@ def _predict(words: list[str], options: dict[str, Any]) -> None:
         context = click.get_current_context()
         for name in ("out", "outputs"):
             if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
-                raise click.UsageError(f"-o names the file of each mask, so --{name} means nothing", context)
+                raise click.UsageError(
+                    f"-o names the file of each mask, so --{name} has no effect: leave it out", context
+                )
     if videos and not images:
         from segzoo.prediction.video.segment import video_output
 
@@ -255,7 +287,7 @@ def _check_places(
     *,
     joins: bool,
 ) -> None:
-    """Refuse, before weights are fetched, what would replace files or be taken for images by the next run."""
+    """Refuse outputs that would replace files or look like input images, before weights are downloaded."""
     from segzoo.files import keep_apart, refuse_taken
     from segzoo.prediction.job import refuse_mask_folders, refuse_outputs
     from segzoo.prediction.sources import files_of
@@ -268,7 +300,7 @@ def _check_places(
         return
     keep_apart(out, found.searched)
     refuse_mask_folders(out, [*images, *videos], outputs, look)
-    if not options["resume"]:  # else it takes the manifest, and the weights, to say which files are ours
+    if not options["resume"]:  # else the manifest and the weights are needed to recognise our files
         refuse_outputs(out, [*images, *videos], outputs, look, inputs=inputs, joins=joins)
 
 
@@ -300,7 +332,7 @@ def _run(
             every=options["every"],
             first=options["begin"],
             last=options["end"],
-            on_message=_warn,
+            on_message=echo_note,
             progress=_progress(),
         ),
     )
@@ -312,37 +344,43 @@ def _run(
     else:
         from segzoo.prediction.sharing import run_on
 
-        _warn(cluster.description)
+        echo_note(cluster.description)
         outcomes = run_on(cluster, job, sources)
-    for done in outcomes:
+    for done in _counted(outcomes, len(sources)):
         skipped += done.skipped
         if done.error:
             troubles.append(done.error)
             missing.add(done.missing)
         elif not done.skipped:
-            _tell(done)
+            echo(_line(done))
             if options["show"] and done.segmentation is not None:
                 done.segmentation.overlay(options["opacity"]).show(title=done.source.origin)
     if skipped:
         echo(f"{skipped} were done before")
     for path in job.joined:
-        left_out = f", without the {len(troubles)} that failed" if troubles else ""
+        left_out = f", except the {len(troubles)} that failed" if troubles else ""
         echo(f"{printable(path)}: all images{left_out}")
     if len(troubles) == len(sources) and "" not in missing:
         first = min(missing)
         raise MissingExtraError(
-            f"none of {len(sources):,} could be segmented, such as {first}" if missing - {first} else first
+            f"none of the {len(sources):,} images could be segmented, for example {first}"
+            if missing - {first}
+            else first
         )
     return troubles
 
 
-def _warn(text: str) -> None:
-    echo(text, err=True)
+def _counted(outcomes: Iterable[Done], total: int) -> Iterator[Done]:
+    """Yield the outcomes under a progress bar, if there are several and a person reads the terminal."""
+    with bar(what="predict", unit="image", shown=None if total > 1 else False, total=total) as shown:
+        for done in outcomes:
+            yield done
+            shown.update()
 
 
 def _progress() -> Callable[[int, int | None], None] | None:
-    """Return what shows people how far a video is; files and pipes get nothing of it."""
-    if not sys.stderr.isatty():
+    """Return a function that shows the progress of a video on a terminal."""
+    if not on_terminal(err=True):
         return None
 
     def show(done: int, of: int | None) -> None:
@@ -351,10 +389,14 @@ def _progress() -> Callable[[int, int | None], None] | None:
     return show
 
 
-def _tell(done: Done) -> None:
-    echo(f"{printable(done.source.origin)}: {printable(done.note)}")
-    for file in done.written:
-        echo(f"  {printable(file)}")
+def _line(done: Done) -> str:
+    """Return the result of an image in one line; files after the first are given without their folder."""
+    text = f"{printable(done.source.origin)}: {printable(done.note)}"
+    if not done.written:
+        return text
+    first, *rest = done.written
+    names = [file.name if file.parent == first.parent else file for file in rest]
+    return f"{text} -> {', '.join(map(printable, (first, *names)))}"
 
 
 def _outputs(options: dict[str, Any]) -> tuple[list[str], OutputOptions]:
@@ -400,7 +442,7 @@ def _predictor(options: dict[str, Any], sources: list[Source]) -> Predictor:
 
 
 def _weights(name: str, options: dict[str, Any]) -> Any:
-    """Load weights, seen at another size and checked for the number of classes where that was said."""
+    """Load weights, with ``--scale`` applied and ``--classes`` checked."""
     from dataclasses import replace
 
     from segzoo.config import config_of

@@ -1,4 +1,4 @@
-"""Options that say how masks are made, for ``segzoo predict``, ``segzoo evaluate`` and ``segzoo serve``."""
+"""Options for making masks, shared by ``segzoo predict``, ``segzoo evaluate`` and ``segzoo serve``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from segzoo.cli import completions as offers
 from segzoo.cli import weights_completions as weights_offers
 from segzoo.cli.words import naming, numbers, thresholds
 from segzoo.errors import UsageError
-from segzoo.printing import echo
+from segzoo.printing import echo_note
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from segzoo.interfaces import Cluster
     from segzoo.prediction.predictor import Predictor
 
-#: How many images ``--precision fastest`` measures, unless somebody names some.
+#: Number of images that ``--precision fastest`` measures, unless the user names some.
 CALIBRATION = 8
-#: Pixels that an object or a hole may have, which is more than images have.
+#: Range of the size of objects and holes; no image has so many pixels.
 _PIXELS = click.IntRange(0, 10**12)
 
 
@@ -35,7 +35,7 @@ class EngineName(click.ParamType):
     name = "ENGINE"
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Return the name of an engine that segzoo or a plug-in brings."""
+        """Return the name of an engine of segzoo or of a plug-in."""
         try:
             zoo.registry("engines").get(value)
         except UsageError as error:
@@ -44,12 +44,12 @@ class EngineName(click.ParamType):
 
 
 class IntensityRule(click.ParamType):
-    """The text form of an intensity, which is checked before anything is read."""
+    """The text form of an intensity rule, which is checked before any file is read."""
 
     name = "RULE"
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Return the rule as it was written."""
+        """Return the rule unchanged."""
         from segzoo.specs import parse_intensity
 
         try:
@@ -63,51 +63,51 @@ _OPTIONS = (
     click.option(
         "--device",
         shell_complete=offers.devices,
-        help="Where to compute, such as cpu or cuda:1 [default: a GPU if there is one].",
+        help="Device, such as cpu or cuda:1 [default: a GPU if there is one].",
     ),
     click.option(
         "--precision",
         type=click.Choice(["exact", "fast", "fastest"]),
         default="exact",
         show_default=True,
-        help="float32, bf16/fp16, or int8.",
+        help="Number type: exact is float32, fast is bf16 or fp16, fastest is int8.",
     ),
-    click.option("--memory", help="Memory limit, such as 4GB; larger images are run in tiles."),
-    click.option("--flips", is_flag=True, help="Average over the mirrored images too."),
-    click.option("--turns", is_flag=True, help="Average over right-angle turns too."),
-    click.option("--scales", help="Average over sizes such as 0.75,1,1.25."),
+    click.option("--memory", help="Memory limit, such as 4GB; images that need more are cut into tiles."),
+    click.option("--flips", is_flag=True, help="Test-time augmentation: average over mirrored images too."),
+    click.option("--turns", is_flag=True, help="Test-time augmentation: average over right-angle turns too."),
+    click.option("--scales", help="Test-time augmentation: average over scales such as 0.75,1,1.25."),
     click.option(
         "--threshold",
         "--mask-threshold",
         "-t",
         type=click.FloatRange(0, 1, min_open=True, max_open=True),
-        help="Threshold for binary models, and for all classes that overlap [default: the weights'].",
+        help="Probability threshold of binary models and of overlapping classes [default: the weights'].",
     ),
     click.option(
         "--class-threshold",
         multiple=True,
         metavar="CLASS=T",
         shell_complete=weights_offers.class_thresholds,
-        help="Threshold for one class of several; may be repeated.",
+        help="Probability threshold of one class; may be repeated.",
     ),
     click.option(
         "--bands",
         metavar="BAND,...",
-        help="Bands of the images that the network gets, in its order, by number from 1 or by name, such as "
-        "4,3,2 [default: the weights'].",
+        help="Bands of the images for the network, in its order, by name or by number from 1, such as 4,3,2 "
+        "[default: the weights'].",
     ),
     click.option(
         "--intensity",
         type=IntensityRule(),
-        help="How values become numbers: uint8, range:LOW,HIGH, window:CENTRE,WIDTH, percentiles:1,99.8, "
-        "dtype or standard. :band behind it measures each band by itself, :run all images together [default: "
-        "the weights'].",
+        help="Rule for scaling pixel values: uint8, range:LOW,HIGH, window:CENTRE,WIDTH, percentiles:1,99.8, "
+        "dtype or standard. Add :band to measure each band separately, :run to measure all images together "
+        "[default: the weights'].",
     ),
     click.option(
         "--split-touching/--no-split-touching",
         default=None,
-        help="Tell objects that touch apart where objects are counted or written: by what the network says "
-        "of them, else by their shape [default: where the weights have a separator].",
+        help="Separate touching objects when objects are counted or written, by the separator of the "
+        "weights or else by shape [default: only if the weights have a separator].",
     ),
 )
 
@@ -115,43 +115,43 @@ _CLEANING = (
     click.option(
         "--smallest-object",
         type=_PIXELS,
-        help="Remove objects of fewer pixels; 0 keeps all [default: the weights'].",
+        help="Remove objects with fewer pixels; 0 keeps all [default: the weights'].",
     ),
-    click.option("--smallest-hole", type=_PIXELS, default=0, help="Fill holes of fewer pixels."),
+    click.option("--smallest-hole", type=_PIXELS, default=0, help="Fill holes with fewer pixels."),
 )
 
 
-#: Where masks are computed; `cluster_of` reads it.
+#: Gives a command ``--on``; `cluster_of` reads it.
 cluster_option = click.option(
     "--on",
     metavar="CLUSTER",
     shell_complete=offers.clusters,
-    help="Cluster that computes, such as ray, ray:auto or ray:HOST:PORT; its options follow commas: "
+    help="Cluster to compute on, such as ray, ray:auto or ray:HOST:PORT, with options after commas: "
     "ray:auto,workers=4,gpus=0.5 [default: this process].",
 )
 
 
 def prediction_options(backend: str | None, default: str, *, batch: int = 1) -> Callable[[Any], Any]:
-    """Return what gives a command the options; `PredictionRequest.taken` reads them.
+    """Return a decorator that gives a command the options; `PredictionRequest.taken` reads them.
 
     Args:
-        backend: taken where none is named.
-        default: that in words.
-        batch: how many images of one size are run together unless told.
+        backend: default of ``--backend``.
+        default: description of that default.
+        batch: default number of images in a batch.
     """
     together = click.option(
         "--batch",
         type=click.IntRange(1, 65_536),
         default=batch,
         show_default=True,
-        help="Images of one size that are run together.",
+        help="Number of images of one size in a batch.",
     )
     engine = click.option(
         "--backend",
         type=EngineName(),
         default=backend,
         shell_complete=offers.engines,
-        help=f"Inference engine, one of `segzoo list engines` [default: {default}].",
+        help=f"Inference engine; see `segzoo list engines` [default: {default}].",
     )
 
     def decorate(command: Any) -> Any:
@@ -162,8 +162,14 @@ def prediction_options(backend: str | None, default: str, *, batch: int = 1) -> 
     return decorate
 
 
+#: Groups of the shared options in ``--help``.
+MODEL_GROUP = ("threshold", "class_threshold", "bands", "intensity", "flips", "turns", "scales")
+ENGINE_GROUP = ("device", "precision", "backend", "batch", "memory")
+CLEANING_GROUP = ("split_touching", "smallest_object", "smallest_hole")
+
+
 def cleaning_options(command: Any) -> Any:
-    """Give a command the options that clean masks; `PredictionRequest.taken` reads them too."""
+    """Give a command the options for cleaning masks; `PredictionRequest.taken` reads them too."""
     for option in reversed(_CLEANING):
         command = option(command)
     return command
@@ -171,7 +177,7 @@ def cleaning_options(command: Any) -> Any:
 
 @dataclass(frozen=True, kw_only=True)
 class PredictionRequest:
-    """How masks are to be made, as the command line says it."""
+    """The options for making masks on the command line."""
 
     device: str | None = None
     precision: str = "exact"
@@ -191,20 +197,20 @@ class PredictionRequest:
 
     @classmethod
     def taken(cls, options: dict[str, Any]) -> Self:
-        """Take a command's options for prediction out of all its options."""
+        """Remove the options for prediction from all options of a command, and return them."""
         return cls(**{one.name: options.pop(one.name) for one in fields(cls) if one.name in options})
 
     @property
     def first(self) -> str:
-        """The first option that was given, nothing where none was."""
+        """The first option on the command line; empty if there is none."""
         given = (one.name for one in fields(self) if getattr(self, one.name) != one.default)
         return next((f"--{name.replace('_', '-')}" for name in given), "")
 
     def predictor(self, models: Sequence[Any], *, calibration: Sequence[Any] = ()) -> Predictor:
-        """Make the predictor of models that are loaded.
+        """Create the predictor for loaded models.
 
         Args:
-            models: several are an ensemble.
+            models: loaded models; several form an ensemble.
             calibration: images that ``--precision fastest`` measures.
         """
         from segzoo.images import with_bands
@@ -237,7 +243,7 @@ class PredictionRequest:
             bands=() if self.bands is None else self.bands,
             intensity=self.intensity,
             calibration=calibration,
-            on_message=lambda text: echo(text, err=True),
+            on_message=echo_note,
             split_touching=self.split_touching,
             smallest_object=self.smallest_object,
             smallest_hole=self.smallest_hole,
@@ -245,18 +251,18 @@ class PredictionRequest:
 
 
 def cluster_of(on: str | None, asked: PredictionRequest) -> AbstractContextManager[Cluster | None]:
-    """Return the cluster that computes, which entering it starts; ``None`` in place of this process.
+    """Return the cluster to compute on, which starts when entered; ``None`` stands for this process.
 
     Args:
-        on: what `cluster_option` was given.
-        asked: how masks are made.
+        on: value of ``--on``.
+        asked: options for making masks.
     """
     if on is None:
         return nullcontext()
     if asked.device is not None:
         raise UsageError(
-            f"--device {asked.device} is of this machine, and --on computes on others: leave it out; "
-            "whether workers have GPUs is an option of the cluster, such as --on ray,gpus=1"
+            f"--device {asked.device} is a device of this machine, and --on computes on others: leave "
+            "--device out. To give the workers GPUs, use an option of the cluster, such as --on ray,gpus=1"
         )
     from segzoo.build import open_cluster
 

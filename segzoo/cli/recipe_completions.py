@@ -1,4 +1,4 @@
-"""What shells offer where a recipe and ``KEY=VALUE`` stand. Nothing here imports torch."""
+"""Completions for a recipe and for ``KEY=VALUE``. Nothing here imports torch."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
     import click
 
-#: Every key of a recipe, a line each; ``python tests/test_completion.py --write`` writes it anew.
+#: Every key of a recipe, one per line; ``python tests/test_completion.py --write`` updates the file.
 KEYS = Path(__file__).with_name("recipe_keys.txt")
 
 _YES_NO = ("true", "false")
 
-#: The values of keys that have few.
+#: Values of keys that have a few values only.
 CHOICES = {
     "channels_last": _YES_NO,
     "checkpointing": _YES_NO,
@@ -37,7 +37,7 @@ CHOICES = {
     "sync_batchnorm": _YES_NO,
 }
 
-#: Keys whose values have names, or are folders.
+#: Keys whose values are names or folders.
 _NAMED = {
     "best": offers.metrics,
     "data": offers.data,
@@ -55,7 +55,7 @@ _NAMED = {
 
 
 def recipe_words(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem[Any]]:
-    """Offer recipes and files, where none was said yet, and keys; after ``KEY=`` its values."""
+    """Offer keys, and recipes and files if none was given yet; after ``KEY=`` its values."""
     key, equals, value = incomplete.partition("=")
     if equals:
         found = _values(ctx, param, key.removesuffix(".name"), value)
@@ -68,7 +68,7 @@ def recipe_words(ctx: click.Context, param: click.Parameter, incomplete: str) ->
 
 
 def search_words(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem[Any]]:
-    """Offer keys for a search, and behind ``KEY=`` the names that a list may hold."""
+    """Offer keys for a search, and after ``KEY=`` the names that may be in a list."""
     key, equals, value = incomplete.partition("=")
     if not equals:
         return [CompletionItem(word) for word in _keys(incomplete)]

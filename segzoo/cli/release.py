@@ -1,11 +1,11 @@
-"""``segzoo release``: a training's folder as weights that ship."""
+"""``segzoo release``: turn a training run into weights that ship with a plug-in."""
 
 from __future__ import annotations
 
 import click
 
 from segzoo.cli import completions as offers
-from segzoo.cli.table import table
+from segzoo.cli.table import echo_rows
 from segzoo.printing import echo
 
 
@@ -16,44 +16,48 @@ from segzoo.printing import echo
     "--data",
     default="",
     shell_complete=offers.data,
-    help="The data set, where it is not the one that the recipe names.",
+    help="Dataset, if it is not the one in the recipe.",
 )
-@click.option("--root", type=click.Path(), help="Location of a named data set [default: $SEGZOO_DATA/NAME].")
+@click.option("--root", type=click.Path(), help="Folder of a named dataset [default: $SEGZOO_DATA/NAME].")
 @click.option(
     "--split",
     "part",
     default="test",
     show_default=True,
     shell_complete=offers.splits,
-    help="Which part of it scores them.",
+    help="Part of the dataset to score the weights on.",
 )
 @click.option(
     "--metric",
     "metrics",
     multiple=True,
     shell_complete=offers.metrics,
-    help="A metric by name; may be repeated [default: iou, dice].",
+    help="Name of a metric; may be repeated [default: iou, dice].",
 )
 @click.option(
     "--by",
     multiple=True,
     metavar="TAG|REGEX",
-    help="Score groups of images by themselves too, as in segzoo evaluate; may be repeated.",
+    help="Also score groups of images separately, as in segzoo evaluate; may be repeated.",
 )
-@click.option("--machine", default="", help="What they were trained on, in words [default: this machine].")
+@click.option(
+    "--machine",
+    default="",
+    help="Description of the machine that trained the weights [default: this machine].",
+)
 @click.option("--licence", default="", help="Licence of the weights [default: the recipe's].")
 @click.option(
     "--note",
     "notes",
     multiple=True,
-    help="A sentence for the card, such as what the weights are not for; may be repeated.",
+    help="Sentence for the model card, such as a known limit of the weights; may be repeated.",
 )
-@click.option("--full", is_flag=True, help="Keep single precision, at twice the size.")
-@click.option("--overwrite", is_flag=True, help="Replace weights and a card that TARGET holds.")
+@click.option("--full", is_flag=True, help="Keep float32, at twice the size.")
+@click.option("--overwrite", is_flag=True, help="Replace the weights and the model card in TARGET.")
 @click.option(
     "--device",
     shell_complete=offers.devices,
-    help="Where to compute, such as cpu or cuda:1 [default: a GPU if there is one].",
+    help="Device, such as cpu or cuda:1 [default: a GPU if there is one].",
 )
 def command(
     run: str,
@@ -70,13 +74,13 @@ def command(
     overwrite: bool,
     device: str | None,
 ) -> None:
-    """Turn a training's folder into weights that ship with a plug-in.
+    """Turn a training run into weights that ship with a plug-in.
 
     \b
-    segzoo release runs/nuclei src/mine/weights/nuclei --machine "one H200, 20 minutes"
+    segzoo release runs/nuclei src/mine/weights/nuclei --machine "one H200"
 
-    RUN is the folder that a training left, or one of the folds of a cross-validation, whose scores then
-    go along. TARGET gets the weights in half precision, scored as they ship, with a card and all that
+    RUN is the folder of a training run, or of one fold of a cross-validation, whose scores are then added.
+    TARGET gets the weights in float16, their scores in that precision, a model card, and everything that
     `segzoo reproduce` needs.
     """
     import torch
@@ -109,5 +113,5 @@ def command(
         for score in found.scores
         for name, value in score.values.items()
     ]
-    echo(table(rows))
+    echo_rows(rows)
     echo(f"{target}: model.safetensors, config.json and a card, README.md")

@@ -1,4 +1,4 @@
-"""``segzoo reproduce``: the commands that made weights, and whether they do what they state."""
+"""``segzoo reproduce``: show the commands that made weights, and compare their scores."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from segzoo.cli import completions as offers
-from segzoo.cli.table import echo_json, table
+from segzoo.cli.table import echo_json, echo_rows
 from segzoo.printing import command_line, echo
 
 if TYPE_CHECKING:
@@ -16,29 +16,29 @@ if TYPE_CHECKING:
 
 @click.command("reproduce")
 @click.argument("name", shell_complete=offers.weights)
-@click.option("--check", is_flag=True, help="Score the weights again and compare.")
-@click.option("--run", is_flag=True, help="Train them again, score what comes out and compare.")
+@click.option("--check", is_flag=True, help="Score the weights again and compare the scores.")
+@click.option("--run", is_flag=True, help="Train the weights again, score the result and compare the scores.")
 @click.option(
     "--data",
     default="",
     shell_complete=offers.data,
-    help="A data set instead of the one that the recipe names.",
+    help="Dataset to use instead of the one in the recipe.",
 )
-@click.option("--root", type=click.Path(), help="Location of a named data set [default: $SEGZOO_DATA/NAME].")
+@click.option("--root", type=click.Path(), help="Folder of a named dataset [default: $SEGZOO_DATA/NAME].")
 @click.option(
     "--out",
     default="",
     shell_complete=offers.folders,
-    help="Where --run leaves its weights [default: runs/NAME].",
+    help="Folder for the weights of --run [default: runs/NAME].",
 )
-@click.option("--resume", is_flag=True, help="Go on with the training that --out holds.")
-@click.option("--overwrite", is_flag=True, help="Delete the training that --out holds.")
+@click.option("--resume", is_flag=True, help="Resume the run in --out.")
+@click.option("--overwrite", is_flag=True, help="Delete the run in --out first.")
 @click.option(
     "--device",
     shell_complete=offers.devices,
-    help="Where to compute, such as cpu or cuda:1 [default: a GPU if there is one].",
+    help="Device, such as cpu or cuda:1 [default: a GPU if there is one].",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def command(
     name: str,
     check: bool,
@@ -51,23 +51,23 @@ def command(
     device: str | None,
     as_json: bool,
 ) -> None:
-    """Show how weights were made, and whether that can be done again.
+    """Show how weights were made, and train or score them again.
 
     \b
-    segzoo reproduce unet-nuclei            the commands that made them
-    segzoo reproduce unet-nuclei --check    their scores now and then
-    segzoo reproduce unet-nuclei --run      the same, of weights trained anew
+    segzoo reproduce unet-nuclei            show the commands that made them
+    segzoo reproduce unet-nuclei --check    score the weights again
+    segzoo reproduce unet-nuclei --run      train new weights, and score them
 
-    NAME is weights by name, or a folder that a training left. The data is compared by a checksum of
-    its pixels. The exit code is 0 where every score lies in the interval that the weights state and
+    NAME is the name of weights, or the folder of a training run. The data is compared by a checksum of
+    its pixels. The exit code is 0 if every score lies in the interval that the weights state and
     the data is the same, else 1.
     """
     from segzoo.publishing import reproduce as reproduction
 
     if check and run:
-        raise click.UsageError("--check scores the weights as they are, --run trains them anew: choose one")
+        raise click.UsageError("--check scores the weights, and --run trains new ones: choose one")
     if (resume or overwrite) and not run:
-        raise click.UsageError("--resume and --overwrite go with --run")
+        raise click.UsageError("--resume and --overwrite need --run")
     origin = reproduction.origin_of(name, data=data, root=root, out=out)
     found: Reproduction | None = None
     if check:
@@ -110,16 +110,17 @@ def _tell(origin: Origin) -> None:
     rows = [(f"  {key}", value) for key, value in origin.facts.items()]
     rows += [(f"  data {part}", checksum) for part, checksum in origin.checksums.items()]
     if rows:
-        echo(f"\n{table(rows)}")
+        echo()
+        echo_rows(rows)
     if origin.scores:
-        echo(f"\nstated, on the {origin.part} part:")
-        echo(table([(f"  {one.name}", f"{one.score:.4f}", _interval(one)) for one in origin.scores]))
+        echo(f"\nstated by the weights, on the {origin.part} part:")
+        echo_rows([(f"  {one.name}", f"{one.score:.4f}", _interval(one)) for one in origin.scores])
 
 
 def _tell_found(found: Reproduction) -> None:
-    echo(f"\nfound, of {found.subject}:")
+    echo(f"\nmeasured now, with {found.subject}:")
     for one in found.data:
-        told = "the same" if one.same else f"OTHER DATA, {one.found}"
+        told = "the same" if one.same else f"DIFFERENT DATA, {one.found}"
         told = told if one.stated else "no checksum stated"
         echo(f"  data {one.part}: {one.samples} samples, {told}")
     rows = [
@@ -131,7 +132,7 @@ def _tell_found(found: Reproduction) -> None:
         )
         for one in found.scores
     ]
-    echo(table(rows))
+    echo_rows(rows)
     echo("reproduced" if found.reproduced else "NOT reproduced")
 
 

@@ -1,4 +1,4 @@
-"""``segzoo serve``: models over HTTP."""
+"""``segzoo serve``: run an HTTP server that segments images."""
 
 from __future__ import annotations
 
@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from segzoo.cli import completions as offers
-from segzoo.cli.prediction_options import PredictionRequest, cleaning_options, prediction_options
+from segzoo.cli.help import GroupedCommand, verbose_option
+from segzoo.cli.prediction_options import (
+    CLEANING_GROUP,
+    ENGINE_GROUP,
+    MODEL_GROUP,
+    PredictionRequest,
+    cleaning_options,
+    prediction_options,
+)
 from segzoo.cli.words import naming
 from segzoo.errors import FailureError, OptionError
 from segzoo.printing import echo, echo_message
@@ -18,19 +26,29 @@ from segzoo.printing import echo, echo_message
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-#: Addresses that only programs of this machine reach.
+#: Beginnings of addresses that only programs on this machine can reach.
 _LOOPBACK = ("127.", "::1")
 
 
-@click.command("serve")
+#: Groups of options in ``--help``.
+GROUPS = {
+    "Server": ("host", "port", "origins", "no_page", "grace", "quiet"),
+    "Limits": ("queue", "wait", "max_bytes", "max_pixels", "timeout"),
+    "Model": MODEL_GROUP,
+    "Output": CLEANING_GROUP,
+    "Speed and memory": (*ENGINE_GROUP, "calibrate"),
+}
+
+
+@click.command("serve", cls=GroupedCommand, groups=GROUPS)
 @click.argument("models", nargs=-1, required=True, metavar="MODEL...", shell_complete=offers.weights)
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option(
     "--port",
     type=click.IntRange(0, 65_535),
     default=8000,
     show_default=True,
-    help="Port to listen at; 0 takes any that is free.",
+    help="Port to listen on; 0 chooses a free port.",
 )
 @prediction_options("torch", "torch", batch=8)
 @click.option(
@@ -45,7 +63,7 @@ _LOOPBACK = ("127.", "::1")
     type=click.IntRange(1, 1_000_000),
     default=64,
     show_default=True,
-    help="Most images in the queue of a model; more are answered with 429.",
+    help="Largest number of images in the queue of a model; further requests get status 429.",
 )
 @click.option(
     "--wait",
@@ -53,17 +71,17 @@ _LOOPBACK = ("127.", "::1")
     default=5.0,
     show_default=True,
     metavar="MS",
-    help="Time that a batch waits for images which are being sent or decoded.",
+    help="Time that a batch waits for images that are being sent or decoded.",
 )
 @click.option(
-    "--max-bytes", default="64MB", show_default=True, metavar="SIZE", help="Most bytes of a request's body."
+    "--max-bytes", default="64MB", show_default=True, metavar="SIZE", help="Largest size of a request body."
 )
 @click.option(
     "--max-pixels",
     type=click.IntRange(1),
     default=64_000_000,
     show_default=True,
-    help="Most pixels of an image, and of all decoded images together.",
+    help="Largest number of pixels in an image, and in all decoded images together.",
 )
 @click.option(
     "--timeout",
@@ -71,7 +89,7 @@ _LOOPBACK = ("127.", "::1")
     default=30.0,
     show_default=True,
     metavar="SECONDS",
-    help="Time for a client to send its image, and to read the answer.",
+    help="Time limit for a client to send its image, and to read the answer.",
 )
 @click.option(
     "--grace",
@@ -79,32 +97,33 @@ _LOOPBACK = ("127.", "::1")
     default=30.0,
     show_default=True,
     metavar="SECONDS",
-    help="Time after SIGTERM or Ctrl-C to answer requests that have begun.",
+    help="Time limit after SIGTERM or Ctrl-C to finish requests that have begun.",
 )
 @click.option(
     "--allow-origin",
     "origins",
     multiple=True,
     metavar="ORIGIN",
-    help="Let web pages of an origin, such as https://lab.example, use the server (CORS).",
+    help="Origin of web pages that may use the server (CORS), such as https://lab.example; may be repeated.",
 )
-@click.option("--no-page", is_flag=True, help="Leave out the page at / that images can be dropped on.")
+@click.option("--no-page", is_flag=True, help="Do not serve the web page at / for dropping images.")
 @click.option("--quiet", "-q", is_flag=True, help="Do not log each request.")
+@verbose_option
 def command(models: tuple[str, ...], host: str, port: int, **options: Any) -> None:
-    """Answer over HTTP: an image in, a mask out.
+    """Run an HTTP server that segments images.
 
-    MODEL is weights by name, a folder, or hf-hub:ORG/NAME; NAME=MODEL gives it another name in addresses.
-    POST the bytes of an image to /v1/models/NAME/predict, or to /predict where there is one model. The answer
-    is the mask as PNG; ?output= or the header Accept ask for JSON with run lengths, GeoJSON, an overlay, or
-    any other of `segzoo list outputs`. /docs describes all addresses, / is a page to drop images on.
+    MODEL is the name of weights, a folder, or hf-hub:ORG/NAME. NAME=MODEL sets its name in addresses. POST
+    the bytes of an image to /v1/models/NAME/predict, or to /predict if there is one model. The answer is the
+    mask as PNG. With ?output= or the header Accept, the answer is JSON with run lengths, GeoJSON, an overlay,
+    or any other of `segzoo list outputs`. /docs describes all addresses, and / is a page for dropping images.
 
     \b
     segzoo serve unet-nuclei
     curl --data-binary @cells.png http://127.0.0.1:8000/predict > mask.png
     segzoo serve unet-nuclei membranes=runs/best --port 9000 --queue 256
 
-    Nobody is asked for a password, so the server listens to this machine alone unless --host says otherwise.
-    SIGTERM and Ctrl-C stop it once all requests that have begun are answered.
+    The server does not ask for passwords, so it listens only to this machine unless you change --host.
+    After SIGTERM or Ctrl-C it finishes the requests that have begun, and stops.
     """
     from segzoo.resources import parse_memory
     from segzoo.serving.asgi import application, require_extra
@@ -120,13 +139,13 @@ def command(models: tuple[str, ...], host: str, port: int, **options: Any) -> No
 
     calibration = options["calibrate"]
     if asked.precision == "fastest" and not calibration:
-        raise OptionError("--precision fastest measures images first: name some with --calibrate")
+        raise OptionError("--precision fastest needs calibration images: name some with --calibrate")
     with naming("--max-bytes"):
         max_bytes = parse_memory(options["max_bytes"])
     most = most_taken()
     if options["max_pixels"] > most:
         raise OptionError(
-            f"--max-pixels may be at most {most:,}, the number of pixels that segzoo's readers decode at once"
+            f"--max-pixels may be at most {most:,}, which is the largest image that segzoo's readers decode"
         )
     limits = Limits(
         queue=options["queue"],
@@ -147,18 +166,21 @@ def command(models: tuple[str, ...], host: str, port: int, **options: Any) -> No
         if not where.startswith(_LOOPBACK):
             echo_message(
                 "warning",
-                f"{host} can be reached from other machines, and nobody is asked for a password: put a proxy "
-                "with TLS and accounts in front, or leave --host out",
+                f"{host} can be reached from other machines, and the server does not ask for passwords: put "
+                "a proxy with TLS and accounts in front, or leave --host out",
             )
         shown = f"[{where}]" if ":" in where else where
-        echo(f"{', '.join(named)} at http://{shown}:{taken}, described at /docs; Ctrl-C stops", err=True)
+        echo(
+            f"{', '.join(named)} at http://{shown}:{taken}, described at /docs; press Ctrl-C to stop",
+            err=True,
+        )
         with _lines(quiet=options["quiet"]), gathering():
             lost = serve(app, listening, grace=options["grace"], on_message=lambda text: echo(text, err=True))
     if lost:
         raise FailureError(
             f"{lost} request(s) were not answered with a mask within --grace {options['grace']:g} seconds"
         )
-    echo("stopped: every request that had begun was answered", err=True)
+    echo("stopped: all requests that had begun were answered", err=True)
 
 
 def _names(words: tuple[str, ...]) -> dict[str, str]:
@@ -171,7 +193,7 @@ def _names(words: tuple[str, ...]) -> dict[str, str]:
         if not equals or Path(word).exists():
             name, model = own_name(word), word
         if not model:
-            raise click.UsageError(f"{word!r} names no model: it is NAME=MODEL, such as nuclei=runs/best")
+            raise click.UsageError(f"{word!r} names no model: expected NAME=MODEL, such as nuclei=runs/best")
         check_name(name)
         if name in found:
             raise click.UsageError(f"two models are called {name!r}: name one of them, as other={model}")
@@ -181,13 +203,13 @@ def _names(words: tuple[str, ...]) -> dict[str, str]:
 
 @contextmanager
 def _lines(*, quiet: bool) -> Iterator[None]:
-    """Show what the server logs, a line each with its time."""
+    """Print each log record of the server in a line with its time."""
     log, handler = logging.getLogger("segzoo.serving"), _Lines()
     before = log.level, log.propagate
     log.addHandler(handler)
     log.setLevel(logging.WARNING if quiet else logging.INFO)
     log.propagate = False
-    # What is wrong with a form, its sender is told.
+    # The sender of a wrong form gets the error in the answer.
     logging.getLogger("python_multipart").setLevel(logging.ERROR)
     try:
         yield

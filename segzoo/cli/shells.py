@@ -1,8 +1,8 @@
-"""The scripts that make shells complete, and what they and segzoo say to one another.
+"""The scripts for tab completion, and their protocol with segzoo.
 
-click knows how to find out what is to be completed; its scripts are replaced, since they lose what stands
-before ``=`` or ``:`` in a word (bash takes these for ends of words), cut a value at its first comma (fish),
-and set a blank after ``lr=``. Nothing that goes wrong here may be seen: people are in the middle of a line.
+click finds out what to complete. Its scripts are replaced, because they lose the text before ``=`` or ``:``
+in a word (bash ends words there), cut a value at its first comma (fish), and add a blank after ``lr=``.
+Errors here must stay invisible, because the user is typing a line.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from click import Command
 
-#: How each shell is told, once, and for every new one.
+#: For each shell, the line that enables completion, and the file for it.
 INSTALL: Mapping[str, tuple[str, str]] = {
     "bash": ('eval "$(segzoo completion bash)"', "~/.bashrc"),
     "zsh": ('eval "$(segzoo completion zsh)"', "~/.zshrc, below `autoload -Uz compinit && compinit`"),
@@ -42,15 +42,15 @@ _BASH = r"""%(complete_func)s() {
             plain) words+=("$value") ;;
             dir|file)
                 while IFS= read -r path; do
-                    # As elsewhere, what is hidden is offered when it is asked for.
+                    # Hidden files are offered only after a dot, as usual.
                     [[ "${path##*/}" == .* && "${value##*/}" != .* ]] || paths+=("$path")
                 done < <(compgen "-${kind:0:1}" -- "$value") ;;
         esac
     done < <(_SEGZOO_LINE="${COMP_LINE:0:COMP_POINT}" _SEGZOO_BREAKS="$COMP_WORDBREAKS" \
         %(complete_var)s=bash_complete "$program" 2>/dev/null)
     if [[ ${#words[@]} == 0 ]]; then
-        # Bash then quotes blanks, and ends folders in a slash; it would quote the = of a word, too.
-        # The bash of macOS knows no compopt, and completes without.
+        # Bash then quotes blanks and adds a slash to folders; it would quote the = of a word too.
+        # The bash of macOS has no compopt, and works without it.
         compopt -o filenames 2>/dev/null
     else
         for path in "${!paths[@]}"; do
@@ -129,14 +129,14 @@ complete --no-files --keep-order --command %(prog_name)s --arguments "(%(complet
 
 
 class _Whole(ShellComplete):
-    """Completes whole words: what stands before the value is part of it."""
+    """Completes whole words: the text before a value is part of the word."""
 
     def get_completions(self, args: list[str], incomplete: str) -> list[CompletionItem[Any]]:
-        """Return what may follow; of ``--model=un`` whole words too."""
+        """Return the possible words; for ``--model=un`` they include the option."""
         found = [
             CompletionItem(one.value, type=one.type, help=printable(one.help or ""))
             for one in super().get_completions(args, incomplete)
-            # A name that cannot be shown as it is cannot be offered: spelled otherwise it is another.
+            # A name with invisible characters cannot be offered: spelled otherwise it is another name.
             if one.value == printable(one.value)
         ]
         option, equals, _ = incomplete.partition("=")
@@ -146,21 +146,21 @@ class _Whole(ShellComplete):
 
 
 class Bash(_Whole, BashComplete):
-    """Bash, which is told the line instead of its idea of the words in it."""
+    """Bash, whose script sends the whole line, because bash splits words at other characters."""
 
     source_template: ClassVar[str] = _BASH
     _before = ""
 
     def source(self) -> str:
-        """Return the script; click would start a bash to ask for its version."""
+        """Return the script; click's method would start bash to read its version."""
         return ShellComplete.source(self)
 
     def get_completion_args(self) -> tuple[list[str], str]:
-        """Split the line up to the cursor as bash will, quotes and all."""
+        """Split the line up to the cursor by the rules of bash, including quotes."""
         line = os.environ.get("_SEGZOO_LINE")
         if line is None:
             return super().get_completion_args()
-        # With a letter at its end, the last word is there even where it is empty.
+        # The added letter keeps the last word even if it is empty.
         *words, last = split_arg_string(f"{line}x")
         incomplete = last[:-1]
         end = max((incomplete.rfind(mark) for mark in os.environ.get("_SEGZOO_BREAKS", "")), default=-1)
@@ -168,7 +168,7 @@ class Bash(_Whole, BashComplete):
         return words[1:], incomplete
 
     def format_completion(self, item: CompletionItem[Any]) -> str:
-        """Leave out what stands before bash's last end of a word: that stays as it is."""
+        """Leave out the text before the last character that ends a word in bash: bash keeps that text."""
         return f"{item.type},{item.value.removeprefix(self._before)}"
 
 
@@ -178,13 +178,13 @@ class Zsh(_Whole, ZshComplete):
     source_template: ClassVar[str] = _ZSH
 
     def get_completion_args(self) -> tuple[list[str], str]:
-        """Split the words, of which the last may be empty."""
+        """Split the words; the last one may be empty."""
         words = split_arg_string(os.environ["COMP_WORDS"])
         place = int(os.environ["COMP_CWORD"])
         return words[1:place], words[place] if place < len(words) else ""
 
     def format_completion(self, item: CompletionItem[Any]) -> str:
-        """Say kind, word and what it stands for in a line each."""
+        """Return kind, word and meaning, each on its own line."""
         return f"{item.type}\n{item.value}\n{' '.join((item.help or '').split()) or ' '}"
 
 
@@ -203,19 +203,19 @@ SHELLS: Mapping[str, type[ShellComplete]] = {"bash": Bash, "zsh": Zsh, "fish": F
 
 
 def register() -> None:
-    """Make click complete by these."""
+    """Register these classes with click."""
     for name, shell in SHELLS.items():
         add_completion_class(shell, name)
 
 
 def script(shell: str, program: Command) -> str:
-    """Return the script by which a shell completes a program, with how to install it."""
+    """Return the completion script of a program for a shell, with a comment on how to install it."""
     line, file = INSTALL[shell]
     source = SHELLS[shell](program, {}, "segzoo", "_SEGZOO_COMPLETE").source()
     about = (
         f"# Completion of segzoo's commands, options and names in {shell}.\n"
-        f"# To have it in every new shell, put this line into {file}:\n#     {line}\n"
+        f"# To enable it in every new shell, add this line to {file}:\n#     {line}\n"
     )
-    # What zsh finds the script by has to be its first line.
+    # zsh recognises the script by its first line.
     mark, _, rest = source.partition("\n") if shell == "zsh" else ("", "", source)
     return f"{mark}\n{about}{rest}" if mark else f"{about}{rest}"

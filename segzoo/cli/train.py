@@ -1,4 +1,4 @@
-"""``segzoo train``: a model from images and masks."""
+"""``segzoo train``: train a model on images and masks."""
 
 from __future__ import annotations
 
@@ -11,19 +11,20 @@ import click
 
 from segzoo import zoo
 from segzoo.cli import completions as offers
+from segzoo.cli.help import GroupedCommand, verbose_option
 from segzoo.cli.recipe_completions import recipe_words
-from segzoo.cli.table import echo_json, table
+from segzoo.cli.table import echo_json, echo_rows
 from segzoo.errors import OptionError
-from segzoo.printing import command_line, echo, echo_beside_bars
+from segzoo.printing import command_line, echo, echo_note
 
 if TYPE_CHECKING:
     from segzoo.training import Recipe, TrainingResult
     from segzoo.training.folds import CrossValidation
 
-# Stands for --resume without a folder, which no folder is called.
+# Value of --resume without a folder; no folder can have this name.
 _HERE = "\0"
 
-# Options that say how to train rather than what: they are no keys of a recipe.
+# Options of the command that are not keys of a recipe.
 _HOW = (
     "resume",
     "extend",
@@ -39,7 +40,7 @@ _HOW = (
 
 
 class Count(click.ParamType):
-    """A whole number; ``+20`` is left as it is, for ``--extend``."""
+    """A whole number; ``+20`` stays text, for ``--extend``."""
 
     name = "integer"
 
@@ -48,79 +49,93 @@ class Count(click.ParamType):
         return value if str(value).startswith("+") else click.INT.convert(value, param, ctx)
 
 
-#: Options of every command that trains by a recipe, each short for a key of it.
+#: Options of every command that trains by a recipe; each sets a key of the recipe.
 _KEYS = (
     click.option(
         "--data",
         shell_complete=offers.data,
-        help="A data set by name, or a folder or file of any format that is recognised.",
+        help="Name of a dataset, or a folder or file in any recognised format.",
     ),
-    click.option(
-        "--root", type=click.Path(), help="Location of a named data set [default: $SEGZOO_DATA/NAME]."
-    ),
+    click.option("--root", type=click.Path(), help="Folder of a named dataset [default: $SEGZOO_DATA/NAME]."),
     click.option(
         "--model",
         shell_complete=offers.models,
-        help="A model, decoder/encoder, or weights to go on from [default: unet].",
+        help="Name of a model, decoder/encoder, or weights to fine-tune [default: unet].",
     ),
     click.option(
         "--weights",
         shell_complete=offers.weights,
-        help="Weights to start from: every tensor that fits is taken.",
+        help="Weights to start from; every tensor that fits is used.",
     ),
-    click.option("--epochs", type=Count(), help="How often every image is seen [default: 50]."),
-    click.option("--batch-size", type=int, help="Images a step, of all processes together [default: 8]."),
+    click.option("--epochs", type=Count(), help="Number of epochs [default: 50]."),
     click.option(
-        "--device", shell_complete=offers.devices, help="auto, cpu, cuda, mps or npu [default: auto]."
+        "--batch-size", type=int, help="Number of images per step, over all processes [default: 8]."
+    ),
+    click.option(
+        "--device", shell_complete=offers.devices, help="Device: auto, cpu, cuda, mps or npu [default: auto]."
     ),
 )
 
 
 def recipe_options(command: Any) -> Any:
-    """Give a command the options that are short for keys of a recipe."""
+    """Give a command the options that set keys of a recipe."""
     for option in reversed(_KEYS):
         command = option(command)
     return command
 
 
-@click.command("train")
+#: Groups of options in ``--help``.
+GROUPS = {
+    "Recipe": ("data", "root", "model", "weights", "epochs", "steps", "minutes", "batch_size", "device"),
+    "Run": ("out", "resume", "extend", "overwrite", "folds"),
+    "Instead of training": ("dry_run", "benchmark", "find_lr"),
+    "Messages": ("progress", "as_json"),
+}
+
+
+@click.command("train", cls=GroupedCommand, groups=GROUPS)
 @click.argument("words", nargs=-1, metavar="[RECIPE] [KEY=VALUE]...", shell_complete=recipe_words)
 @recipe_options
-@click.option("--out", type=click.Path(), help="Where the weights go [default: runs/RECIPE or runs/MODEL].")
+@click.option("--out", type=click.Path(), help="Folder for the weights [default: runs/RECIPE or runs/MODEL].")
 @click.option(
     "--resume",
     is_flag=False,
     flag_value=_HERE,
     metavar="[FOLDER]",
     shell_complete=offers.folders,
-    help="Go on with the training in FOLDER [default: the recipe's out].",
+    help="Resume the run in FOLDER [default: the out of the recipe].",
 )
 @click.option(
     "--extend",
     metavar="FOLDER",
     shell_complete=offers.folders,
-    help="Train the finished training in FOLDER further, into another folder; epochs=+20 adds 20.",
+    help="Train the finished run in FOLDER for more epochs, in a new folder; epochs=+20 adds 20.",
 )
 @click.option(
-    "--overwrite", is_flag=True, help="Delete the training that the folder holds; with --find-lr, its files."
+    "--overwrite", is_flag=True, help="Delete the run in the folder; with --find-lr, the files of that test."
 )
-@click.option("--steps", type=Count(), help="Optimizer steps in all, instead of epochs.")
+@click.option("--steps", type=Count(), help="Total number of optimizer steps, instead of epochs.")
 @click.option(
     "--minutes",
     type=float,
-    help="Time to train for on this machine, instead of epochs [default: 60 for auto].",
+    help="Training time on this machine, instead of epochs [default: 60 for the recipe auto].",
 )
-@click.option("--folds", is_flag=True, help="Train every fold; say how many as split.folds=5.")
-@click.option("--dry-run", is_flag=True, help="Check data and model, print the whole recipe, train nothing.")
-@click.option("--benchmark", is_flag=True, help="Measure a few steps on this machine instead of training.")
-@click.option("--find-lr", is_flag=True, help="Find a learning rate by a range test instead of training.")
-@click.option("--progress/--no-progress", default=True, help="Show a bar and what happens.")
+@click.option(
+    "--folds", is_flag=True, help="Cross-validate: train every fold; set their number with split.folds=5."
+)
+@click.option("--dry-run", is_flag=True, help="Check data and model, and print the whole recipe.")
+@click.option("--benchmark", is_flag=True, help="Measure the speed of a few steps on this machine.")
+@click.option("--find-lr", is_flag=True, help="Find a learning rate with a range test.")
+@click.option(
+    "--progress/--no-progress", default=True, help="Show a progress bar, a line per epoch, and messages."
+)
+@verbose_option
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def command(words: tuple[str, ...], **options: Any) -> None:
     """Train a model on images and masks.
 
-    RECIPE is a file that ends in .toml, or a name of `segzoo list recipes`; KEY=VALUE sets anything
-    else in it, as --dry-run prints it. Words of other programs do too: ema, early_stopping, amp, max_lr.
+    RECIPE is a .toml file, or a name in `segzoo list recipes`. KEY=VALUE sets any key of the recipe;
+    --dry-run prints all keys. Names of other programs work too: ema, early_stopping, amp, max_lr.
 
     \b
     segzoo train auto --data photos --minutes 60
@@ -137,7 +152,7 @@ def command(words: tuple[str, ...], **options: Any) -> None:
     _check_pairs(how)
     values = {key: one for key, one in options.items() if one is not None}
     if how["extend"] is None:
-        recipe = _recipe(words, how["resume"], values, how["minutes"], tell=how["progress"])
+        recipe = _recipe(words, how["resume"], values, how["minutes"], messages=how["progress"])
     else:
         recipe = _extending(words, how["extend"], values)
     if how["dry_run"]:
@@ -156,36 +171,36 @@ def command(words: tuple[str, ...], **options: Any) -> None:
 
 
 def _check_pairs(how: dict[str, Any]) -> None:
-    """Raise `OptionError` where two things to do exclude one another."""
+    """Raise `OptionError` if two options exclude each other."""
     ways = ("dry_run", "benchmark", "find_lr", "folds")
     chosen = [f"--{name.replace('_', '-')}" for name in ways if how[name]]
     if len(chosen) > 1:
-        raise OptionError(f"{' and '.join(chosen)} do not go together: say one of them")
+        raise OptionError(f"{' and '.join(chosen)} do not go together: choose one of them")
     others = [
         f"--{name.replace('_', '-')}" for name in ("resume", "minutes", "folds", "find_lr") if how[name]
     ]
     if how["extend"] is not None and others:
-        raise OptionError(f"--extend and {others[0]} do not go together: say one of them")
+        raise OptionError(f"--extend and {others[0]} do not go together: choose one of them")
     if how["resume"] is not None and how["minutes"] is not None:
         raise OptionError(
-            "--resume and --minutes do not go together: a training that goes on takes the steps that it had. "
-            "Leave --minutes out"
+            "--resume and --minutes do not go together: a resumed run keeps its number of steps. Leave "
+            "--minutes out"
         )
     if how["find_lr"] and how["resume"] is not None:
         raise OptionError(
-            "--find-lr and --resume do not go together: a training that goes on keeps its rate. To begin "
-            "another from its weights, say --weights FOLDER --find-lr"
+            "--find-lr and --resume do not go together: a resumed run keeps its learning rate. To start a "
+            "new run from its weights, use --weights FOLDER --find-lr"
         )
 
 
 def _extending(words: tuple[str, ...], folder: str, values: dict[str, Any]) -> Recipe:
-    """Return the recipe of a finished training with more epochs, and what else words and options change."""
+    """Return the recipe of a finished run with more epochs and other changes by words and options."""
     from segzoo.training.extension import extending_recipe
 
     named = [word for word in words if "=" not in word]
     if named:
         raise OptionError(
-            f"{folder} has its own recipe: say {command_line('--extend', Path(folder))} without {named[0]!r}"
+            f"{folder} has its own recipe: use {command_line('--extend', Path(folder))} without {named[0]!r}"
         )
     return extending_recipe(folder, words, **values)
 
@@ -196,23 +211,23 @@ def _recipe(
     values: dict[str, Any],
     minutes: float | None = None,
     *,
-    tell: bool = False,
+    messages: bool = False,
 ) -> Recipe:
-    """Return the recipe that the words and options of the command line stand for."""
+    """Return the recipe that the words and options of the command line describe."""
     from segzoo.training.recipe.reading import read_recipe
 
     folder = resume if resume not in (None, _HERE) and Path(resume).is_dir() else None
     if resume not in (None, _HERE) and folder is None:
-        # What follows --resume may as well be a recipe or a setting.
+        # The word after --resume may be a recipe or a setting.
         words = (resume, *words)
         if "=" not in resume and not resume.endswith(".toml") and resume not in zoo.registry("recipes"):
-            raise OptionError(f"there is no training to resume in {resume}: there is no such folder")
+            raise OptionError(f"there is no training to resume in {resume}: the folder does not exist")
     named = [word for word in words if "=" not in word]
     if folder and not (Path(folder) / "recipe.toml").is_file():
         raise OptionError(f"there is no training to resume in {folder}: it has no recipe.toml")
     if folder and named:
         raise OptionError(
-            f"{folder} has its own recipe: say {command_line('--resume', Path(folder))} without {named[0]!r}"
+            f"{folder} has its own recipe: use {command_line('--resume', Path(folder))} without {named[0]!r}"
         )
     source = folder or next(iter(named), None)
     if resume == _HERE and source is None and not words and not values:
@@ -220,7 +235,7 @@ def _recipe(
     if folder:
         values = {"out": folder, **values}
     rest = [word for word in words if word not in named[:1]]
-    message = echo_beside_bars if tell and _first_process() else None
+    message = echo_note if messages and _first_process() else None
     resumes = resume is not None
     return read_recipe(source, rest, minutes=minutes, resume=resumes, on_message=message, **values)
 
@@ -261,7 +276,7 @@ def _folds(recipe: Recipe, run: dict[str, Any], *, as_json: bool) -> None:
         echo_json(result.to_json())
         return
     header, rows = result.table()
-    echo(table(rows, header=header))
+    echo_rows(rows, header=header)
     echo(result.contract)
     echo(f"{result.folder}")
 
@@ -287,19 +302,19 @@ def _find_lr(recipe: Recipe, *, overwrite: bool, progress: bool, as_json: bool) 
     if as_json:
         echo_json(found.to_json())
         return
-    end = "where the loss diverged" if found.diverged else "to the end"
-    echo(f"{len(found.rates)} steps, at rates of {found.rates[0]:.1e} to {found.rates[-1]:.1e}, {end}")
+    end = "until the loss diverged" if found.diverged else "to the end"
+    echo(f"{len(found.rates)} steps, at learning rates {found.rates[0]:.1e} to {found.rates[-1]:.1e}, {end}")
     echo(f"{found.table}")
     echo(f"{found.plot}")
     if found.suggestion is None:
-        echo("the loss falls at no rate: look at the plot, and at the images and masks (`segzoo data check`)")
+        echo("the loss falls at no learning rate: look at the plot, and check the data (`segzoo data check`)")
         return
-    echo(f"the loss falls most steeply at {found.suggestion:.1e}; the recipe says {recipe.learning_rate:.1e}")
+    echo(f"the loss falls most steeply at {found.suggestion:.1e}; the recipe has {recipe.learning_rate:.1e}")
     echo(f"next: the same command with lr={found.suggestion:.1e} instead of --find-lr")
 
 
 def _dry_run(recipe: Recipe, *, as_json: bool) -> None:
-    """Print the recipe as TOML, and as comments what was found of data and model; or all as JSON."""
+    """Print the recipe as TOML, with facts about data and model as comments; or everything as JSON."""
     from segzoo.labels import background_name
     from segzoo.training.data.splits import splits_of
     from segzoo.training.network import make_network
@@ -317,11 +332,11 @@ def _dry_run(recipe: Recipe, *, as_json: bool) -> None:
     echo(to_toml(recipe))
     echo(f"# {len(training):,} images to train on, {len(validation):,} to validate with")
     background = background_name(training.labels) or "none"
-    told = "" if training.labels.background == 0 else f"; background: {background}"
-    echo(f"# classes: {', '.join(training.labels.classes)}{told}")
+    more = "" if training.labels.background == 0 else f"; background: {background}"
+    echo(f"# classes: {', '.join(training.labels.classes)}{more}")
     echo(f"# {recipe.model}: {parameters:,} parameters")
 
 
 def _first_process() -> bool:
-    """Whether this is the process that tells, of those that torchrun or accelerate started."""
+    """Whether this process prints, of those that torchrun or accelerate started."""
     return os.environ.get("RANK", "0") == "0"

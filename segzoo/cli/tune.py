@@ -1,4 +1,4 @@
-"""``segzoo tune``: many trainings of one recipe with other values, and the best of them."""
+"""``segzoo tune``: train a recipe with many different values, and find the best ones."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from segzoo.cli import completions as offers
+from segzoo.cli.help import verbose_option
 from segzoo.cli.recipe_completions import recipe_words, search_words
-from segzoo.cli.table import echo_json, table
+from segzoo.cli.table import echo_json, echo_rows
 from segzoo.cli.train import recipe_options
 from segzoo.printing import command_line, echo
 
@@ -24,33 +25,35 @@ if TYPE_CHECKING:
     multiple=True,
     metavar="KEY=VALUES",
     shell_complete=search_words,
-    help="Range or list for a key [default: the recipe's table tune, else rate, decay, loss, colours].",
+    help="Range or list of values for a key; may be repeated [default: the table tune of the recipe, else "
+    "learning rate, weight decay, loss and colour augmentation].",
 )
 @click.option(
-    "--trials", type=int, default=20, show_default=True, help="Number of trials, of all sessions together."
+    "--trials", type=int, default=20, show_default=True, help="Number of trials, over all sessions."
 )
 @click.option(
     "--pruner",
     type=click.Choice(("median", "hyperband", "none")),
     default="median",
     show_default=True,
-    help="Rule that ends bad trials early.",
+    help="Method that stops bad trials early.",
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the sampler.")
 @click.option(
     "--out",
     type=click.Path(),
     shell_complete=offers.folders,
-    help="Folder of the study [default: OUT-tune].",
+    help="Folder for the study [default: OUT-tune].",
 )
-@click.option("--progress/--no-progress", default=True, help="Show bars and messages.")
+@click.option("--progress/--no-progress", default=True, help="Show progress bars and messages.")
+@verbose_option
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def command(words: tuple[str, ...], **options: Any) -> None:
-    """Search for the best values of a recipe.
+    """Search for the best hyperparameters of a recipe.
 
-    Each trial is a training with its own values; later trials learn from earlier ones. The same
-    command resumes a study that was stopped, and joins one that is running. KEY=VALUE holds for
-    all trials.
+    Each trial is a training run with different values, and later trials use the results of earlier ones. Run
+    the same command again to resume a study that was stopped, or to join a study that is running.
+    KEY=VALUE applies to all trials.
 
     \b
     segzoo tune recipe.toml
@@ -67,8 +70,8 @@ def command(words: tuple[str, ...], **options: Any) -> None:
     source = next((word for word in words if "=" not in word), None)
     values = {key: one for key, one in options.items() if one is not None}
     recipe = read_recipe(source, [word for word in words if word != source], **values)
-    told = search or (read_search(source) if source else {})
-    result = tune(recipe, told or None, **how)
+    ranges = search or (read_search(source) if source else {})
+    result = tune(recipe, ranges or None, **how)
     if as_json:
         echo_json(result.to_json())
     else:
@@ -77,14 +80,14 @@ def command(words: tuple[str, ...], **options: Any) -> None:
 
 def _show(result: Tuning) -> None:
     header, rows = result.table()
-    echo(table(rows, header=header))
+    echo_rows(rows, header=header)
     if result.importance:
-        told = ", ".join(f"{key} {share:.0%}" for key, share in result.importance.items())
-        echo(f"importance of the keys: {told}")
+        shares = ", ".join(f"{key} {share:.0%}" for key, share in result.importance.items())
+        echo(f"importance of the keys: {shares}")
     best = result.best
     if best is None:
-        echo(f"no trial was completed: {result.folder} says why")
+        echo(f"no trial was completed: see {result.folder} for the reasons")
         return
-    echo(f"{result.recipe}")
+    echo(f"best recipe: {result.recipe}")
     echo(f"its weights: {best.folder}")
     echo(f"next: {command_line('segzoo', 'train', result.recipe)}")

@@ -1,6 +1,6 @@
-"""What shells offer that the weights know: their classes, and what the cache holds of them.
+"""Completions that read weights: names of classes, and files in the cache.
 
-Apart from the other offers, since `segzoo list` imports those and may import nothing that leads to torch.
+This module is separate from the other completions: `segzoo list` imports those and must not import torch.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ if TYPE_CHECKING:
 
 @offering()
 def cached(ctx: click.Context, incomplete: str) -> Iterable[Offer]:
-    """Offer what the cache holds."""
+    """Offer files in the cache."""
     return ((item.name, item.kind) for item in items())
 
 
 @offering()
 def classes(ctx: click.Context, incomplete: str) -> Iterable[Offer]:
-    """Offer the classes of the weights that were named before."""
+    """Offer the classes of the weights that were given before."""
     return ((name, "") for name in _class_names(ctx))
 
 
 @offering()
 def class_thresholds(ctx: click.Context, incomplete: str) -> Iterable[Offer]:
-    """Offer ``CLASS=`` of the weights that were named before."""
+    """Offer ``CLASS=`` for the classes of the weights that were given before."""
     return ((f"{name}=", "") for name in _class_names(ctx))
 
 
@@ -47,5 +47,5 @@ def _class_names(ctx: click.Context) -> Iterator[str]:
             yield from spec.classes
             continue
         folder = Path(name) if spec is None else in_package(spec)
-        told = json_text.read(folder / "config.json")
-        yield from told["labels"]["classes"]
+        config = json_text.read(folder / "config.json")
+        yield from config["labels"]["classes"]

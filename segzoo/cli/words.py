@@ -1,4 +1,4 @@
-"""Words of the command line: what click has no type for, and what no option takes."""
+"""Values on the command line that click has no type for, and values that no option accepts."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from segzoo import json_text
+from segzoo.cli.help import GroupedCommand
 from segzoo.errors import OptionError, UsageError, did_you_mean
 from segzoo.options import shown
 
@@ -18,15 +19,15 @@ if TYPE_CHECKING:
 
     Callback = Callable[[click.Context, click.Parameter, Any], Any]
 
-#: Beyond this no program counts, and libraries raise what they like.
+#: Largest integer that libraries handle reliably.
 _MOST = (1 << 63) - 1
 
 
 def guarded(command: click.Command) -> click.Command:
-    """Return the command, each of whose options refuses words that none can mean.
+    """Return the command, with options that refuse values that are always wrong.
 
-    These are an empty word, where the option has another default; NaN and infinity; an integer of more than
-    64 bits; and the same word twice where an option may be repeated.
+    These are an empty word, unless it is the default; NaN and infinity; an integer of more than 64 bits; and
+    the same word twice in an option that may be repeated.
     """
     for parameter in command.params:
         before: Any = parameter.callback
@@ -36,7 +37,7 @@ def guarded(command: click.Command) -> click.Command:
 
 
 class _Guard:
-    """A callback of click's, before the parameter's own."""
+    """A click callback that runs before the parameter's own callback."""
 
     def __init__(self, then: Callback | None) -> None:
         self._then = then
@@ -44,22 +45,22 @@ class _Guard:
     def __call__(self, context: click.Context, parameter: click.Parameter, value: Any) -> Any:
         many = isinstance(value, tuple)
         for one in value if many else (value,):
-            told = _fault(one, blank=parameter.default == "")
-            if told:
-                raise click.BadParameter(told, context, parameter)
+            fault = _fault(one, blank=parameter.default == "")
+            if fault:
+                raise click.BadParameter(fault, context, parameter)
         if many and isinstance(parameter, click.Option) and not parameter.hidden:
             twice = next((one for index, one in enumerate(value) if one in value[:index]), None)
             if twice is not None:
-                raise click.BadParameter(f"{twice!r} stands twice", context, parameter)
+                raise click.BadParameter(f"{twice!r} is given twice", context, parameter)
         return value if self._then is None else self._then(context, parameter, value)
 
 
 def _fault(value: Any, *, blank: bool) -> str:
-    """Return what is wrong with a word whatever it is for; nothing where it may be right."""
+    """Return why a value is wrong for every option; empty if it may be right."""
     if isinstance(value, str) and not value.strip() and not blank:
         return "the word is empty"
     if isinstance(value, float) and not math.isfinite(value):
-        return f"{value} is no finite number"
+        return f"{value} is not a finite number"
     if isinstance(value, int) and abs(value) > _MOST:
         return "the number has more than 64 bits"
     return ""
@@ -67,7 +68,7 @@ def _fault(value: Any, *, blank: bool) -> str:
 
 @contextmanager
 def naming(option: str) -> Iterator[None]:
-    """Put an option's name before what is wrong with its value, where the error does not tell it."""
+    """Put the name of an option before errors about its value, unless the error contains it."""
     try:
         yield
     except UsageError as error:
@@ -85,24 +86,24 @@ def words_of(
     """Read ``a,b,c``.
 
     Args:
-        option: which is said so, for errors.
-        text: as it was said.
-        known: every word that may be meant; any where ``None``.
-        lacking: from a word that is none of these to what else its error says.
+        option: name of the option, for errors.
+        text: value of the option.
+        known: allowed words; ``None`` allows any word.
+        lacking: function that returns what to add to the error about an unknown word.
 
     Raises:
-        click.BadParameter: a word is empty, stands twice, or is none of those known.
+        click.BadParameter: a word is empty, is given twice, or is unknown.
     """
     words = tuple(word.strip() for word in text.split(","))
     for index, word in enumerate(words):
         if not word:
-            raise click.BadParameter(f"{_cut(text)!r} holds an empty word", param_hint=f"'{option}'")
+            raise click.BadParameter(f"{_cut(text)!r} contains an empty word", param_hint=f"'{option}'")
         if word in words[:index]:
-            raise click.BadParameter(f"{_cut(word)!r} stands twice", param_hint=f"'{option}'")
+            raise click.BadParameter(f"{_cut(word)!r} is given twice", param_hint=f"'{option}'")
         if known is not None and word not in known:
             close = did_you_mean(_cut(word), known)
-            told = f"{_cut(word)!r} is none{close or ';'} there are {', '.join(known)}{lacking(word)}"
-            raise click.BadParameter(told, param_hint=f"'{option}'")
+            fault = f"{_cut(word)!r} is unknown{close or ';'} choose from {', '.join(known)}{lacking(word)}"
+            raise click.BadParameter(fault, param_hint=f"'{option}'")
     return words
 
 
@@ -110,30 +111,30 @@ def pairs_of(option: str, settings: tuple[str, ...], example: str) -> dict[str, 
     """Read ``KEY=VALUE`` words.
 
     Raises:
-        click.BadParameter: a word is no such pair, or a key stands twice.
+        click.BadParameter: a word is not such a pair, or a key is given twice.
     """
     found: dict[str, str] = {}
     for setting in settings:
         key, equals, value = setting.partition("=")
         if not equals or not key.strip():
-            told = f"{_cut(setting)!r} is not KEY=VALUE, such as {example}"
-            raise click.BadParameter(told, param_hint=f"'{option}'")
+            fault = f"{_cut(setting)!r} is not KEY=VALUE, such as {example}"
+            raise click.BadParameter(fault, param_hint=f"'{option}'")
         if key in found:
-            raise click.BadParameter(f"the key {_cut(key)!r} stands twice", param_hint=f"'{option}'")
+            raise click.BadParameter(f"the key {_cut(key)!r} is given twice", param_hint=f"'{option}'")
         found[key] = value
     return found
 
 
 def data_options_of(settings: tuple[str, ...]) -> dict[str, Any]:
-    """Read the ``KEY=VALUE`` words of ``--data-option``: values are JSON, or else words.
+    """Read the ``KEY=VALUE`` words of ``--data-option``: values are JSON, or else text.
 
     Raises:
-        click.BadParameter: a word is no such pair, or has an option of its own.
+        click.BadParameter: a word is not such a pair, or there is a separate option for it.
     """
     options: dict[str, Any] = {}
     for key, text in pairs_of("--data-option", settings, "values=[0,128]").items():
         if key in ("root", "split"):
-            raise click.BadParameter(f"say --{key} instead", param_hint="'--data-option'")
+            raise click.BadParameter(f"use --{key} instead", param_hint="'--data-option'")
         options[key] = json_text.value(text)
     return options
 
@@ -142,8 +143,8 @@ def _cut(word: str) -> str:
     return word if len(word) <= 100 else f"{word[:100]}..."
 
 
-class ManyValues(click.Command):
-    """A command in which ``-i A B`` means ``-i A -i B``, as programs built on argparse have it."""
+class ManyValues(GroupedCommand):
+    """A command in which ``-i A B`` means ``-i A -i B``, as in programs built on argparse."""
 
     _greedy = ("-i", "--input", "-o", "--output")
 
@@ -161,14 +162,14 @@ class ManyValues(click.Command):
 
 
 def numbers(text: str | None) -> tuple[float, ...]:
-    """Read ``0.75,1,1.25``; 1 alone where there is no text."""
+    """Read ``0.75,1,1.25``; without a text the result is 1."""
     if text is None:
         return (1.0,)
     try:
         return tuple(float(word) for word in words_of("--scales", text))
     except ValueError as error:
-        told = f"it is a list of numbers such as 0.75,1,1.25, got {_cut(text)!r}"
-        raise click.BadParameter(told, param_hint="'--scales'") from error
+        fault = f"expected a list of numbers such as 0.75,1,1.25, got {_cut(text)!r}"
+        raise click.BadParameter(fault, param_hint="'--scales'") from error
 
 
 def thresholds(words: tuple[str, ...]) -> dict[str | int, float]:
@@ -178,15 +179,15 @@ def thresholds(words: tuple[str, ...]) -> dict[str | int, float]:
         name, _, value = word.rpartition("=")
         if name in found:
             raise click.BadParameter(
-                f"the class {_cut(name)!r} stands twice", param_hint="'--class-threshold'"
+                f"the class {_cut(name)!r} is given twice", param_hint="'--class-threshold'"
             )
         try:
             found[name] = float(value)
         except ValueError:
             name = ""
         if not name:
-            told = f"it is CLASS=NUMBER such as car=0.4, got {_cut(word)!r}"
-            raise click.BadParameter(told, param_hint="'--class-threshold'")
+            fault = f"expected CLASS=NUMBER such as car=0.4, got {_cut(word)!r}"
+            raise click.BadParameter(fault, param_hint="'--class-threshold'")
     return found
 
 
@@ -194,7 +195,7 @@ def read_size(text: str) -> tuple[int, int]:
     """Read ``480x640``, height x width, or ``512`` for both.
 
     Raises:
-        OptionError: it is something else.
+        OptionError: the text has another form.
     """
     found = re.fullmatch(r"(\d{1,9})(?:x(\d{1,9}))?", text)
     if found is None:

@@ -272,7 +272,7 @@ def test_objects_of_annotations_stay_whole_where_others_lie_on_them(tmp_path):
 
 def test_the_stops_of_a_conversion_are_no_options(folder, tmp_path, capsys):
     assert run(["data", "convert", str(folder), str(tmp_path / "o"), "epochs=3", "--to", "coco"]) == 2
-    assert "'epochs=3' is not about the data" in capsys.readouterr().err
+    assert "'epochs=3' does not concern the data" in capsys.readouterr().err
 
 
 def test_every_target_is_read_by_a_data_set_that_there_is():

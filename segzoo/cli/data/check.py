@@ -1,4 +1,4 @@
-"""``segzoo data check``: what is wrong with images and masks, and a repaired copy."""
+"""``segzoo data check``: find problems in images and masks, and write a repaired copy."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from segzoo.printing import echo
 @click.command("check")
 @click.argument("data", metavar="PATH|NAME", shell_complete=offers.data)
 @click.argument("words", nargs=-1, metavar="[RECIPE] [KEY=VALUE]...", shell_complete=recipe_words)
-@click.option("--root", type=click.Path(), help="Location of a named data set [default: $SEGZOO_DATA/NAME].")
+@click.option("--root", type=click.Path(), help="Folder of a named dataset [default: $SEGZOO_DATA/NAME].")
 @click.option("--fix", type=click.Path(), metavar="OUT", help="Write a repaired copy to this new folder.")
-@click.option("--pairs", type=click.Path(), metavar="CSV", help="Write which mask belongs to which image.")
-@click.option("--overwrite", is_flag=True, help="Replace a list that exists, with --pairs.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--pairs", type=click.Path(), metavar="CSV", help="Write a list of the images and their masks.")
+@click.option("--overwrite", is_flag=True, help="Replace an existing list of --pairs.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @click.pass_context
 def command(
     ctx: click.Context,
@@ -29,18 +29,18 @@ def command(
     overwrite: bool,
     as_json: bool,
 ) -> None:
-    """Find what is wrong with images and masks before training does.
+    """Find problems in images and masks before training.
 
-    PATH is a folder or a file: images and masks, or what an annotation tool exports, such as COCO, YOLO, CVAT
-    or labelme; NAME is a registered data set. The first line says what it is. Every file is opened once. What
-    is found is said in words, with the command to train. The data is never changed: --fix writes a copy, and
-    --pairs a list of the images and their masks, which --data reads.
+    PATH is a folder or a file: images and masks, or the export of an annotation tool, such as COCO, YOLO,
+    CVAT or labelme. NAME is a registered dataset. Every file is opened once. The report names the format,
+    lists the problems with their solutions, and ends with the command for training. The data is never
+    changed: --fix writes a copy, and --pairs writes a list of images and masks that --data reads.
 
-    RECIPE and KEY=VALUE are those of `segzoo train`, as far as they are about the data: the doctor then
-    looks at what a training with them sees.
+    RECIPE and KEY=VALUE are those of `segzoo train` that concern the data. With them, the images and masks
+    are checked as training would see them.
 
-    The exit code is 1 where an error would stop training (with --fix: in the copy), or where it is not clear
-    how the data is to be read, else 0.
+    The exit code is 1 if an error would stop training (with --fix: in the copy), or if the data can be read
+    in several ways, else 0.
 
     \b
     segzoo data check photos
@@ -57,7 +57,7 @@ def command(
     from segzoo.options import many
 
     if words and fix:
-        raise click.UsageError(f"--fix finds out by itself what masks mean: leave out {words[0]!r}")
+        raise click.UsageError(f"--fix recognises the values of masks by itself: leave out {words[0]!r}")
     options = None
     if words:
         from segzoo.training.data.checked import check_recipe_data

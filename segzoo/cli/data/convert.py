@@ -1,4 +1,4 @@
-"""``segzoo data convert``: a data set as files of another format."""
+"""``segzoo data convert``: convert a dataset to another format."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from segzoo.printing import command_line, echo, printable
     "--to",
     type=click.Choice(["coco", "yolo", "folder", "voc"]),
     required=True,
-    help="COCO, Ultralytics YOLO, folders of images and masks, or Pascal VOC's folders.",
+    help="Format: COCO, Ultralytics YOLO, folders of images and masks, or Pascal VOC.",
 )
-@click.option("--root", type=click.Path(), help="Location of a named data set [default: $SEGZOO_DATA/NAME].")
-@click.option("--link", is_flag=True, help="Make hard links of image files instead of copies.")
+@click.option("--root", type=click.Path(), help="Folder of a named dataset [default: $SEGZOO_DATA/NAME].")
+@click.option("--link", is_flag=True, help="Create hard links to image files instead of copies.")
 @click.option(
     "--coco",
     type=click.Choice(["rle", "polygons"]),
     default="rle",
     show_default=True,
-    help="How COCO has objects; those with holes are run lengths in any case.",
+    help="Form of objects in COCO; objects with holes are always run lengths.",
 )
 @click.option(
     "--simplify",
@@ -37,17 +37,18 @@ from segzoo.printing import command_line, echo, printable
     default=0.0,
     show_default=True,
     metavar="PIXELS",
-    help="How far polygons may pass from corners that are left out; 0 keeps every pixel.",
+    help="Tolerance for simplifying polygons; 0 keeps every corner.",
 )
 def command(data: str, out: str, settings: tuple[str, ...], **options: Any) -> None:
-    """Write a data set as files of another format.
+    """Convert a dataset to COCO, YOLO, Pascal VOC or folders.
 
-    PATH|NAME is what `segzoo train --data` takes, with a RECIPE or its words about the data, such as
-    data.classes=cat,dog or split.share=0.2; OUT is a new folder. Parts (train, val, test), names of classes
-    and images are kept; data that nobody has divided is divided as for training. Objects of annotation files
-    stay whole where others lie on them.
+    PATH|NAME is data that `segzoo train --data` takes, with a RECIPE or settings of the data, such as
+    data.classes=cat,dog or split.share=0.2. OUT is a new folder. Parts (train, val, test) and the names of
+    classes and images are kept. Data without parts is split as for training. Objects in annotation files
+    stay whole where other objects cover them.
 
-    What was stopped goes on where it was when the same command is run again. Nothing of others is replaced.
+    Run the same command again to resume a conversion that was stopped. Files of other origin are never
+    replaced.
 
     \b
     segzoo data convert export/annotations.xml cells-yolo --to yolo
@@ -62,7 +63,7 @@ def command(data: str, out: str, settings: tuple[str, ...], **options: Any) -> N
     try:
         found = convert_data(data, out, options.pop("to"), **reading, **options)
     except KeyboardInterrupt:
-        echo("stopped: the same command goes on from here", err=True)
+        echo("stopped: run the same command to resume", err=True)
         raise
     if found.before:
         echo(f"{found.before:,} were done before")

@@ -1,23 +1,23 @@
-"""``segzoo data download``: a data set from where it is published."""
+"""``segzoo data download``: download a dataset from its publisher."""
 
 from __future__ import annotations
 
 import click
 
 from segzoo.cli import completions as offers
-from segzoo.cli.data.prepare import tell
+from segzoo.cli.data.prepare import show
 
 
 @click.command("download")
 @click.argument("name", shell_complete=offers.datasets)
-@click.option("--out", type=click.Path(), help="The folder that it becomes [default: NAME].")
+@click.option("--out", type=click.Path(), help="Folder for the dataset [default: NAME].")
 def command(name: str, out: str | None) -> None:
-    """Fetch a data set whose terms allow it, and unpack it.
+    """Download a dataset whose terms allow it, and unpack it.
 
-    NAME is a data set as `segzoo list datasets` shows it; read its licence (`segzoo info NAME`) first.
-    Archives are fetched into the cache of weights, resumed where they broke, and checked where a checksum is
-    published. Carvana's come from Kaggle with your own credentials.
+    NAME is a name in `segzoo list datasets`; read the licence first (`segzoo info NAME`). Archives are
+    downloaded into the cache of weights, resumed after an interruption, and checked if a checksum is
+    published. Carvana comes from Kaggle and needs your own credentials.
     """
     from segzoo.preparation import download
 
-    tell(name, download(name, out or name))
+    show(name, download(name, out or name))

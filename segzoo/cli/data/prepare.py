@@ -1,4 +1,4 @@
-"""``segzoo data prepare``: archives to a data set."""
+"""``segzoo data prepare``: unpack the archive of a dataset."""
 
 from __future__ import annotations
 
@@ -21,22 +21,21 @@ if TYPE_CHECKING:
     required=True,
     multiple=True,
     type=click.Path(),
-    help="An archive, zip or tar; may be repeated.",
+    help="Archive file, zip or tar; may be repeated.",
 )
-@click.option("--out", required=True, type=click.Path(), help="The folder that it becomes.")
+@click.option("--out", required=True, type=click.Path(), help="Folder for the dataset.")
 def command(name: str, sources: tuple[str, ...], out: str) -> None:
-    """Unpack a data set's archive safely.
+    """Unpack the archive of a dataset safely.
 
-    NAME is a data set as `segzoo list datasets` shows it. The folder is there when all is well, or not
-    at all.
+    NAME is a name in `segzoo list datasets`. The folder appears only when it is complete.
     """
     from segzoo.preparation import prepare
 
-    tell(name, prepare(name, sources, out))
+    show(name, prepare(name, sources, out))
 
 
-def tell(name: str, prepared: Prepared) -> None:
-    """Say what a data set holds."""
+def show(name: str, prepared: Prepared) -> None:
+    """Print the contents of a dataset."""
     parts = ", ".join(f"{split} {count}" for split, count in prepared.samples.items() if count)
-    echo(f"{prepared.folder}: {prepared.files:,} files; {parts or 'opens with options only'}")
+    echo(f"{prepared.folder}: {prepared.files:,} files; {parts or 'needs options to be opened'}")
     echo(f"next: {command_line('segzoo', 'train', '--data', name, '--root', prepared.folder)}")

@@ -1,4 +1,4 @@
-"""``segzoo data preview``: a contact sheet."""
+"""``segzoo data preview``: draw a contact sheet of images with their masks."""
 
 from __future__ import annotations
 
@@ -24,30 +24,32 @@ _IMAGES, _AUGMENTED = 24, 6
 @click.command("preview")
 @click.argument("data", metavar="PATH|NAME", shell_complete=offers.data)
 @click.argument("settings", nargs=-1, metavar="[RECIPE] [KEY=VALUE]...", shell_complete=recipe_words)
-@click.option("--root", type=click.Path(), help="Location of a named data set [default: $SEGZOO_DATA/NAME].")
-@click.option("--split", shell_complete=offers.splits, help="Only this part of it [default: all].")
+@click.option("--root", type=click.Path(), help="Folder of a named dataset [default: $SEGZOO_DATA/NAME].")
+@click.option("--split", shell_complete=offers.splits, help="Part of the dataset [default: all parts].")
 @click.option(
     "--count",
     type=click.IntRange(1, 400),
-    help=f"How many images [default: {_IMAGES}; {_AUGMENTED} with --augment].",
+    help=f"Number of images [default: {_IMAGES}; {_AUGMENTED} with --augment].",
 )
-@click.option("--out", type=click.Path(), help="The picture [default: NAME_preview.png].")
-@click.option("--overwrite", is_flag=True, help="Replace a picture that exists.")
-@click.option("--bands", metavar="BAND,...", help="Bands to show, one or three, such as 4,3,2 or nir.")
-@click.option("--augment", is_flag=True, help="Draw beside each image what training makes of it.")
+@click.option("--out", type=click.Path(), help="Image file to write [default: NAME_preview.png].")
+@click.option("--overwrite", is_flag=True, help="Replace an existing file.")
+@click.option("--bands", metavar="BAND,...", help="One or three bands to show, such as 4,3,2 or nir.")
+@click.option(
+    "--augment", is_flag=True, help="Draw augmented variants next to each image, as training would make them."
+)
 @click.option(
     "--variants",
     default=4,
     show_default=True,
     type=click.IntRange(1, 20),
-    help="How many of each image, with --augment.",
+    help="Number of variants of each image, with --augment.",
 )
 @click.option(
     "--seed",
     type=click.IntRange(0),
     default=0,
     show_default=True,
-    help="Seed of what --augment draws.",
+    help="Seed of the random augmentation.",
 )
 def command(
     data: str,
@@ -64,12 +66,12 @@ def command(
 ) -> None:
     """Draw a contact sheet of images with their masks.
 
-    Each class is tinted and outlined in its colour, void in grey. Images are chosen evenly over splits and
-    names, so that the same sheet comes out each time; dark ones are brightened, and those of more than 8 bits
-    stretched. Of many bands red, green and blue are shown, or the first.
+    Each class is tinted and outlined in its colour, and ignored pixels are grey. Images are chosen evenly
+    over parts and names, so that the sheet is the same each time. Dark images are brightened, and images of
+    more than 8 bits are stretched. Of many bands, the sheet shows red, green and blue, or the first one.
 
-    RECIPE and KEY=VALUE are those of `segzoo train`, as far as they are about the data, and with --augment
-    about what training does to it:
+    RECIPE and KEY=VALUE are those of `segzoo train` that concern the data, and with --augment also those of
+    augmentation:
 
     \b
     segzoo data preview photos data.masks=truth data.classes=4
@@ -104,16 +106,16 @@ def command(
 
 
 def _recipe(data: str, root: str | None, settings: Sequence[str], *, augment: bool) -> Recipe:
-    """Return the recipe that settings are, whose name or file may be one of them."""
+    """Return the recipe that the settings describe; one of them may be its name or file."""
     if not augment and any(word.startswith(("augment", "crop=")) for word in settings):
-        raise click.UsageError(f"{settings[0]!r} says how to augment, which --augment asks for: add it")
+        raise click.UsageError(f"{settings[0]!r} needs --augment: add it")
     return data_recipe(data, root, settings, also=("augment",) if augment else ())[0]
 
 
 def _vary(steps: Mapping[str, Mapping[str, Any]], variants: int, seed: int) -> Vary:
-    """Return what draws variants of an image and its mask, as training would, by steps of augmentation.
+    """Return a function that draws variants of an image and its mask by steps of augmentation.
 
-    Steps that make one image of two take the second from the images shown so far, this one included.
+    Steps that combine two images take the second one from the images shown so far, this one included.
     """
     import numpy as np
 

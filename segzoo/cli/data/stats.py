@@ -1,4 +1,4 @@
-"""``segzoo data stats``: numbers of a data set."""
+"""``segzoo data stats``: measure the statistics of a dataset."""
 
 from __future__ import annotations
 
@@ -21,19 +21,18 @@ if TYPE_CHECKING:
 @click.command("stats")
 @click.argument("data", metavar="PATH|NAME", shell_complete=offers.data)
 @click.argument("words", nargs=-1, metavar="[RECIPE] [KEY=VALUE]...", shell_complete=recipe_words)
-@click.option("--root", type=click.Path(), help="Location of a named data set [default: $SEGZOO_DATA/NAME].")
-@click.option(
-    "--sample", default=500, show_default=True, help="How many images to measure mean and std from."
-)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--root", type=click.Path(), help="Folder of a named dataset [default: $SEGZOO_DATA/NAME].")
+@click.option("--sample", default=500, show_default=True, help="Number of images to measure.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def command(data: str, words: tuple[str, ...], root: str | None, sample: int, as_json: bool) -> None:
     """Measure the mean and standard deviation of each channel.
 
-    Of values in [0, 1]; every pixel counts the same. Also shows the sizes of the images, and the share of
-    each class in the pixels with weights that make up for it, 1 / sqrt(share) scaled to a mean of 1.
+    Values are scaled to [0, 1], and every pixel has the same weight. Also prints the sizes of the images, the
+    share of pixels of each class, and class weights that balance the shares: 1 / sqrt(share), scaled to a
+    mean of 1.
 
-    RECIPE and KEY=VALUE are those of `segzoo train`, as far as they are about the data. With bands or an
-    intensity, mean and standard deviation are those that training measures, of its own part of the images:
+    RECIPE and KEY=VALUE are those of `segzoo train` that concern the data. With bands or an intensity rule,
+    mean and standard deviation are measured on the training part only, as training measures them:
 
     \b
     segzoo data stats fields data.bands=4,3,2 data.intensity=percentiles:1,99.8

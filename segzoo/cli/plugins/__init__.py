@@ -1,4 +1,4 @@
-"""``segzoo plugins``: what was found, and what became of it; with subcommands for authors.
+"""``segzoo plugins``: list plug-ins and their status; with subcommands for authors.
 
 A subcommand is a module of this package whose attribute ``command`` is a click command; it is
 imported when it is chosen.
@@ -14,7 +14,7 @@ import click
 from segzoo import zoo
 from segzoo.cli import LazyGroup
 from segzoo.cli.table import echo_json, table
-from segzoo.printing import echo
+from segzoo.printing import echo, echo_table
 from segzoo.registry import plural
 
 if TYPE_CHECKING:
@@ -24,22 +24,22 @@ if TYPE_CHECKING:
 
 #: Every subcommand and its line in ``segzoo plugins --help``.
 COMMANDS = {
-    "check": "Hold plug-ins to the contracts of what they bring.",
-    "new": "Write a new plug-in that installs and passes its own tests.",
+    "check": "Test whether plug-ins keep the contracts of their parts.",
+    "new": "Create a new plug-in that installs and passes its own tests.",
 }
 
 _HEADER = ("DISTRIBUTION", "VERSION", "API", "STATUS", "MS", "PROVIDES")
 
 
 @click.group("plugins", cls=LazyGroup, package=__name__, table=COMMANDS, invoke_without_command=True)
-@click.option("-v", "--verbose", is_flag=True, help="Show names and tracebacks.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, with all that is known of each.")
+@click.option("-v", "--verbose", is_flag=True, help="Show all names, and tracebacks.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, with every field of each plug-in.")
 @click.pass_context
 def command(ctx: click.Context, verbose: bool, as_json: bool) -> None:
-    """Show every plug-in that was found and what became of it.
+    """List the installed plug-ins and their status.
 
-    SEGZOO_DISABLE_PLUGINS names distributions that are not to be loaded, SEGZOO_PLUGINS the only ones
-    that are, separated by commas. SEGZOO_STRICT_PLUGINS=1 makes the first plug-in that fails an error.
+    SEGZOO_DISABLE_PLUGINS names distributions to leave out, and SEGZOO_PLUGINS names the only ones to load,
+    separated by commas. With SEGZOO_STRICT_PLUGINS=1 the first plug-in that fails is an error.
     """
     if ctx.invoked_subcommand is not None:
         return
@@ -47,7 +47,7 @@ def command(ctx: click.Context, verbose: bool, as_json: bool) -> None:
     if as_json:
         echo_json([asdict(record) for record in records])
         return
-    echo(overview(records))
+    echo_table(overview(records))
     for record in records:
         if record.error:
             echo(f"\n{record.distribution} ({record.name}) is {record.status}: {record.error}")
@@ -59,7 +59,7 @@ def command(ctx: click.Context, verbose: bool, as_json: bool) -> None:
 
 
 def overview(records: Iterable[PluginRecord]) -> str:
-    """Return a table of what became of each plug-in."""
+    """Return a table of plug-ins with their status."""
     return table([_row(record) for record in records], header=_HEADER)
 
 
@@ -72,9 +72,9 @@ def _row(record: PluginRecord) -> tuple[str, ...]:
 
 
 def _more(record: PluginRecord) -> Iterator[str]:
-    """Yield what raised, and the names of what it brings."""
+    """Yield the traceback of a plug-in, and the names of its parts."""
     if record.traceback:
         yield f"{record.distribution} ({record.name}) raised:\n{record.traceback.rstrip()}"
     if record.provides:
         rows = [(plural(kind), ", ".join(names)) for kind, names in record.provides.items()]
-        yield f"{record.distribution} ({record.name}) brings:\n{table(rows)}"
+        yield f"{record.distribution} ({record.name}) provides:\n{table(rows)}"

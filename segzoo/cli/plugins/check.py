@@ -1,4 +1,4 @@
-"""``segzoo plugins check``: the contracts, run over everything that a plug-in brings."""
+"""``segzoo plugins check``: run the contracts over all parts of a plug-in."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ _HEADER = ("PART", "CHECK", "RESULT", "SECONDS", "REASON")
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """What came of one check.
+    """Result of one check.
 
     Attributes:
-        distribution: that brings the part.
-        part: its kind and name.
-        check: which promise.
-        result: whether it is kept.
-        seconds: how long that took to find out.
-        reason: why it failed or was skipped.
+        distribution: distribution that provides the part.
+        part: kind and name of the part.
+        check: name of the promise.
+        result: whether the promise is kept.
+        seconds: duration of the check.
+        reason: reason why the check failed or was skipped.
     """
 
     distribution: str
@@ -50,21 +50,24 @@ class Finding:
 
 @click.command("check")
 @click.argument("target", required=False, metavar="[DIST|PATH]", shell_complete=offers.plugins)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, with all that was found.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, with every field of each result.")
 @click.pass_context
 def command(ctx: click.Context, target: str | None, as_json: bool) -> None:
-    """Hold plug-ins to the contracts of what they bring.
+    """Test whether plug-ins keep the contracts of their parts.
 
-    DIST is an installed distribution; PATH a folder with a pyproject.toml, which need not be installed.
-    Without either, every plug-in but segzoo's own is checked. Nothing is downloaded: weights on the net are
-    checked as far as their spec says, data sets where SEGZOO_DATA holds them. The exit code is 1 if a
-    promise is broken.
+    DIST is an installed distribution. PATH is a folder with a pyproject.toml, which need not be installed.
+    Without either, every plug-in except segzoo's own is checked. Nothing is downloaded: only the spec of
+    remote weights is checked, and datasets are checked if SEGZOO_DATA has them. The exit code is 1 if a
+    check fails.
     """
-    # One that the environment forbids is only then at fault when it was asked for.
+    # A plug-in that the environment forbids is an error only if it was named.
     forbidden = {one.distribution: one.error for one in zoo.plugins if one.status == "blocked" and not target}
     plan = [(owner, [] if owner in forbidden else every_check(owner)) for owner in _owners(target)]
     if not plan:
-        echo("there is no plug-in but segzoo's own: `segzoo plugins check segzoo`", err=True)
+        echo(
+            "there is no plug-in except segzoo's own; to check that, use `segzoo plugins check segzoo`",
+            err=True,
+        )
     findings = []
     widths = _widths([check for _, checks in plan for check in checks])
     for owner, checks in plan:
@@ -123,7 +126,7 @@ def _findings(owner: str, checks: Sequence[Check], forbidden: str) -> Iterator[F
 
 def _outcome(check: Check) -> tuple[Literal["ok", "failed", "skipped"], str]:
     try:
-        with redirect_stdout(sys.stderr):  # what a part prints is no row of ours
+        with redirect_stdout(sys.stderr):  # parts may print, and stdout is for the rows
             check.run()
     except MissingExtraError as error:
         return "skipped", " ".join(str(error).split())
@@ -133,7 +136,7 @@ def _outcome(check: Check) -> tuple[Literal["ok", "failed", "skipped"], str]:
 
 
 def _left_out(owner: str, done: set[str]) -> Iterator[Finding]:
-    """Yield what cannot be checked without data or a network connection."""
+    """Yield the checks that need data or a network connection."""
     for kind, promise, reason in (
         ("dataset", "samples", "there is no data: set SEGZOO_DATA to the folder that holds {name}/"),
         ("weights", "folder", "nothing is downloaded: {source}"),
@@ -154,7 +157,7 @@ def _part(check: Check) -> str:
 
 
 def _widths(checks: Sequence[Check]) -> tuple[int, ...]:
-    """Return how wide columns must be, so that rows can be printed as they are found."""
+    """Return the widths of columns, so that each row can be printed as soon as it is known."""
     parts = [len(_part(check)) for check in checks]
     promises = [len(check.promise) for check in checks]
     return (max([4, *parts]), max([7, *promises]), 7, 7, 0)

@@ -1,4 +1,4 @@
-"""``segzoo plugins new``: write a plug-in to start from."""
+"""``segzoo plugins new``: create a plug-in to start from."""
 
 from __future__ import annotations
 
@@ -13,7 +13,11 @@ from segzoo.printing import command_line, echo
 @click.command("new")
 @click.argument("name")
 @click.option(
-    "--kind", required=True, type=click.Choice(list(scaffold.KINDS)), help="What the plug-in brings."
+    "--kind",
+    required=True,
+    type=click.Choice(list(scaffold.KINDS)),
+    metavar="KIND",
+    help=f"Kind of part that the plug-in provides: {', '.join(scaffold.KINDS)}.",
 )
 @click.option(
     "--dir",
@@ -21,13 +25,16 @@ from segzoo.printing import command_line, echo
     type=click.Path(file_okay=False),
     default=".",
     show_default="the current folder",
-    help="Where to put the package's folder.",
+    help="Folder in which to create the package.",
 )
 def command(name: str, kind: str, parent: str) -> None:
-    """Write a new plug-in that installs and passes its own tests.
+    """Create a new plug-in that installs and passes its own tests.
 
-    The package is called segzoo-NAME, and what it brings NAME. Its code is an example to be exchanged for
-    your own; its tests call segzoo's contracts.
+    The package is named segzoo-NAME, and its part NAME. Replace the example code with your own; the tests
+    run segzoo's contracts.
+
+    \b
+    segzoo plugins new my-decoder --kind decoder
     """
     names = scaffold.naming(name)
     scaffold.check_free(names, kind)
@@ -35,7 +42,7 @@ def command(name: str, kind: str, parent: str) -> None:
     for file in scaffold.write(names, kind, folder):
         echo(file)
     echo(
-        f"\nnow `{command_line('pip', 'install', '--editable', folder)}`,\n"
+        f"\nnext: `{command_line('pip', 'install', '--editable', folder)}`,\n"
         f"and `{command_line('pytest', folder)}` or `segzoo plugins check {names.distribution}`",
         err=True,
     )
