@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -299,3 +300,9 @@ def test_a_narrow_table_loses_spare_columns_and_then_shortens_long_cells() -> No
     spared = table([row], header=header, screen=60, spare=("B",)).splitlines()
     assert spared[0].split() == ["A", "C", "D"]
     assert spared[1].split()[::2] == [row[0], row[3]]
+
+
+def test_the_help_of_list_names_every_kind(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["list", "--help"]) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert [kind for kind in zoo.KINDS if not re.search(rf"\b{kind}\b", text)] == []

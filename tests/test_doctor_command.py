@@ -246,7 +246,8 @@ def test_without_torch_in_a_clone_that_is_not_installed(tmp_path: Path) -> None:
     )
     assert done.returncode == 1, done.stderr
     assert re.search(r"^  torch +missing +- +>=[\d.]+$", done.stdout, re.MULTILINE)
-    assert re.search(r"error: torch is not installed\n     solution: pip install 'torch>=[\d.]+'\n", done.stdout)
+    told = r"error: torch is not installed\n     solution: pip install 'torch>=[\d.]+'\n"
+    assert re.search(told, done.stdout)
     assert "timm" not in done.stdout.partition("problems\n")[2]
     assert f"segzoo {__version__} is imported from" in done.stdout
     assert f"solution: pip install -e {ROOT}" in done.stdout or "pip install -e ~" in done.stdout

@@ -157,7 +157,7 @@ def _part(check: Check) -> str:
 
 
 def _widths(checks: Sequence[Check]) -> tuple[int, ...]:
-    """Return the widths of columns, so that each row can be printed as soon as it is known."""
+    """Return the widths of columns, so that each row can be printed when its check ends."""
     parts = [len(_part(check)) for check in checks]
     promises = [len(check.promise) for check in checks]
     return (max([4, *parts]), max([7, *promises]), 7, 7, 0)
