@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 DOCS = ROOT / "docs/reference"
 ROOMS = public.rooms()
 
-#: Variables that mean nothing to people: one is set for a library alone, the others a shell sets to complete.
-UNTOLD = {"CI", "COMP_CWORD", "COMP_WORDS"}
+#: Variables that mean nothing to people: a library reads one, and shells and terminals set the others.
+UNTOLD = {"CI", "COMP_CWORD", "COMP_WORDS", "TERM"}
 
 
 @cache
