@@ -190,7 +190,7 @@ def test_integers_have_a_value_without_measurement_too():
 
 @pytest.mark.parametrize("text", ["percentiles", "standard", "uint8"])
 def test_an_image_without_any_measurement_is_refused(text):
-    with pytest.raises(ImageError, match="must hold a measurement"):
+    with pytest.raises(ImageError, match="no pixel holds a measurement"):
         scaled(text, np.full((4, 5, 1), np.nan))
 
 

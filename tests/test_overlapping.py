@@ -248,7 +248,7 @@ def test_one_class_by_itself_is_a_mask_with_a_background():
     assert found.probabilities.shape == (1, 40, 56)
     with pytest.raises(OptionError, match="do not overlap"):
         found.of_class(1)
-    with pytest.raises(OptionError, match="no one index"):
+    with pytest.raises(OptionError, match="no single index"):
         segmented().index_image()
 
 

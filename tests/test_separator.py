@@ -139,7 +139,7 @@ def test_rows_take_the_separation_where_they_are_asked_to():
     segment_large(model, ArrayRows(pixels), mask, separation=apart, **given)
     whole = Predictor(model, backend="eager")(pixels, separation=True)
     np.testing.assert_allclose(apart.mask, whole.separation, atol=1e-4)
-    with pytest.raises(OptionError, match="no logit that tells touching objects apart"):
+    with pytest.raises(OptionError, match="no output that separates touching objects"):
         segment_large(
             model,
             ArrayRows(pixels),
