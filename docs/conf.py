@@ -1,6 +1,6 @@
 """How Sphinx builds the documentation: ``make docs`` writes ``dist/docs/index.html``.
 
-Nothing here needs the network, nor the extras of segzoo: see docs/README.md.
+The build needs neither the network nor segzoo's extras: see docs/README.md.
 """
 
 from __future__ import annotations
@@ -31,8 +31,10 @@ extensions = [
     "sphinx_copybutton",
     "sphinx_design",
     "languages",
+    "page_head",
     "readable",
     "reference",
+    "search_words",
     "zoo_pages",
 ]
 exclude_patterns = [
@@ -48,7 +50,7 @@ autodoc_typehints = "signature"
 autodoc_member_order = "bysource"
 autodoc_preserve_defaults = True
 maximum_signature_line_length = 90
-# An extra that is not installed is stood in for, so that the pages of what needs it are the same.
+# An extra that is not installed is mocked, so that the reference looks the same without it.
 autodoc_mock_imports = [
     name
     for name in (
@@ -64,9 +66,9 @@ napoleon_custom_sections = [("Optional attributes", "params_style")]
 locale_dirs = ["locale"]
 gettext_compact = gettext_uuid = gettext_location = False
 
-default_role = "py:obj"  # docstrings name things in single backticks
+default_role = "py:obj"  # single backticks in docstrings are names of Python objects
 
-# The real inventory of names, or ours where that cannot be fetched; never the network if that is off.
+# The site's own inventory of names, or our copy if it cannot be fetched or SEGZOO_OFFLINE is set.
 REAL = () if os.environ.get("SEGZOO_OFFLINE") else (None,)
 intersphinx_mapping = {
     name: (address, (*REAL, str(HERE / "inventories" / f"{name}.inv")))
@@ -84,6 +86,7 @@ copybutton_prompt_is_regexp = True
 
 html_theme = "furo"
 html_title = "segzoo"
+html_baseurl = os.environ.get("READTHEDOCS_CANONICAL_URL", "")  # full addresses in link previews
 html_logo = html_favicon = "_static/mark.svg"
 html_static_path = [name for name in ("_static",) if (HERE / name).is_dir()]
 templates_path = ["_templates"]

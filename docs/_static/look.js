@@ -1,4 +1,4 @@
-// What can be scrolled sideways must be reachable by the keyboard: code and tables that are wider than the page.
+// Code and tables that are wider than the page scroll sideways; the keyboard must reach them.
 (() => {
   const mark = () => {
     for (const box of document.querySelectorAll(".highlight pre, .table-wrapper, div.math")) {

@@ -1,10 +1,10 @@
-// The tables of the zoo: filter them, count what is shown, sort them, and keep the filter in the page's address.
+// The tables of the zoo: filter, count and sort rows, and keep the filter in the page's address.
 (() => {
   "use strict";
 
   const READ = /^#([a-z]+)\?(.*)$/;
 
-  // An address may hold a % that stands for nothing.
+  // An address may contain a % that is no escape.
   const decoded = (text) => {
     try {
       return decodeURIComponent(text);
@@ -99,7 +99,7 @@
     sortable(box, rows.map((one) => one.row));
   };
 
-  // A heading whose cells hold numbers becomes a button: up, down, and as it was.
+  // The heading of a column of numbers becomes a button that sorts up, down, and not at all.
   const sortable = (box, rows) => {
     const heads = [...box.querySelectorAll("thead th")];
     const body = box.querySelector("tbody");
@@ -119,7 +119,7 @@
         for (const other of heads) if (other.hasAttribute("aria-sort")) other.setAttribute("aria-sort", "none");
         head.setAttribute("aria-sort", order);
         const sign = order === "descending" ? -1 : 1;
-        // What has no number comes last, either way up.
+        // Rows without a number come last in both orders.
         const key = (row) => (of(row) === undefined ? Infinity : sign * Number(of(row)));
         const sorted = order === "none" ? rows : [...rows].sort((a, b) => (key(a) === key(b) ? 0 : key(a) - key(b)));
         body.append(...sorted, ...failed);
