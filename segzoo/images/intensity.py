@@ -258,9 +258,8 @@ def measure_bands(images: Iterable[NDArray[Any]]) -> tuple[BandStatistics, ...]:
 def missing(pixels: NDArray[Any], nodata: float | None = None) -> NDArray[np.bool_] | None:
     """Return ``(H, W)``, true where an image has no measurement; ``None`` if it has one everywhere.
 
-    A pixel has no measurement if a band is NaN or infinite there, or if all bands have the value ``nodata``:
-        a
-    single band may reach that value by chance.
+    A pixel has no measurement if a band is NaN or infinite there, or if all bands have the value ``nodata``.
+    A single band may reach that value by chance.
 
     Args:
         pixels: ``(H, W, C)`` as in the file.

@@ -146,10 +146,8 @@ def to_uint8(array: NDArray[Any]) -> NDArray[np.uint8]:
     """Scale values to 0 to 255, as `Intensity` does in ``uint8`` mode.
 
     8-bit values do not change. The bit depth of deeper integers is what all but isolated bright values need,
-    in
-    steps of two from 8: files of 12-bit cameras are 16 bits wide but reach only 4095. Floats up to about 1
-        are
-    multiplied by 255, larger ones are used unchanged. False is 0 and true 255. NaN and infinity become 0.
+    in steps of two from 8: files of 12-bit cameras are 16 bits wide but reach only 4095. Floats up to about 1
+    are multiplied by 255, larger ones are used unchanged. False is 0 and true 255. NaN and infinity become 0.
 
     Raises:
         ImageError: values are not numbers, are negative, or are floats above 255.

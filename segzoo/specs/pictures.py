@@ -88,10 +88,9 @@ class Separator:
     Attributes:
         kind: ``boundary``: the sigmoid is the probability that a pixel lies where two objects meet.
             ``distance``: it is the depth in the pixel's object, 0 at the rim and 1 at the deepest pixel.
-                seed: pixels of the mask below this value (``boundary``) or above it (``distance``) are the
-                    seeds from
+        seed: pixels of the mask below this value (``boundary``) or above it (``distance``) are the seeds from
             which objects grow; in (0, 1).
-                smallest: pixels of the smallest seed; smaller ones do not start an object.
+        smallest: pixels of the smallest seed; smaller ones do not start an object.
     """
 
     kind: Literal["boundary", "distance"]
