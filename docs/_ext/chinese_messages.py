@@ -25,13 +25,13 @@ msgstr ""
 
 """
 
-_CODE = re.compile(r"(`+).+?\1")
+_FIXED = re.compile(r"(`+).+?\1|\]\([^)\s]+\)")  # code, and the targets of links
 _WORD = re.compile(r"[A-Za-z]{2}")
 
 
 def needs_translation(message: str) -> bool:
-    """Whether a message has words in addition to code, numbers and signs."""
-    return bool(_WORD.search(_CODE.sub("", message)))
+    """Whether a message has words in addition to code, addresses, numbers and signs."""
+    return bool(_WORD.search(_FIXED.sub("", message)))
 
 
 def extracted(names: list[str]) -> dict[str, list[str]]:

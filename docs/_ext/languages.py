@@ -110,7 +110,7 @@ class ChineseSearch(SearchEnglish):
     """Finds Chinese text by pairs of characters, and English words as usual; needs no dictionary."""
 
     lang = "zh"
-    language_name = "Chinese"
+    language_name = "English"  # the search in the browser uses the stemmer of this name
     js_splitter_code = r"""
 var splitQuery = (query) =>
   (query.match(/[\u4e00-\u9fff]+|(?:(?![\u4e00-\u9fff])[\p{L}\p{N}_])+/gu) || [])
