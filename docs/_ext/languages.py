@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from docutils import nodes
 from sphinx import addnodes
+from sphinx.errors import ExtensionError
 from sphinx.search.en import SearchEnglish
 from sphinx.transforms.post_transforms import SphinxPostTransform
 
@@ -49,11 +50,14 @@ def _choose_pages(app: Sphinx, config: Config) -> None:
 
 
 def _add_text(app: Sphinx, page: str, source: list[str]) -> None:
-    """Add the text that only the Chinese page has after the first paragraph."""
+    """Add the text that only the Chinese page has, after the line that its first line names."""
     file = ONLY / f"{page}.md"
     if app.config.language == "zh_CN" and file.is_file():
-        title, first, rest = source[0].split("\n\n", 2)
-        source[0] = "\n\n".join((title, first, file.read_text(encoding="utf-8").strip(), rest))
+        place, text = file.read_text(encoding="utf-8").split("\n", 1)
+        before, line, after = f"\n{source[0]}".partition(f"\n{place.removeprefix('% after: ')}\n")
+        if not line:
+            raise ExtensionError(f"{page} has no line {place.removeprefix('% after: ')!r}: see {file}")
+        source[0] = f"{before}{line}{text}{after}".removeprefix("\n")
 
 
 class EnglishLinks(SphinxPostTransform):
