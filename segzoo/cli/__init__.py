@@ -44,6 +44,7 @@ GROUPS: Mapping[str, Mapping[str, str]] = {
         "draw": "Draw the architecture of a model as an SVG file.",
         "predict": "Segment images and videos, and write masks.",
         "evaluate": "Score a model, or a folder of predicted masks.",
+        "demo": "Try models in a browser, and correct their masks.",
         "serve": "Run an HTTP server that segments images.",
         "benchmark": "Measure how fast a model predicts on this machine.",
     },
@@ -75,6 +76,7 @@ COMMANDS = {name: line for group in GROUPS.values() for name, line in group.item
 #: Words that people type for a command, and the commands that they may mean.
 SYNONYMS: Mapping[str, Sequence[str]] = {
     "api": ["serve"],
+    "annotate": ["demo"],
     "bench": ["benchmark"],
     "check": ["data check", "doctor"],
     "checks": ["doctor"],
@@ -94,6 +96,7 @@ SYNONYMS: Mapping[str, Sequence[str]] = {
     "infer": ["predict"],
     "inference": ["predict"],
     "install": ["plugins", "doctor"],
+    "gui": ["demo"],
     "ls": ["list"],
     "mask": ["predict"],
     "metrics": ["list metrics"],

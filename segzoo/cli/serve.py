@@ -130,7 +130,7 @@ def command(models: tuple[str, ...], host: str, port: int, **options: Any) -> No
     from segzoo.serving.limits import Limits
 
     require_extra()
-    named = _names(models)
+    named = named_models(models)
     asked = PredictionRequest.taken(options)
     from segzoo.serving.notes import gathering
     from segzoo.serving.server import bound, serve
@@ -174,7 +174,7 @@ def command(models: tuple[str, ...], host: str, port: int, **options: Any) -> No
             f"{', '.join(named)} at http://{shown}:{taken}, described at /docs; press Ctrl-C to stop",
             err=True,
         )
-        with _lines(quiet=options["quiet"]), gathering():
+        with request_lines(quiet=options["quiet"]), gathering():
             lost = serve(app, listening, grace=options["grace"], on_message=lambda text: echo(text, err=True))
     if lost:
         raise FailureError(
@@ -183,7 +183,7 @@ def command(models: tuple[str, ...], host: str, port: int, **options: Any) -> No
     echo("stopped: all requests that had begun were answered", err=True)
 
 
-def _names(words: tuple[str, ...]) -> dict[str, str]:
+def named_models(words: tuple[str, ...]) -> dict[str, str]:
     """Read ``MODEL`` and ``NAME=MODEL`` words."""
     from segzoo.serving.asgi import check_name, own_name
 
@@ -202,7 +202,7 @@ def _names(words: tuple[str, ...]) -> dict[str, str]:
 
 
 @contextmanager
-def _lines(*, quiet: bool) -> Iterator[None]:
+def request_lines(*, quiet: bool) -> Iterator[None]:
     """Print each log record of the server in a line with its time."""
     log, handler = logging.getLogger("segzoo.serving"), _Lines()
     before = log.level, log.propagate

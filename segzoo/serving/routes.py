@@ -174,8 +174,8 @@ def make_routes(service: Service, *, page: bool, allow_origins: Sequence[str]) -
     _add_prediction(app, service)
     _add_facts(app, service)
     if page:
-        app.add_api_route("/", _page("page.html"), methods=["GET", "HEAD"], include_in_schema=False)
-    app.add_api_route("/docs", _page("docs.html"), methods=["GET", "HEAD"], include_in_schema=False)
+        app.add_api_route("/", page_route("page.html"), methods=["GET", "HEAD"], include_in_schema=False)
+    app.add_api_route("/docs", page_route("docs.html"), methods=["GET", "HEAD"], include_in_schema=False)
     return app
 
 
@@ -318,8 +318,16 @@ def _described(service: Service, name: str) -> dict[str, Any]:
     }
 
 
-def _page(name: str) -> Any:
+def page_route(name: str, *, corrections: bool = False) -> Any:
+    """Return the route of a page that ships with this package.
+
+    Args:
+        name: name of its file.
+        corrections: whether it offers to correct masks, which `segzoo.serving.corrections` saves.
+    """
     text = files("segzoo.serving").joinpath(name).read_text(encoding="utf-8")
+    if corrections:
+        text = text.replace("<html ", "<html data-corrections ", 1)
     # The page loads nothing from other servers, and may not be embedded in a frame.
     policy = (
         "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src blob: data:; "
