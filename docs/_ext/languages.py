@@ -81,6 +81,8 @@ class EnglishLinks(SphinxPostTransform):
                 address += f"#{nodes.make_id(node['reftargetid'])}"
             link = nodes.reference("", "", internal=False, refuri=address, classes=["in-english"])
             link += node.children
+            if link.astext() == node["reftarget"]:  # a card has no text for screen readers but this one
+                link.children = [nodes.inline("", _title(page))]
             node.replace_self(link)
 
 
@@ -92,6 +94,11 @@ def _target(node: addnodes.pending_xref, page: str) -> str:
     for part in target.strip("/").split("/"):
         parts = parts[:-1] if part == ".." else [*parts, part]
     return "/".join(parts)
+
+
+def _title(page: str) -> str:
+    lines = (DOCS / f"{page}.md").read_text(encoding="utf-8").splitlines()
+    return next((line.removeprefix("# ") for line in lines if line.startswith("# ")), page)
 
 
 def _up(page: str) -> str:
