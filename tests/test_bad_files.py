@@ -420,7 +420,7 @@ def test_the_command_that_mends_data_names_a_folder_beside_it(tmp_path, monkeypa
     monkeypatch.chdir(root)
     for word in (".", "images/..", str(root) + "/"):
         assert run(["data", "check", word]) == 1
-        _, words = capsys.readouterr().out.split("is written by:\n  segzoo ")
+        _, words = capsys.readouterr().out.split("can be written with:\n  segzoo ")
         assert run(words.split()) == 0
         capsys.readouterr()
         shutil.rmtree(tmp_path / "data-fixed")

@@ -240,7 +240,7 @@ def test_a_file_for_each_class_is_recognised_and_looked_at_as_training_does(
         save(tmp_path / f"masks/{called.format(word='wall', name=name)}.png", wall)
     report = check_data(tmp_path)
     assert options_of(report) == ["data.per_class=true", 'data.classes=["background","cell","wall"]']
-    assert finding(report, "layers").what == "each class has mask files of its own, and no two overlap"
+    assert finding(report, "layers").what == "each class has separate mask files, and none of them overlap"
     assert report.statistics.present["all"] == (12, 12, 12)
     assert trains(str(tmp_path), options_of(report))
 
@@ -253,8 +253,8 @@ def test_classes_that_overlap_are_told_with_where_they_do(tmp_path: Path) -> Non
     report = check_data(tmp_path)
     assert options_of(report) == ["data.overlapping=true", 'data.classes=["cell","nucleus"]']
     told = finding(report, "overlap")
-    assert told.what == "each class has mask files of its own, and they overlap in 10 of 12 images"
-    assert "of the pixels that have a class have several" in told.examples[0]
+    assert told.what == "each class has separate mask files, and they overlap in 10 of 12 images"
+    assert "of the pixels with a class have several" in told.examples[0]
     cell = sum(np.count_nonzero(disc(n)) for n in range(12)) / (12 * disc(0).size)
     assert report.statistics.shares["all"][0] == pytest.approx(cell)
     assert trains(str(tmp_path), options_of(report))
@@ -409,7 +409,7 @@ def test_a_class_that_is_missing_where_it_counts_is_told(tmp_path: Path) -> None
 
 def test_an_empty_split_is_told_before_training_finds_it(tmp_path: Path) -> None:
     report = check_data(folder(tmp_path / "val", names=("n.00", "n.02")).parent)
-    assert "no image with a mask is for train" in finding(report, "empty-split").what
+    assert "there is no image with a mask for train" in finding(report, "empty-split").what
     assert not trains(str(tmp_path))
 
 
@@ -496,9 +496,9 @@ def test_what_is_no_data_is_told_with_what_there_is(tmp_path: Path) -> None:
         (
             "a.xml",
             b"<annotation><object><bndbox><xmin>1</xmin></bndbox></object></annotation>",
-            "boxes alone",
+            "boxes only",
         ),
-        ("a.txt", b"0 0.5 0.5 0.2 0.1\n1 0.25 0.5 0.2 0.125\n", "boxes alone"),
+        ("a.txt", b"0 0.5 0.5 0.2 0.1\n1 0.25 0.5 0.2 0.125\n", "boxes only"),
     ],
 )
 def test_kinds_that_are_not_read_are_named_with_what_to_do(

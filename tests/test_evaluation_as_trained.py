@@ -141,7 +141,7 @@ def test_weights_that_left_their_folder_know_how_masks_were_read(trained, tmp_pa
     other = write(tmp_path / "other", seed=1)
     found, told = evaluated(capsys, str(moved), "--data", str(other), "--split", "all")
     assert len(found["images"]) == 10
-    assert f"masks are read as the config of {moved} says" in told
+    assert f"masks are read as in the config of {moved}" in told
     assert json.loads((moved / "config.json").read_text())["provenance"]["dataset"] == "folder"
     assert run(["evaluate", str(moved)]) == 2
     assert "say what to score it on: --data; it was trained on 'my data'" in capsys.readouterr().err

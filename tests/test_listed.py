@@ -133,7 +133,7 @@ def test_a_list_is_never_written_over_a_file_unless_told(
 ) -> None:
     assert cli.run(["data", "check", str(data), "--pairs", str(data / "mine.csv")]) == 0
     assert "3 pairs; --data" in capsys.readouterr().out
-    with pytest.raises(FailureError, match="exists: name another one, or say --overwrite"):
+    with pytest.raises(FailureError, match="exists: choose another one, or use --overwrite"):
         write_pairs(data, data / "mine.csv")
     assert write_pairs(data, data / "mine.csv", overwrite=True) == 3
     with pytest.raises(OptionError, match=r"written as \.csv"):

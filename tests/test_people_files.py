@@ -305,7 +305,7 @@ def test_a_sheet_replaces_no_image_and_only_a_sheet_that_was_drawn_before(data, 
         drawn.putpixel((0, 0), (1, 2, 3))
         drawn.save(sheet)
     assert run(["data", "preview", str(data), "--out", str(sheet)]) == 1
-    assert "sheet.png exists: name another picture with --out, or replace it" in capsys.readouterr().err
+    assert "sheet.png exists: choose another file with --out, or replace it" in capsys.readouterr().err
     assert run(["data", "preview", str(data), "--out", str(sheet), "--overwrite"]) == 0
 
 

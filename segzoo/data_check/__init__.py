@@ -1,4 +1,4 @@
-"""The data doctor: what is wrong with images and masks, in words, before training finds out."""
+"""The data check: finds problems in images and masks before training does."""
 
 from __future__ import annotations
 

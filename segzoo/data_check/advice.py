@@ -1,4 +1,4 @@
-"""What to tell `segzoo train`: a whole command, with sizes that suit the images."""
+"""Advice for `segzoo train`: a complete command, with sizes that suit the images."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 _LARGE, _TILE, _STEP = 1024, 256, 32
-#: Pixels of a batch that a GPU of 8 GB holds with the default network, about: 8 crops of 256x256.
+#: Approximate number of pixels in a batch that fits a GPU with 8 GB and the default network: 8 crops of
+#: 256x256.
 _PIXELS = 8 * 256 * 256
 
 
 def suggested_crop(sizes: Mapping[tuple[int, int], int]) -> int:
-    """Return a side of crops: 512 for large images, 256, or what most small images hold.
+    """Return a crop size: 512 for large images, 256, or the size of most small images.
 
     Always a multiple of 32, the coarsest stride of common encoders.
     """
@@ -30,7 +31,7 @@ def suggested_crop(sizes: Mapping[tuple[int, int], int]) -> int:
 
 
 def suggested_batch(crop: int, images: int) -> int:
-    """Return how many crops make a step: about as many pixels always, no more crops than images."""
+    """Return the number of crops per step: about the same number of pixels always, at most one per image."""
     return max(1, min(_PIXELS // crop**2, 16, images) if crop <= _TILE else min(4, images))
 
 
@@ -51,5 +52,5 @@ def train_command(
 
 
 def quoted(path: str) -> str:
-    """Return a path as a word of a command that a shell reads."""
+    """Return a path, quoted for a shell."""
     return shlex.quote(plain_path(path))

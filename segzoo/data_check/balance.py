@@ -1,4 +1,4 @@
-"""Numbers of a data set: mean and std, sizes, how much of each class; and findings about them."""
+"""Statistics of a data set: mean and std, sizes, share of each class; and findings about them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _SHOWN = 20
 
 
 def statistics(looks: Sequence[Look], meaning: Meaning) -> Statistics:
-    """Gather the numbers of all pairs that can be read."""
+    """Collect the statistics of all readable pairs."""
     readable = [look for look in looks if look.readable]
     sizes = Counter(look.image.size for look in readable)
     bands = band_numbers([look.image for look in readable])
@@ -44,7 +44,7 @@ def statistics(looks: Sequence[Look], meaning: Meaning) -> Statistics:
     order = [key for key in ("all", *splits_in(readable)) if key in pixels]
     everything = sum(pixels["all"].values())
     counted = meaning.names if everything else ()
-    if not meaning.overlapping:  # else a class covers a share of all pixels, whatever others cover
+    if not meaning.overlapping:  # otherwise a class covers a share of all pixels, independent of the others
         areas = Counter({key: sum(count.values()) - count[None] for key, count in pixels.items()})
     return Statistics(
         sizes=dict(sizes.most_common()),
@@ -59,9 +59,9 @@ def statistics(looks: Sequence[Look], meaning: Meaning) -> Statistics:
 
 
 def class_weights(shares: Sequence[float]) -> tuple[float, ...]:
-    """Return weights proportional to 1 / sqrt(share), mean 1; none where a class has no pixel.
+    """Return weights proportional to 1 / sqrt(share), with mean 1; none if a class has no pixel.
 
-    The square root is a compromise: 1 / share makes a class of 0.1 % shout down everything else.
+    The square root is a compromise: with 1 / share, a class of 0.1 % would dominate everything else.
     """
     if not shares or min(shares) <= 0:
         return ()
@@ -72,13 +72,13 @@ def class_weights(shares: Sequence[float]) -> tuple[float, ...]:
 def balance(
     looks: Sequence[Look], meaning: Meaning, numbers: Statistics, *, guessed: bool
 ) -> Iterator[Finding]:
-    """Report masks that are all background, and classes that are rare or missing.
+    """Report masks with only background, and classes that are rare or missing.
 
     Args:
         looks: facts of all pairs.
-        meaning: of their masks.
-        numbers: of them.
-        guessed: whether the classes were found out from the values of masks.
+        meaning: meaning of their masks.
+        numbers: their statistics.
+        guessed: whether the classes were derived from the values of masks.
     """
     if not numbers.shares:
         return
@@ -92,9 +92,11 @@ def balance(
             kind="rare",
             severity="note",
             what=f"{len(rare)} class{'es cover' if len(rare) > 1 else ' covers'} less than 1 % of the pixels",
-            advice="Pixel accuracy will look high even if the network never finds them: judge it by the Dice "
-            "or IoU of these classes. The default loss has a Dice term, in which every class but the "
-            "background counts alike; if that is not enough, weigh its cross-entropy: loss.weights=balanced.",
+            advice="Pixel accuracy will be high even if the network never finds them: use the Dice or IoU of "
+            "these "
+            "classes instead. The default loss has a Dice term, in which every class except background "
+            "counts "
+            "equally; if that is not enough, add class weights to its cross-entropy: loss.weights=balanced.",
             examples=tuple(rare[:_SHOWN]),
         )
 
@@ -109,9 +111,9 @@ def _empty(looks: Sequence[Look], meaning: Meaning) -> Iterator[Finding]:
         yield Finding(
             kind="black",
             severity="warning" if many else "note",
-            what=f"{len(black):,} of {len(known):,} masks are all {meaning.names[meaning.background]}",
-            advice="That is right where an image shows nothing of interest"
-            + ("; here it is more than half. Was the annotation finished?" if many else "."),
+            what=f"{len(black):,} of {len(known):,} masks contain only {meaning.names[meaning.background]}",
+            advice="This is right if an image shows no object"
+            + ("; here it is more than half. Is the annotation complete?" if many else "."),
             count=len(black),
             examples=tuple(dict.fromkeys(black))[:_SHOWN],
         )
@@ -125,19 +127,21 @@ def _missing(numbers: Statistics, guessed: bool) -> Iterator[Finding]:
             severity="warning",
             what=f"{len(never)} of {len(numbers.classes)} classes {'occurs' if len(never) == 1 else 'occur'} "
             f"in no mask: {', '.join(never[:8])}",
-            advice="A network cannot learn what it never sees."
+            advice="A network cannot learn a class that it never sees."
             + (
-                " The number of classes is that of the highest value; if that is no class, name the values "
+                " The number of classes follows from the highest value; if that is not a class, list the "
+                "values "
                 "that count: data.values=[...]."
                 if guessed
-                else " If these are not needed, name those that are, where the data set has the option: "
+                else " If you do not need them, list the classes that you need, if the data set has the "
+                "option: "
                 "data.classes=A,B."
             ),
         )
     for split, masks in numbers.present.items():
         gone = [n for n, count in zip(numbers.classes, masks, strict=True) if not count and n not in never]
         if split != "all" and gone:
-            meant = "It cannot be learned." if split == "train" else "Its score there will say nothing."
+            meant = "It cannot be learned." if split == "train" else "Its score there has no meaning."
             yield Finding(
                 kind="missing-in-split",
                 severity="warning",
@@ -147,9 +151,10 @@ def _missing(numbers: Statistics, guessed: bool) -> Iterator[Finding]:
 
 
 def band_numbers(images: Sequence[ImageFacts]) -> dict[str, Any]:
-    """Return the fields of `Statistics` about bands, with equal weight for every pixel that was measured.
+    """Return the band fields of `Statistics`, with equal weight for every pixel that was measured.
 
-    Of images of different bands, those of most are counted; grey ones count as three equal channels where
+    If images have different bands, only those with the most frequent number are counted; grey images count as
+    three equal channels if others are in colour.
     others are of colours.
     """
     measured = [image for image in images if image.taken]
@@ -168,7 +173,7 @@ def band_numbers(images: Sequence[ImageFacts]) -> dict[str, Any]:
         "high": tuple(np.nanmax(taken[..., 1], axis=0).tolist()),
         "measured": len(chosen),
     }
-    if np.isnan(taken[..., 2:]).any():  # values without a scale
+    if np.isnan(taken[..., 2:]).any():  # values without a fixed scale
         return found
     mean, square = np.tensordot(areas / areas.sum(), taken[..., 2:], (0, 0)).T
     std = np.sqrt(np.maximum(square - mean**2, 0))

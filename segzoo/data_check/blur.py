@@ -1,4 +1,4 @@
-"""Masks of two classes that were blurred or rounded, by JPEG, drawing or resizing: values near two."""
+"""Detects two-class masks that were blurred or rounded by JPEG, drawing or resizing: values near two."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ from segzoo.data_check.facts import MaskFacts
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-#: How far from its peak a value may lie that JPEG or drawing has moved, and the share of all that must.
+#: Maximum distance from its peak of a value that JPEG or drawing has changed, and the minimum share of these.
 _NEAR, _SHARE = 24, 0.85
-#: A class beside the peaks: so many values in a row hold so much of what lies near no peak, and of all.
+#: A third class: this many adjacent values hold this share of the values near no peak, and of all values.
 _CLASS, _MOSTLY, _SEEN = 33, 0.6, 0.005
 _BRIGHTEST = 255
-#: How far from 0 and 255 rounding moves a value, and the share of a mask's pixels that it may move.
+#: Maximum change of 0 and 255 by rounding, and the maximum share of a mask's pixels that changes.
 _ROUNDED, _STRAY = 8, 0.1
 
 Peaks = tuple[int, int]
 
 
 def peaks(mask: MaskFacts) -> Peaks | None:
-    """Return the two values that a blurred two-class mask was drawn with, or ``None`` for a crisp mask.
+    """Return the two values with which a blurred two-class mask was drawn, or ``None`` for a crisp mask.
 
-    Blurred is a mask of many values most of which lie near two, one dark and one bright, and whose
-    other values are spread over the whole range between them (drawn edges) or over both ends (JPEG).
+    A blurred mask has many values, most of which lie near two, one dark and one bright. The other values
+    are spread over the whole range between them (drawn edges) or over both ends (JPEG).
     """
     if mask.distinct <= 2 or not mask.values or max(mask.values) > 255:
         return None
     dark = {value: count for value, count in mask.values.items() if value < 96}
     bright = {value: count for value, count in mask.values.items() if value >= 128}
     if not dark or not bright:
-        # An empty mask that JPEG has touched holds 0, 1, 2 ...: nothing tells it from class indices.
+        # An empty JPEG mask holds 0, 1, 2 ..., which look like class indices.
         return (0, _BRIGHTEST) if mask.format == "JPEG" and max(mask.values) < _NEAR else None
     low, high = max(dark, key=dark.__getitem__), max(bright, key=bright.__getitem__)
     if share_near(mask, (low, high)) < _SHARE or low > 64 or _third(mask, (low, high)):
@@ -43,9 +43,9 @@ def peaks(mask: MaskFacts) -> Peaks | None:
 
 
 def rounded(masks: Sequence[MaskFacts]) -> bool:
-    """Whether masks hold 0 and 255, and beside them values of rounding such as 254, each rare in its file.
+    """Return whether masks hold 0 and 255, and also rounded values such as 254, each rare in its file.
 
-    Two classes of nearly one value would both be frequent in some file.
+    Two classes with almost the same value would both be frequent in some file.
     """
     found = {value for mask in masks for value in mask.values}
     dark, bright = ({v for v in found if v <= _ROUNDED}, {v for v in found if v >= _BRIGHTEST - _ROUNDED})
@@ -60,7 +60,7 @@ def rounded(masks: Sequence[MaskFacts]) -> bool:
 
 
 def _third(mask: MaskFacts, both: Peaks) -> bool:
-    """Whether what lies near neither peak is a class of its own: blurred edges have values of all kinds."""
+    """Return whether the values near neither peak form a class: blurred edges have values of all kinds."""
     rest = np.zeros(256, np.int64)
     for value, count in mask.values.items():
         if min(abs(value - peak) for peak in both) > _NEAR:
@@ -70,7 +70,7 @@ def _third(mask: MaskFacts, both: Peaks) -> bool:
 
 
 def share_near(mask: MaskFacts, both: Peaks) -> float:
-    """Return the share of pixels whose value lies near one of two peaks."""
+    """Return the share of pixels whose value is near one of two peaks."""
     near = sum(n for value, n in mask.values.items() if min(abs(value - peak) for peak in both) <= _NEAR)
     return near / sum(mask.values.values())
 
@@ -85,7 +85,7 @@ def _spread(mask: MaskFacts, low: int, high: int) -> bool:
 
 
 def together(masks: Sequence[MaskFacts]) -> MaskFacts:
-    """Return all masks as one, since a small mask alone shows too little of what blurred it."""
+    """Return all masks combined, because a single small mask shows too little of the blur."""
     values: Counter[int] = Counter()
     for mask in masks:
         values.update(mask.values)

@@ -1,4 +1,4 @@
-"""The doctor: one look at every file, then findings in plain words."""
+"""The data check: reads every file once, then reports findings in plain words."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ if TYPE_CHECKING:
     from segzoo.datasets.pairing import Pairing
     from segzoo.interfaces import Dataset, Remark
 
-#: Images from which mean and std are measured, evenly spread; every file is opened all the same.
+#: Number of images for measuring mean and std, evenly spread; every file is opened in any case.
 SAMPLE = 500
-#: Images are of one scale where none reaches so many times the middle one's highest value.
+#: Images have one scale if none reaches this many times the median image's highest value.
 _ALIKE = 4
-#: Images that are named of those in which classes overlap.
+#: Maximum number of images with overlapping classes that are listed.
 _SHOWN = 20
 
 
@@ -52,25 +52,25 @@ def check_data(
     sample: int = SAMPLE,
     progress: bool = False,
 ) -> Report:
-    """Find what is wrong with images and masks before training does.
+    """Find problems in images and masks before training does.
 
     Args:
         data: a folder or a file that any data set recognises, such as two folders of images and masks or the
             export of an annotation tool; or a registered data set.
-        root: where a registered data set lies; by default the folder of its name in ``$SEGZOO_DATA``.
-        options: of the data set, as a recipe's ``data_options``: it is looked at as it opens with them.
-        parts: the parts of the data set, opened, where it is divided otherwise than by itself.
+        root: location of a registered data set; by default the folder of its name in ``$SEGZOO_DATA``.
+        options: options of the data set, as in a recipe's ``data_options``; it is checked with these.
+        parts: the opened parts of the data set, if it is not divided in its own way.
         fix: a new folder for a repaired copy; the data itself is never changed.
-        sample: how many images mean and std are measured from, at most.
-        progress: whether to show a bar on stderr.
+        sample: maximum number of images for measuring mean and std.
+        progress: whether to show a progress bar on stderr.
 
     Returns:
-        A report; ``print(report)`` shows it, ``report.ok`` says whether training would run. Where nothing is
-        recognised, or the data does not open, an error finding says why.
+        A report; ``print(report)`` shows it, ``report.ok`` says whether training would run. If nothing is
+        recognised, or the data cannot be opened, an error finding gives the reason.
 
     Raises:
         UnknownNameError: ``data`` is neither a name nor a folder or file.
-        OptionError: ``fix`` is not beside the data, or is in use, or the data is none that is repaired.
+        OptionError: ``fix`` is inside the data or in use, or this kind of data cannot be repaired.
         FailureError: nothing can be repaired.
 
     Example:
@@ -91,28 +91,28 @@ def check_data(
     done = repair(source.layout, looks, meaning, Path(fix))
     copy = check_data(fix, sample=sample, progress=progress)
     if meaning.kind == "instances" and not copy.ok:
-        # Pages that were judged together are files now, which may say too little one by one.
+        # Pages that were judged together are separate files now, which may show too little one by one.
         said = {"instances": True} | ({} if meaning.ignore is None else {"ignore_index": meaning.ignore})
         copy = check_data(fix, options=said, sample=sample, progress=progress)
     return replace(report, repaired=copy, left_out=tuple(done.left_out))
 
 
 def _no_repair(source: Source) -> str:
-    """Say why ``--fix`` does not copy what is no folder of images and masks."""
+    """Return why ``--fix`` copies only folders of images and masks."""
     told = "--fix repairs folders of images and masks"
     if source.given or source.parts:
-        return f"{told} as they lie, and finds out by itself what masks mean: give no options"
+        return f"{told} only without options, because it determines the meaning of masks itself"
     if len(source.readings) != 1:
-        return f"{told} where it is clear which files these are: `segzoo data check {quoted(source.data)}`"
+        return f"{told} if it is clear which files these are: `segzoo data check {quoted(source.data)}`"
     what = source.readings[0].summary or source.readings[0].name
     return (
-        f"{told}; {source.data} is {what}. Mend it in the program that it is from, or write a folder of "
+        f"{told}; {source.data} is {what}. Correct it in the program that it is from, or write a folder of "
         f"images and masks: `segzoo data convert {quoted(source.data)} --to folder OUT`"
     )
 
 
 def survey(source: Source, *, sample: int, progress: bool) -> tuple[list[Look], Meaning]:
-    """Look at every pair of a source once, and judge what its masks mean."""
+    """Read every pair of a source once, and determine the meaning of its masks."""
     if source.layout is not None:
         looks = look_at_pairs(source.layout.pairs, sample=sample, progress=progress)
         return looks, interpret([look.mask for look in looks], [look.mask_path for look in looks])
@@ -133,7 +133,7 @@ def _report(source: Source, looks: Sequence[Look], meaning: Meaning) -> Report:
     found += [*balance(told, meaning, numbers, guessed=layout is not None), *outliers(told)]
     found += twins(told, again(looks, source.datasets, SIDE))
     if layout is None or all(refusal(look, meaning, layout.root) for look in looks):
-        found = [replace(one, repaired="") for one in found]  # there is nothing that --fix could write
+        found = [replace(one, repaired="") for one in found]  # --fix cannot write a copy
     reading = source.readings[0] if len(source.readings) == 1 else None
     report = Report(
         data=source.data,
@@ -158,12 +158,12 @@ def _report(source: Source, looks: Sequence[Look], meaning: Meaning) -> Report:
 
 
 def _of_remark(remark: Remark) -> Finding:
-    """Return what a data set tells of its files as a finding."""
+    """Return a data set's remark on its files as a finding."""
     return Finding(**asdict(remark))
 
 
 def _empty_parts(source: Source) -> Iterator[Finding]:
-    """Report parts of a data set that training needs and that are empty, not those that do not open."""
+    """Report empty parts of a data set that training needs, except those that cannot be opened."""
     if not source.datasets:
         return
     known = zoo.registry("datasets").get(source.readings[0].name).splits
@@ -176,7 +176,7 @@ def _empty_parts(source: Source) -> Iterator[Finding]:
 
 
 def divided_by_share(pairs: Mapping[str, int]) -> tuple[str, ...]:
-    """Return options that take a tenth of train for validation, where nobody made a part for it."""
+    """Return options that use a tenth of train for validation, if the data set has no part for it."""
     train = pairs.get("train", 0)
     if pairs.get("val") or train < 2:
         return ()
@@ -184,11 +184,11 @@ def divided_by_share(pairs: Mapping[str, int]) -> tuple[str, ...]:
 
 
 def _layers(overlaps: Overlaps, options: str) -> Finding:
-    """Report classes that have mask files of their own, and where they overlap."""
-    what, shares = "each class has mask files of its own", overlaps.shares
+    """Report classes with separate mask files, and where they overlap."""
+    what, shares = "each class has separate mask files", overlaps.shares
     where = f"in {len(shares):,} of {many(overlaps.images, 'image')}"
     examples = tuple(
-        f"{name}: {share:.1%} of the pixels that have a class have several" for name, share in shares.items()
+        f"{name}: {share:.1%} of the pixels with a class have several" for name, share in shares.items()
     )
     if overlaps.meant:
         several = "a pixel may have several classes, or none"
@@ -211,7 +211,7 @@ def _layers(overlaps: Overlaps, options: str) -> Finding:
     return Finding(
         kind="layers",
         severity="note",
-        what=f"{what}, and {f'a few pixels have several, {where}' if shares else 'no two overlap'}",
+        what=f"{what}, and {f'a few pixels have several, {where}' if shares else 'none of them overlap'}",
         advice=f"Pass {options}."
         + (" Later classes cover earlier ones; data.overlapping=true would keep both." if shares else ""),
         count=len(shares),
@@ -220,7 +220,7 @@ def _layers(overlaps: Overlaps, options: str) -> Finding:
 
 
 def network_options(images: Sequence[ImageFacts]) -> tuple[str, ...]:
-    """Return options that `segzoo train` needs for the bands and values of images."""
+    """Return the options that `segzoo train` needs for the bands and values of images."""
     channels = {image.channels for image in images} - {3}
     told = [f"model.in_channels={count}" for count in channels]
     if any(image.unscaled for image in images):
@@ -229,7 +229,7 @@ def network_options(images: Sequence[ImageFacts]) -> tuple[str, ...]:
 
 
 def _intensity(bands: Sequence[BandFacts]) -> str:
-    """Return how values without a scale may become 0 to 1: one range where images are of one scale."""
+    """Return how to scale values without a fixed scale to 0 to 1: one range if images have one scale."""
     highs = sorted(band.high for band in bands if isfinite(band.high))
     low = min((band.low for band in bands if isfinite(band.low)), default=0.0)
     if not highs or highs[-1] > _ALIKE * max(highs[len(highs) // 2], 0) or low >= highs[-1]:
@@ -238,7 +238,7 @@ def _intensity(bands: Sequence[BandFacts]) -> str:
 
 
 def _relative(look: Look, layout: Pairing) -> Look:
-    """Return a look that calls its files as they lie below the root."""
+    """Return a look whose file names are relative to the root."""
     image, mask = (shown(path, layout.root) for path in (look.image_path, look.mask_path))
     return replace(look, image_path=image, mask_path=mask)
 

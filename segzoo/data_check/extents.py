@@ -1,4 +1,4 @@
-"""Objects in masks: how large and thin they are, which of them touch, and where in an image they lie."""
+"""Objects in masks: their size and thickness, which of them touch, and where in an image they are."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ObjectFacts:
-    """The objects of one mask: connected components of every class, the background too, or what it numbers.
+    """The objects of one mask: connected components of every class, including background, or its numbers.
 
     Attributes:
         classes: int64, the class of each object.
         areas: int64, pixels of each object.
-        touching: how many numbered objects share an edge with another of their class; 0 where they have no
-            numbers.
-        numbered: how many objects have numbers.
-        edges: by class, pixel edges between it and other classes; those of the image's border are none.
-        pixels: by class, pixels in which edges were counted.
+        touching: number of numbered objects that share an edge with another of their class; 0 if objects
+            have no numbers.
+        numbered: number of objects with numbers.
+        edges: by class, number of pixel edges to other classes, without those at the image's border.
+        pixels: by class, number of pixels in which edges were counted.
         quarters: by class, its share of the upper left, upper right, lower left and lower right quarter.
     """
 
@@ -46,7 +46,7 @@ class ObjectFacts:
 
 
 def look_at_objects(sample: Sample, labels: Labels) -> ObjectFacts:
-    """Measure the objects of a sample; of a large mask, the sizes in a window in its middle."""
+    """Measure the objects of a sample; in a large mask, sizes are measured in a central window."""
     labels = with_ignored(labels)
     classes, areas = list[np.ndarray[Any, Any]](), list[np.ndarray[Any, Any]]()
     edges, pixels, quarters = dict[int, int](), dict[int, int](), dict[int, Any]()
@@ -67,7 +67,7 @@ def look_at_objects(sample: Sample, labels: Labels) -> ObjectFacts:
         numbered = len(values)
         if not labels.overlapping:
             touching = len(_meeting(numbers, central_window(sample.mask)))
-        if not labels.overlapping and len(labels.classes) == 2:  # else a number does not say its class
+        if not labels.overlapping and len(labels.classes) == 2:  # otherwise a number has no unique class
             object_class, rest = 1 - (labels.background or 0), classes[0] == (labels.background or 0)
             classes = [classes[0][rest], np.full(numbered, object_class)]
             areas = [areas[0][rest], counts]
@@ -83,7 +83,7 @@ def look_at_objects(sample: Sample, labels: Labels) -> ObjectFacts:
 
 
 def _layers(mask: NDArray[Any], labels: Labels) -> Iterator[tuple[NDArray[Any], dict[int, int]]]:
-    """Yield masks ``(H, W)`` with the class of each value that is one."""
+    """Yield masks ``(H, W)`` with the class of each value."""
     if labels.overlapping:
         for index, plane in enumerate(mask):
             yield np.where(plane == IGNORED, 0, plane), {1: index}
@@ -92,7 +92,7 @@ def _layers(mask: NDArray[Any], labels: Labels) -> Iterator[tuple[NDArray[Any], 
 
 
 def _quarters(mask: NDArray[Any]) -> dict[int, tuple[float, float, float, float]]:
-    """Return the share of each value of the four quarters."""
+    """Return each value's share of the four quarters."""
     middle, centre = mask.shape[0] // 2, mask.shape[1] // 2
     if not middle or not centre:
         return {}
@@ -105,7 +105,7 @@ def _quarters(mask: NDArray[Any]) -> dict[int, tuple[float, float, float, float]
 
 
 def _edges(mask: NDArray[Any]) -> dict[int, int]:
-    """Return how many edges of pixels lie between each value and others."""
+    """Return the number of pixel edges between each value and other values."""
     found: dict[int, int] = {}
     for one, other in ((mask[1:], mask[:-1]), (mask[:, 1:], mask[:, :-1])):
         border = one != other
@@ -116,7 +116,7 @@ def _edges(mask: NDArray[Any]) -> dict[int, int]:
 
 
 def _meeting(numbers: NDArray[Any], classes: NDArray[Any]) -> set[int]:
-    """Return the objects that share an edge with another one of their class."""
+    """Return the objects that share an edge with another object of their class."""
     found: set[int] = set()
     for lower, upper in ((np.s_[1:], np.s_[:-1]), (np.s_[:, 1:], np.s_[:, :-1])):
         one, other = numbers[lower], numbers[upper]

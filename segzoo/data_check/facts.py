@@ -1,4 +1,4 @@
-"""What one file says: its size, its bands, its values. Files are read as training reads them, each once.
+"""The facts about one file: its size, bands and values. Files are read once, as training reads them.
 
 Facts are small, so that those of ten thousand files fit in memory; pixels are never kept.
 """
@@ -36,11 +36,11 @@ if TYPE_CHECKING:
 
 #: Side of the grey thumbnail by which images are compared.
 SKETCH = 32
-#: More values than this in one mask are counted, not kept.
+#: If a mask has more values than this, they are only counted.
 MOST_VALUES = 256
-#: Most colours that are counted in one mask.
+#: Maximum number of colours that are counted in one mask.
 _MOST_COLOURS = 4096
-#: Pixels of a thumbnail's cell that are averaged at least, on each side.
+#: Minimum number of pixels per side that are averaged for a cell of a thumbnail.
 _AVERAGED = 2
 _LARGE = 32_000_000
 #: Only one image above ``_LARGE`` pixels is decoded at a time, so that memory stays bounded.
@@ -49,12 +49,12 @@ _large_one = threading.Lock()
 
 @dataclass(frozen=True, slots=True)
 class BandFacts:
-    """The values of one band that training takes.
+    """The values of one band that training uses.
 
     Attributes:
-        low: lowest value, as the file has it.
-        high: highest value.
-        mean: of values in [0, 1], as training scales them; NaN where they have no scale.
+        low: lowest value in the file.
+        high: highest value in the file.
+        mean: mean of values in [0, 1], as training scales them; NaN if they have no fixed scale.
         square: mean of their squares.
     """
 
@@ -71,24 +71,24 @@ class ImageFacts:
     Attributes:
         size: ``(height, width)``, upright.
         stored: ``(height, width)`` before any EXIF rotation.
-        dtype: of its values, as numpy names it.
-        bands: name of each band, palettes looked up.
-        alpha: index of the band that is declared to be opacity, if one is.
-        coding: how colours are coded, where not as red, green and blue, such as ``CMYK``.
-        format: of the file, such as ``PNG``.
-        frames: pages of a TIFF or frames of a GIF.
+        dtype: NumPy name of its data type.
+        bands: name of each band, with palettes resolved.
+        alpha: index of the band that is declared as opacity, if there is one.
+        coding: colour coding, if not red, green and blue, such as ``CMYK``.
+        format: format of the file, such as ``PNG``.
+        frames: number of pages of a TIFF or frames of a GIF.
         turn: EXIF orientation; 1 is upright.
-        digest: of the bytes.
-        sketch: ``(32, 32)`` uint8, the image in small and grey.
-        tint: by how many of 255 levels its colours differ in the mean; 0 where it is grey.
+        digest: hash of the bytes.
+        sketch: ``(32, 32)`` uint8, a grey thumbnail.
+        tint: mean difference between its colours, in levels of 255; 0 if it is grey.
         uniform: whether all its pixels are equal.
-        names: of the bands that training takes; one where it is grey.
-        taken: their values; only of images in the sample.
-        scaled: how their values become 0 to 255, in words; empty where they stay as they are.
-        unscaled: why their values have no scale.
-        empty: share of the pixels that hold no measurement.
-        problem: why it cannot be read; all else is then meaningless.
-        extra: how to install what reading it takes, where that is why.
+        names: names of the bands that training uses; one if it is grey.
+        taken: their values; only for images in the sample.
+        scaled: how their values become 0 to 255, in words; empty if they do not change.
+        unscaled: why their values have no fixed scale.
+        empty: share of the pixels without a measurement.
+        problem: why it cannot be read; all other fields have no meaning then.
+        extra: how to install a missing package, if that is the problem.
     """
 
     size: tuple[int, int] = (0, 0)
@@ -114,7 +114,7 @@ class ImageFacts:
 
     @property
     def channels(self) -> int:
-        """How many channels a network needs for it: three for grey and colours, else all bands but alpha."""
+        """Number of channels for a network: three for grey and colour images, else all bands but alpha."""
         return _channels(len(self.bands), self.alpha)
 
 
@@ -123,21 +123,22 @@ class MaskFacts:
     """One mask.
 
     Attributes:
-        size: ``(height, width)``, as stored; nothing turns masks.
-        dtype: of its values, as numpy names it.
-        values: pixels of each value; empty where the file holds colours, or more than `MOST_VALUES`
+        size: ``(height, width)``, as stored; masks are never rotated.
+        dtype: NumPy name of its data type.
+        values: pixels of each value; empty if the file holds colours, or more than `MOST_VALUES`
             values.
-        colours: pixels of each colour, where the file holds colours; empty where there are too many.
-        palette: the colour of each value that occurs, where the file has a palette.
-        distinct: how many values or colours occur.
-        coloured: whether the file holds colours rather than one value a pixel.
-        numbers: how many values other than 0, or colours other than black, there are; 0 where values are not
-            all whole numbers of 0 or more.
-        highest: of the values, 0 where there is none.
-        zeros: pixels of value 0, or of black.
-        looks: how the values lie in the mask, where they may number objects; only of masks in the sample.
-        problem: why it cannot be read; all else is then meaningless.
-        extra: how to install what reading it takes, where that is why.
+        colours: pixels of each colour, if the file holds colours; empty if there are too many.
+        palette: the colour of each value that occurs, if the file has a palette.
+        distinct: number of different values or colours.
+        coloured: whether the file holds colours instead of one value per pixel.
+        numbers: number of values other than 0, or colours other than black; 0 unless all values are
+            non-negative integers.
+        highest: highest value, 0 if there is none.
+        zeros: pixels of value 0, or black.
+        looks: arrangement of the values in the mask, if they may number objects; only for masks in the
+            sample.
+        problem: why it cannot be read; all other fields have no meaning then.
+        extra: how to install a missing package, if that is the problem.
     """
 
     size: tuple[int, int] = (0, 0)
@@ -164,12 +165,12 @@ def look_at_image(path: Path, *, measure: bool, page: int | None = None) -> Imag
 
 
 def look_at_mask(path: Path, *, measure: bool = True, page: int | None = None) -> MaskFacts:
-    """Read a mask and count its values; ``measure`` looks how they lie, if they may number objects."""
+    """Read a mask and count its values; ``measure`` also measures their arrangement, for possible objects."""
     return _guarded(path, lambda: _mask(path, page, measure), MaskFacts)
 
 
 def _guarded(path: Path, look: Callable[[], Any], facts: type[Any]) -> Any:
-    """Return what ``look`` says of a file, or facts that hold nothing but the problem."""
+    """Return the facts about a file, or facts that contain only the problem."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -182,14 +183,15 @@ def _guarded(path: Path, look: Callable[[], Any], facts: type[Any]) -> Any:
 
 
 def _without_name(told: str, path: Path) -> str:
-    """Return what an error says, without the file that it begins with and that a finding names anyway."""
+    """Return an error message without the file name at its beginning, which a finding shows anyway."""
     rest = told.removeprefix(str(path)).lstrip(": ").removeprefix("cannot be read: ")
     rest = f"it {rest}" if rest.startswith(("is ", "does ", "has ", "holds ")) else rest
     return rest or told
 
 
 def _image(path: Path, page: int | None, measure: bool) -> ImageFacts:
-    # Smaller where only the thumbnail is wanted: damage is seen all the same, as the whole file is read.
+    # Decoded at a smaller size if only the thumbnail is needed; the whole file is still read, so damage is
+    # found.
     smallest = None if measure else (_AVERAGED * SKETCH, _AVERAGED * SKETCH)
     with open_image(path) as image, _alone(image.info):
         stored = image.read(page or 0, smallest=smallest)
@@ -209,15 +211,15 @@ def _image(path: Path, page: int | None, measure: bool) -> ImageFacts:
 
 
 def facts_of(pixels: NDArray[Any], info: ImageInfo | None, *, measure: bool) -> ImageFacts:
-    """Return the facts of an image that is in memory.
+    """Return the facts of an image in memory.
 
     Args:
         pixels: ``(H, W, C)`` of any type, upright, with all bands.
-        info: what its file says of it, if there is one.
+        info: metadata of its file, if there is one.
         measure: whether its values are measured.
 
     Raises:
-        ImageError: its bands have no sense for a network.
+        ImageError: a network cannot use its bands.
     """
     alpha = None if info is None else info.alpha
     nodata = None if info is None else info.nodata
@@ -245,12 +247,12 @@ def facts_of(pixels: NDArray[Any], info: ImageInfo | None, *, measure: bool) -> 
 def _scaled(
     pixels: NDArray[Any], info: ImageInfo | None
 ) -> tuple[NDArray[Any], NDArray[np.uint8], tuple[str, ...], str, str]:
-    """Return the bands that training takes, as they are and as levels, their names, and how they scale."""
+    """Return the bands that training uses, unchanged and as levels, their names, and how they are scaled."""
     names = band_names(pixels.shape[2], info)
     wanted = _channels(len(names), None if info is None else info.alpha)
     choice = choose_bands(len(names), info, default_preprocessing(wanted), wanted)
     bands = take_bands(pixels, choice)
-    if len(set(choice.indices)) == 1:  # grey, which a network of colours sees three times
+    if len(set(choice.indices)) == 1:  # grey, which a colour network gets three times
         bands = bands[..., :1]
     taken = choice.names[: bands.shape[2]]
     try:
@@ -261,7 +263,7 @@ def _scaled(
 
 
 def look_again(path: Path, side: int, *, page: int | None = None) -> NDArray[np.uint8] | None:
-    """Return an image in small and grey, ``(side, side)``; ``None`` where it cannot be read any more."""
+    """Return a grey thumbnail of an image, ``(side, side)``; ``None`` if it can no longer be read."""
     try:
         with warnings.catch_warnings(), open_image(path) as image, _alone(image.info):
             warnings.simplefilter("ignore")
@@ -274,7 +276,7 @@ def look_again(path: Path, side: int, *, page: int | None = None) -> NDArray[np.
 
 
 def grey_of(pixels: NDArray[Any], info: ImageInfo | None, side: int) -> NDArray[np.uint8]:
-    """Return an image that is in memory in small and grey; arguments as those of `facts_of`."""
+    """Return a grey thumbnail of an image in memory; arguments as in `facts_of`."""
     return _sketch(_scaled(pixels, info)[1], side)[0]
 
 
@@ -296,7 +298,7 @@ def _measured(bands: NDArray[Any], levels: NDArray[np.uint8], *, scaled: bool) -
 
 
 def _histograms(levels: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """Return ``(C, 256)``: how often each value occurs in each band."""
+    """Return ``(C, 256)``: the frequency of each value in each band."""
     if levels.shape[2] in (1, 3):
         image = Image.fromarray(levels[..., 0] if levels.shape[2] == 1 else levels)
         return np.array(image.histogram(), np.float64).reshape(-1, 256)
@@ -305,14 +307,14 @@ def _histograms(levels: NDArray[np.uint8]) -> NDArray[np.float64]:
 
 
 def _stretched(bands: NDArray[Any]) -> NDArray[np.uint8]:
-    """Return values that have no scale as shades, to compare images by."""
+    """Return values without a fixed scale as grey levels, to compare images."""
     wide = np.nan_to_num(bands.astype(np.float64), posinf=0, neginf=0)
     low, high = wide.min(), wide.max()
     return np.rint((wide - low) * (255 / max(high - low, 1e-12))).astype(np.uint8)
 
 
 def _sketch(levels: NDArray[np.uint8], side: int) -> tuple[NDArray[np.uint8], float]:
-    """Return an image in small and grey, for comparing, and by how many levels its colours differ."""
+    """Return a grey thumbnail, and the mean difference between the image's colours in levels."""
     coloured = levels.shape[2] == 3
     small = Image.fromarray(levels if coloured else levels.mean(axis=2).astype(np.uint8))
     small = small.resize((side, side), Image.Resampling.BOX, reducing_gap=2)
@@ -352,11 +354,11 @@ def _mask(path: Path, page: int | None, measure: bool) -> MaskFacts:
 
 
 def mask_facts(values: NDArray[Any], *, measure: bool) -> MaskFacts:
-    """Return the facts of a mask that is in memory.
+    """Return the facts of a mask in memory.
 
     Args:
-        values: ``(H, W)``, or ``(H, W, 3)`` colours, as `segzoo.labels.read_mask` gives them.
-        measure: whether it is looked how the values lie.
+        values: ``(H, W)``, or ``(H, W, 3)`` colours, as `segzoo.labels.read_mask` returns them.
+        measure: whether the arrangement of the values is measured.
     """
     told: dict[str, Any] = {"size": values.shape[:2], "dtype": str(values.dtype)}
     if values.ndim == 3:
@@ -367,7 +369,7 @@ def mask_facts(values: NDArray[Any], *, measure: bool) -> MaskFacts:
         counts = every[found]
     else:
         found, counts = np.unique(values, return_counts=True)
-    if values.dtype.kind == "f":  # those that are whole are integers here
+    if values.dtype.kind == "f":  # floats with integer values are integers here
         return MaskFacts(**told, distinct=len(found))
     kept = zip(found.tolist(), counts.tolist(), strict=True) if len(found) <= MOST_VALUES else ()
     told |= {"values": dict(kept), "distinct": len(found)}

@@ -1,4 +1,4 @@
-"""Which mask belongs to which image, written down as a list that ``--data`` reads."""
+"""Writes the pairs of images and masks as a list that ``--data`` reads."""
 
 from __future__ import annotations
 
@@ -31,23 +31,23 @@ def write_pairs(
 ) -> int:
     """Write the images and masks of a data set as a list: ``image``, ``mask``, ``name`` and ``split``.
 
-    Paths are relative to the list's folder. The parts are written where somebody made them; else the names
-    decide, as they do in the folder.
+    Paths are relative to the list's folder. Parts are written if the data set defines them; otherwise they
+    follow from the names, as in the folder.
 
     Args:
-        data: as `check_data` takes it.
-        path: of the list, a ``.csv``.
-        root: where a registered data set lies.
-        options: of the data set.
-        overwrite: whether a file that is there is replaced.
+        data: data, see `check_data`.
+        path: path of the list, a ``.csv``.
+        root: location of a registered data set.
+        options: options of the data set.
+        overwrite: whether an existing file is replaced.
 
     Returns:
-        How many pairs it holds.
+        Number of pairs in the list.
 
     Raises:
         OptionError: the list has another suffix than ``.csv``.
-        FailureError: masks are no files of their own, or several for one image; no files pair; or the file is
-            there, or cannot be written.
+        FailureError: masks are not separate files, or there are several for one image; no files pair; or the
+            file exists, or cannot be written.
     """
     path = Path(path)
     if path.suffix.lower() != ".csv":
@@ -56,7 +56,7 @@ def write_pairs(
     source.check_opened()
     rows = _rows(source)
     inputs = [file for _, pair in rows for file in pair.files]
-    refuse_taken([path], overwrite=overwrite, inputs=inputs, advice="name another one, or say --overwrite")
+    refuse_taken([path], overwrite=overwrite, inputs=inputs, advice="choose another one, or use --overwrite")
     columns = ["image", "mask", "name"] + (["split"] if any(part for part, _ in rows) else [])
     with (
         writing(path, what="cannot write the list"),
@@ -72,12 +72,12 @@ def write_pairs(
 
 
 def _rows(source: Source) -> list[tuple[str, Pair]]:
-    """Return each pair once, with its part where somebody made the parts."""
+    """Return each pair once, with its part if the data set defines parts."""
     if source.layout is not None:
         layout = source.layout
         if layout.missing or layout.choices:
             raise FailureError(
-                f"{layout.root} does not pair: `segzoo data check {quoted(source.data)}` says why"
+                f"{layout.root} does not pair: `segzoo data check {quoted(source.data)}` shows why"
             )
         found = [(one.split if layout.divided else "", one.pair) for one in layout.pairs]
     else:
@@ -91,7 +91,7 @@ def _rows(source: Source) -> list[tuple[str, Pair]]:
     rows: dict[Path, tuple[str, Pair]] = {}
     for split, pair in found:
         if not isinstance(pair.mask, Path):
-            raise FailureError(f"{pair.image} has several masks, and a list names one for each image")
+            raise FailureError(f"{pair.image} has several masks, but a list holds one for each image")
         rows.setdefault(pair.image, (split, pair))
     if not rows:
         raise FailureError(f"{source.data}: no image has a mask")
@@ -99,7 +99,7 @@ def _rows(source: Source) -> list[tuple[str, Pair]]:
 
 
 def _from(folder: Path, path: Path) -> str:
-    """Return a path as seen from a folder, with slashes; whole where they are on two drives."""
+    """Return a path relative to a folder, with slashes; absolute if they are on two drives."""
     try:
         return Path(os.path.relpath(path, folder)).as_posix()
     except ValueError:

@@ -1,7 +1,7 @@
-"""What the values of masks mean, judged over all masks of a data set together.
+"""Determines the meaning of mask values from all masks of a data set together.
 
-One mask alone cannot say it: 0 and 255 may be background and cell, or background and void. Values are
-therefore gathered from all masks first.
+One mask alone is not enough: 0 and 255 may be background and cell, or background and void. So values are
+first collected from all masks.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ Kind = Literal[
     "indices",  # 0, 1, 2, ...
     "binary",  # 0 and 255, or 0 and 1
     "values",  # a few other values, such as 0, 85, 170, or labels that begin at 1
-    "smeared",  # two classes whose edges were blurred, by JPEG or by drawing
+    "smeared",  # two classes with edges blurred by JPEG or by drawing
     "colours",  # a colour per class
-    "palettes",  # a colour per class, but values that stand for other colours in each file
+    "palettes",  # a colour per class, but values with different colours in different files
     "instances",  # a number per object
     "single",  # the same value everywhere
     "unclear",
@@ -37,32 +37,32 @@ Kind = Literal[
 ]
 
 _MOST_CLASSES, _MOST_COLOURS = 64, 64
-#: The share of masks that must agree before the others are called odd.
+#: The share of masks that must agree for the others to count as odd.
 _MAJORITY = 0.8
-#: The share that must lie near the peaks in a single mask of a blurred set.
+#: The minimum share near the peaks in a single mask of a blurred set.
 _BLURRED = 0.7
-#: Below so many values in all, they are rather classes than blur.
+#: With fewer values than this in total, they are classes rather than blur.
 _FEW = 16
-#: Where all other values are at most this, 255 is void: some classes of a longer list, such as Pascal's.
+#: If all other values are at most this, 255 is void: some classes of a longer list, such as Pascal's.
 _LOW = 40
-#: Blur gives most of its values less than this share of the pixels.
+#: With blur, most values have less than this share of the pixels.
 _RARE = 1e-3
 Colour = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
 class Meaning:
-    """How the masks of a data set say classes.
+    """How the masks of a data set represent classes.
 
     Attributes:
         kind: what they hold.
-        names: of the classes.
-        values: the value of each class, where it is not the class's index.
-        colours: the colour of each class, where masks hold colours.
-        ignore: the value of pixels that count for nothing.
-        background: index of the class that stands for nothing of interest, if there is one.
-        peaks: the two values that blurred masks were drawn with.
-        pieces: whether each value lies in one piece, so that values may number objects after all.
+        names: names of the classes.
+        values: the value of each class, if it is not the class's index.
+        colours: the colour of each class, if masks hold colours.
+        ignore: the value of ignored pixels.
+        background: index of the background class, if there is one.
+        peaks: the two values with which blurred masks were drawn.
+        pieces: whether each value forms one piece, so that values may number objects after all.
         overlapping: whether a pixel may have several classes, or none.
     """
 
@@ -78,7 +78,7 @@ class Meaning:
 
     @property
     def trainable(self) -> bool:
-        """Whether `segzoo train` can be told what the masks mean, and the files stay as they are."""
+        """Whether options of `segzoo train` can describe the masks without changing the files."""
         return self.kind in ("indices", "binary", "values", "colours", "instances")
 
     @property
@@ -88,7 +88,7 @@ class Meaning:
 
     @property
     def options(self) -> tuple[str, ...]:
-        """What to tell `segzoo train` of masks as they are, ``data.classes=...`` and so on."""
+        """Options of `segzoo train` for the unchanged masks, such as ``data.classes=...``."""
         if self.colours:
             return (f"data.palette={json.dumps(self.colours, separators=(',', ':'))}",)
         if self.kind == "instances":
@@ -97,7 +97,7 @@ class Meaning:
         return (*options(len(self.names), self.ignore), *values)
 
     def shares(self, mask: MaskFacts) -> Counter[int | None]:
-        """Return the pixels of each class in a mask; ``None`` for void and for what has no meaning."""
+        """Return the pixels of each class in a mask; ``None`` for void and for unknown values."""
         counts: Counter[int | None] = Counter()
         if self.colours:
             table = {colour: index for index, colour in enumerate(self.colours)}
@@ -114,13 +114,13 @@ class Meaning:
         return counts
 
     def objects(self, mask: MaskFacts) -> int:
-        """Return how many objects a mask numbers; 0 where masks hold classes."""
+        """Return the number of objects that a mask numbers; 0 if masks hold classes."""
         if self.kind != "instances":
             return 0
         return mask.numbers - (self.ignore == VOID and VOID in mask.values)
 
     def table(self, mask: MaskFacts) -> dict[int, int]:
-        """Return the class of each value in a mask; values that are missing are void."""
+        """Return the class of each value in a mask; missing values are void."""
         found = set(mask.values)
         if self.kind == "smeared":
             low, high = (0, 1) if max(found, default=0) <= 1 else peaks(mask) or self.peaks or (0, VOID)
@@ -132,7 +132,7 @@ class Meaning:
 
 
 def options(classes: int, ignore: int | None) -> tuple[str, ...]:
-    """Return options of `segzoo train` for masks that hold class indices."""
+    """Return the options of `segzoo train` for masks with class indices."""
     told = [f"data.classes={classes}"] if classes > 2 else []
     return (*told, *([f"data.ignore_index={ignore}"] if ignore is not None else []))
 
@@ -145,11 +145,11 @@ def meaning_of_labels(labels: Labels) -> Meaning:
 
 
 def interpret(masks: Sequence[MaskFacts], files: Sequence[str] = ()) -> Meaning:
-    """Judge what the values of these masks mean; a few that fit to no others are left aside.
+    """Determine the meaning of mask values; a few masks that do not fit are left aside.
 
     Args:
-        masks: facts of all.
-        files: of each mask, where several may be pages of one; each its own where empty.
+        masks: facts of all masks.
+        files: file of each mask, if several may be pages of one; if empty, each is a separate file.
     """
     files = files or [str(number) for number in range(len(masks))]
     read = [(mask, file) for mask, file in zip(masks, files, strict=True) if not mask.problem]
@@ -159,7 +159,7 @@ def interpret(masks: Sequence[MaskFacts], files: Sequence[str] = ()) -> Meaning:
         return _instances(evidence)
     meaning = _judge(masks)
     if evidence is not None and evidence.pieces:
-        # What is blurred lies in many pieces.
+        # Blurred values lie in many pieces.
         return _instances(evidence) if meaning.kind == "smeared" else replace(meaning, pieces=True)
     if meaning.kind != "unclear":
         return meaning
@@ -168,7 +168,7 @@ def interpret(masks: Sequence[MaskFacts], files: Sequence[str] = ()) -> Meaning:
 
 
 def fits(mask: MaskFacts, meaning: Meaning) -> bool:
-    """Whether every pixel of a mask means a class, or void."""
+    """Return whether every pixel of a mask has a class, or is void."""
     if mask.problem or not meaning.known:
         return False
     if meaning.overlapping:
@@ -210,14 +210,14 @@ def _values(masks: Sequence[MaskFacts]) -> Meaning:
     crisp = [mask for mask in masks if not peaks(mask)]
     if any(not mask.values or mask.distinct > MOST_VALUES for mask in masks):
         return Meaning("unclear")
-    # JPEG invents values; of more than two classes none can be told from what it invented.
+    # JPEG adds values; with more than two classes they cannot be separated from the true ones.
     if any(mask.format == "JPEG" and mask.distinct > 2 for mask in crisp):
         return Meaning("unclear")
     found = sorted({value for mask in crisp for value in mask.values})
     if rounded(masks):
         return Meaning("smeared", _names(2), peaks=(0, VOID))
     if smeared:
-        # 0 and 1 saved as JPEG are lost: nothing bright is left to tell from.
+        # 0 and 1 saved as JPEG are lost: there is no bright value to separate.
         bright = any(max(mask.values) >= VOID // 2 for mask in smeared)
         two = set(found) <= {0, 1} or set(found) <= {0, max(found)}
         both = peaks(max(smeared, key=lambda mask: max(mask.values)))
@@ -231,7 +231,7 @@ def _values(masks: Sequence[MaskFacts]) -> Meaning:
 
 
 def _clear(union: MaskFacts, found: list[int]) -> bool:
-    """Whether so many values, with gaps between them, are classes: blur makes many that are rare each."""
+    """Return whether these values, with gaps between them, are classes: blur gives many rare values."""
     if len(found) <= _FEW // 2 or max(found) < _MOST_CLASSES or len(found) > max(found) / 2:
         return True
     counts = sorted(union.values.values())
@@ -239,7 +239,7 @@ def _clear(union: MaskFacts, found: list[int]) -> bool:
 
 
 def _several(found: list[int]) -> Meaning:
-    """Judge values of which at least one is neither 0, 1 nor 255."""
+    """Determine the meaning of values if at least one is not 0, 1 or 255."""
     classes = [value for value in found if value != VOID]
     void, low, high = VOID in found, classes[0], classes[-1]
     dense = len(classes) >= (high + 1) / 2 and high < VOID - 1 and len(classes) > 1
@@ -265,7 +265,7 @@ def _names(count: int, first: int = 0) -> tuple[str, ...]:
 
 
 def _evidence(masks: Sequence[MaskFacts], files: Sequence[str]) -> Evidence | None:
-    """Return what speaks for numbered objects; ``None`` where most masks hold something else than numbers."""
+    """Return the evidence for numbered objects; ``None`` if most masks do not hold numbers."""
     numbered = [(mask, file) for mask, file in zip(masks, files, strict=True) if mask.numbers + mask.zeros]
     if not masks or len(numbered) < _MAJORITY * len(masks):
         return None
@@ -277,7 +277,7 @@ def _instances(evidence: Evidence) -> Meaning:
 
 
 def mixed_palettes(masks: Iterable[MaskFacts]) -> bool:
-    """Whether one value stands for different colours in different palette files."""
+    """Return whether one value stands for different colours in different palette files."""
     colour_of: dict[int, Colour] = {}
     for mask in masks:
         for value, colour in mask.palette.items():
@@ -287,7 +287,7 @@ def mixed_palettes(masks: Iterable[MaskFacts]) -> bool:
 
 
 def coloured(mask: MaskFacts) -> Mapping[Colour, int]:
-    """Return the pixels of each colour of any kind of 8-bit mask; empty where it has too many."""
+    """Return the pixels of each colour of any kind of 8-bit mask; empty if it has too many."""
     if mask.colours or mask.coloured:
         return mask.colours
     counts: Counter[Colour] = Counter()
@@ -304,11 +304,11 @@ def _colours(masks: Sequence[MaskFacts]) -> Meaning:
         found |= set(here)
         if not here or len(found) > _MOST_COLOURS:
             return Meaning("unclear")
-    # Black first, as it is background almost everywhere; then by colour, so that every machine agrees.
+    # Black first, because it is usually background; then by colour, so that every machine agrees.
     colours = tuple(sorted(found))
     if len(colours) < 2:
         return Meaning("single", names=_names(2))
-    # Training takes a grey file at its values, so its colours must not be looked up.
+    # Training reads the values of a grey file, so its colours must not be looked up.
     plain = all(mask.coloured or set(mask.values) <= {0} for mask in masks) and colours[0] == (0, 0, 0)
     names = tuple("#{:02x}{:02x}{:02x}".format(*colour) for colour in colours)
     return Meaning("colours" if plain else "palettes", names=names, colours=colours)

@@ -1,8 +1,9 @@
-"""Whether the values of masks number objects rather than name classes: judged by evidence over all masks.
+"""Determines whether mask values number objects or name classes, from evidence over all masks.
 
-Values that number objects are nearly always in one piece each, a file has as many as it has objects, and a
-value means nothing from one file to the next. Values of classes come and go independently of one another, or
-stay at their place. Gaps prove nothing: numbers go missing where objects were deleted or images were cropped.
+Values that number objects nearly always form one piece each, a file has as many as it has objects, and a
+value has no meaning across files. Values of classes occur independently of each other, or stay at their
+place. Gaps
+prove nothing: numbers are missing if objects were deleted or images were cropped.
 """
 
 from __future__ import annotations
@@ -23,48 +24,48 @@ if TYPE_CHECKING:
 
     from segzoo.data_check.facts import MaskFacts
 
-#: Values of one mask that are looked at; the counts are those of all.
+#: Maximum number of values of one mask that are measured; counts cover all values.
 MOST = 1024
-#: Pixels of one mask that are looked at: a window of a larger one says as much.
+#: Maximum number of pixels of one mask that are measured; a window of a larger mask is enough.
 _WINDOW = 1 << 21
-#: Fewest values of a mask from which their places are evidence.
+#: Minimum number of values in a mask for their places to count as evidence.
 FEWEST = 3
-#: Fewest numbers in all that may be objects; fewer are taken as classes.
+#: Minimum total number of different numbers for objects; fewer count as classes.
 _LEAST = 5
-#: Share of the values that must be in one piece. Classes of scenes have a half at most, objects that hide
-#: one another nine in ten.
+#: Minimum share of values in one piece. Classes of scenes reach a half at most, partly hidden objects nine in
+#: ten.
 _IN_ONE_PIECE = 0.85
-#: Logarithms of ratios of likelihoods that are evidence: 20 to 1, and 100 to 1 where most numbers are gaps,
-#: as in crops and in long lists of classes.
+#: Log-likelihood ratios that count as evidence: 20 to 1, and 100 to 1 if most numbers are gaps, as in crops
+#: and in long lists of classes.
 _LIKELIER, _LIKELIER_IN_GAPS, _GAPS = 3.0, 4.6, 0.6
-#: So many values in one file, each in one piece, are objects; more than people, organs or teeth have.
+#: This many values in one file, each in one piece, are objects; more than people, organs or teeth have.
 _CROWD, _CROWD_IN_FEW = 40, 24
-#: Above it, borders are those of shades; above it, values keep their places.
+#: Above the first, borders are those of grey levels; above the second, values keep their places.
 _SMOOTH, _PLACED = 0.5, 0.6
 #: Above this number, values that keep their places may still be objects.
 _CLASSES = 64
 VOID, _BELOW_VOID = 255, 200
-#: Numbers up to this are taken as they are.
+#: Numbers up to this are not renumbered.
 _DENSE = 1 << 16
-#: A value is in one piece if so much of it is.
+#: A value is in one piece if this share of it is.
 _WHOLE = 0.95
-#: Fewer pixels prove nothing: each shade of a photograph may be in one place.
+#: Fewer pixels prove nothing: each grey level of a photograph may occur in one place.
 _GRAIN = 4
-#: Prior of how often classes occur: means, and how strongly frequencies cluster around them.
+#: Prior of the frequencies of classes: means, and how strongly frequencies cluster around them.
 _MEANS, _WEIGHTS = (0.01, 0.03, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9, 0.97), (0.3, 1.0, 3.0, 10.0, 100.0)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ValueFacts:
-    """What the values of one mask look like; arrays have an entry for each value but 0, in ascending order.
+    """Measurements of the values of one mask; arrays have an entry for each value but 0, in ascending order.
 
     Attributes:
-        values: int64.
-        pixels: int64, how many pixels have the value.
+        values: int64, the values.
+        pixels: int64, number of pixels of each value.
         centres: ``(values, 2)``, mean row and column, from 0 to 1.
-        whole: whether the value is in one piece, of more than a few pixels.
-        smooth: share of the borders at which two values other than 0 differ by 2 or less, as in pictures and
-            maps of distances.
+        whole: whether the value is in one piece of more than a few pixels.
+        smooth: share of the borders between values other than 0 at which they differ by 2 or less, as in
+            pictures and distance maps.
     """
 
     values: NDArray[np.int64]
@@ -75,7 +76,7 @@ class ValueFacts:
 
 
 def look_at_values(mask: NDArray[Any]) -> ValueFacts:
-    """Measure the values of a mask ``(H, W)`` of whole numbers."""
+    """Measure the values of a mask ``(H, W)`` of integers."""
     mask = central_window(mask)
     found = find_components(mask)
     values, which = np.unique(found.classes, return_inverse=True)
@@ -93,7 +94,7 @@ def look_at_values(mask: NDArray[Any]) -> ValueFacts:
 
 
 def central_window(mask: NDArray[Any]) -> NDArray[Any]:
-    """Return the middle of a mask ``(H, W)`` of more than two million pixels; a smaller one as it is."""
+    """Return the centre of a mask ``(H, W)`` of more than two million pixels, or a smaller one unchanged."""
     if mask.size <= _WINDOW:
         return mask
     side = int(_WINDOW**0.5)
@@ -103,7 +104,7 @@ def central_window(mask: NDArray[Any]) -> NDArray[Any]:
 
 
 def _centres(mask: NDArray[Any], values: NDArray[np.int64]) -> NDArray[Any]:
-    """Return the sums of rows and columns, from 0 to 1, over the pixels of each value: run by run."""
+    """Return the sums of rows and columns, from 0 to 1, over the pixels of each value, run by run."""
     height, width = mask.shape
     breaks = np.ones(mask.shape, np.bool_)
     np.not_equal(mask[:, 1:], mask[:, :-1], out=breaks[:, 1:])
@@ -130,16 +131,16 @@ class Evidence:
     """Evidence for and against numbered objects in the masks of a data set.
 
     Attributes:
-        files: how many there are.
-        most: the largest count of values in a file.
-        highest: of all values.
-        whole: share of values that are in one piece.
+        files: number of files.
+        most: the largest number of values in a file.
+        highest: highest of all values.
+        whole: share of values in one piece.
         smooth: share of borders at which values differ by 2 or less.
-        numbered: how much likelier the values are as numbers with gaps than as classes that come and go
-            independently: the natural logarithm.
-        gaps: share of the numbers up to a file's highest that it lacks.
-        placed: share of the variance of places and sizes that the value explains; 0 where unknown.
-        void: whether 255 is void beside the numbers, as in Pascal's objects.
+        numbered: log-likelihood ratio of the values as numbers with gaps to classes that occur
+            independently.
+        gaps: share of the numbers up to a file's highest that are missing.
+        placed: share of the variance of places and sizes that the value explains; 0 if unknown.
+        void: whether 255 is void in addition to the numbers, as in Pascal's objects.
     """
 
     files: int
@@ -154,12 +155,12 @@ class Evidence:
 
     @property
     def objects(self) -> bool:
-        """Whether it is enough to say that values number objects."""
+        """Whether the evidence is enough to conclude that values number objects."""
         if not self.pieces or self.smooth > _SMOOTH:
             return False
         likely = self.numbered > (_LIKELIER if self.gaps < _GAPS else _LIKELIER_IN_GAPS)
         if self.placed > _PLACED:
-            # Cells that are followed through a film keep number and place, but so do organs.
+            # Cells that are tracked through a film keep number and place, but so do organs.
             return self.highest > _CLASSES and likely
         return likely or self.most >= (_CROWD_IN_FEW if self.files <= 2 else _CROWD)
 
@@ -170,17 +171,17 @@ class Evidence:
 
 
 def gather(masks: Sequence[MaskFacts], files: Sequence[str]) -> Evidence | None:
-    """Return the evidence of masks; those of one file, such as its pages, number the same objects.
+    """Return the evidence from masks; those of one file, such as its pages, number the same objects.
 
     Args:
-        masks: their facts.
-        files: what each mask belongs to.
+        masks: facts of the masks.
+        files: file of each mask.
     """
     looks = [(mask.looks, file) for mask, file in zip(masks, files, strict=True) if mask.looks is not None]
     found: dict[str, set[int]] = {}
     for mask, file in zip(masks, files, strict=True):
         values = set(mask.looks.values.tolist()) if mask.looks else _values(mask)
-        if values or not mask.numbers:  # else there are too many to be kept
+        if values or not mask.numbers:  # otherwise there are too many to keep
             found.setdefault(file, set()).update(values)
     void = _is_void([values for values in found.values() if values])
     values_of = [values - {VOID} if void else values for values in found.values()]
@@ -201,20 +202,20 @@ def gather(masks: Sequence[MaskFacts], files: Sequence[str]) -> Evidence | None:
 
 
 def _values(mask: MaskFacts) -> set[int]:
-    """Return the values of a mask that was not looked at, or the numbers that its colours stand for."""
+    """Return the values of a mask that was not measured, or the numbers that its colours stand for."""
     return {*mask.values, *map(colour_number, mask.colours)} - {0}
 
 
 def _is_void(found: Sequence[set[int]]) -> bool:
-    """Whether 255 stands apart from all other values, and lies in most files."""
+    """Return whether 255 is apart from all other values, and occurs in most files."""
     others = max((max(values - {VOID}, default=0) for values in found), default=0)
     return others < _BELOW_VOID and 2 * sum(VOID in values for values in found) > len(found)
 
 
 def _numbered(found: Sequence[set[int]]) -> float:
-    """Return the logarithm of a ratio of likelihoods: of numbers with gaps to independent classes."""
+    """Return a log-likelihood ratio: of numbers with gaps to independent classes."""
     if max(max(values, default=0) for values in found) > _DENSE:
-        # Numbers drawn at random, or with the class in front: their order is all that they say.
+        # Random numbers, or numbers that begin with the class: only their order has a meaning.
         place = {value: rank for rank, value in enumerate(sorted(set().union(*found)), start=1)}
         found = [{place[value] for value in values} for values in found]
     files, high = len(found), max(max(values, default=0) for values in found)
@@ -236,7 +237,7 @@ def _numbered(found: Sequence[set[int]]) -> float:
 
 
 def _gaps(present: int, places: int) -> float:
-    """Return the logarithm of the likelihood that so many places hold a value, others a gap."""
+    """Return the log-likelihood that this many places hold a value, and the others are gaps."""
     if places <= 0 or present <= 0:
         return 0.0
     share = present / places
@@ -244,9 +245,9 @@ def _gaps(present: int, places: int) -> float:
 
 
 def _independent(counts: NDArray[np.int64], files: int, here: float, gone: float) -> float:
-    """Return the logarithm of the likelihood that each value comes and goes with a share of its own.
+    """Return the log-likelihood that each value occurs with a frequency of its own.
 
-    Shares are Beta(here, gone), and integrated out: each class may be rare or common.
+    Frequencies follow Beta(here, gone), and are integrated out: each class may be rare or common.
     """
     alike = np.bincount(counts, minlength=files + 1)
     norm = lgamma(here + gone) - lgamma(here) - lgamma(gone) - lgamma(here + gone + files)
@@ -258,9 +259,9 @@ def _independent(counts: NDArray[np.int64], files: int, here: float, gone: float
 
 
 def _placed(one_each: Mapping[str, ValueFacts]) -> float:
-    """Return how far a value says where it lies and how large it is, from file to file.
+    """Return how well a value predicts its position and its size, from file to file.
 
-    Of rows, columns and sizes the second best explained counts: objects that are numbered row by row have
+    Of rows, columns and sizes the second best prediction counts: objects that are numbered row by row have
     their rows in common, those numbered by size their sizes.
     """
     values = np.concatenate([one.values for one in one_each.values()])

@@ -1,4 +1,4 @@
-"""Findings about images that are unlike the rest: one colour, far darker, brighter or flatter, or grey."""
+"""Findings about unusual images: a single colour, much darker, brighter or flatter, or grey."""
 
 from __future__ import annotations
 
@@ -16,30 +16,31 @@ if TYPE_CHECKING:
 
     from segzoo.data_check.survey import Look
 
-#: Images from which on it can be said what is usual, and the share that may be called unlike the rest.
+#: Minimum number of images to define what is usual, and the maximum share of unusual ones.
 _FEWEST, _FEW = 8, 0.05
-#: Standard deviations from the middle, measured robustly, and levels of 255 at least.
+#: Minimum distance from the median, in robust standard deviations, and in levels of 255.
 _FAR, _LEVELS = 6.0, 40.0
 #: An image with less than this share of the usual contrast is flat.
 _FLAT = 0.2
-#: Levels by which colours differ in grey images at most, and in coloured ones usually at least.
+#: Maximum difference between the colours of grey images, and usual minimum for colour images, in levels.
 _GREY, _COLOURED = 1.0, 8.0
-#: Makes the median of distances from the median a standard deviation, for a normal distribution.
+#: Converts the median absolute deviation to a standard deviation, for a normal distribution.
 _NORMAL = 1.4826
 _SHOWN = 20
 
 
 def outliers(looks: Sequence[Look]) -> Iterator[Finding]:
-    """Report images of one colour, and those that are far from what is usual."""
+    """Report images of a single colour, and unusual images."""
     looks = [look for look in looks if look.readable and look.image.sketch is not None]
     uniform = {look: None for look in looks if look.image.uniform}
     if uniform:
         yield Finding(
             kind="uniform",
             severity="warning",
-            what=f"{many(len(uniform), 'image', 'are')} of one colour",
-            advice="There is nothing to see in them: a closed shutter, an empty export, or a file that was "
-            "not written to its end? A network learns nothing from them. Take them away.",
+            what=f"{many(len(uniform), 'image', 'have')} a single colour",
+            advice="They show nothing: a closed shutter, an empty export, or an incomplete file? A network "
+            "learns "
+            "nothing from them. Remove them.",
             count=len(uniform),
             examples=tuple(dict.fromkeys(look.image_path for look in uniform))[:_SHOWN],
         )
@@ -49,16 +50,17 @@ def outliers(looks: Sequence[Look]) -> Iterator[Finding]:
         yield Finding(
             kind="outliers",
             severity="note",
-            what=f"{many(len(told), 'image', 'are')} unlike the rest",
-            advice="Look at them. If they are of another camera, exposure or subject, they belong in the "
-            "data only if such images will be predicted later.",
+            what=f"{many(len(told), 'image', 'are')} unlike the others",
+            advice="Check them. Keep images of another camera, exposure or subject only if you will also "
+            "predict "
+            "such images.",
             count=len(told),
             examples=tuple(told[:_SHOWN]),
         )
 
 
 def _unlike(looks: Sequence[Look]) -> list[str]:
-    """Return the images that are unlike the rest, with the reason."""
+    """Return the unusual images, with the reason."""
     sketches = [np.asarray(look.image.sketch) for look in looks]
     light = np.array([sketch.mean() for sketch in sketches])
     contrast = np.array([sketch.std() for sketch in sketches])
@@ -70,8 +72,8 @@ def _unlike(looks: Sequence[Look]) -> list[str]:
         "far darker": light < middle - away,
         "far brighter": light > middle + away,
         "far less contrast": (contrast < _FLAT * usual) & (contrast < usual - _FAR * _spread(contrast) / 2),
-        "grey among coloured ones": (tint < _GREY) & (np.median(tint) >= _COLOURED),
-        "coloured among grey ones": (tint >= _COLOURED) & (np.median(tint) < _GREY),
+        "grey among colour images": (tint < _GREY) & (np.median(tint) >= _COLOURED),
+        "colour among grey images": (tint >= _COLOURED) & (np.median(tint) < _GREY),
     }
     reasons: dict[int, list[str]] = {}
     for reason, which in found.items():
@@ -86,5 +88,5 @@ def _unlike(looks: Sequence[Look]) -> list[str]:
 
 
 def _spread(values: NDArray[np.float64]) -> float:
-    """Return the standard deviation that the middle half of the values has."""
+    """Return the standard deviation estimated from the middle half of the values."""
     return float(_NORMAL * np.median(np.abs(values - np.median(values))))

@@ -1,4 +1,4 @@
-"""Findings about names and folders: how files pair, what does not, and what training is told."""
+"""Findings about names and folders: how files pair, what does not pair, and options for training."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from segzoo.datasets.pairing import Pairing
 
 _SHOWN = 20
-#: Pairs that are shown where they were found by the part of names that varies.
+#: Number of pairs that are shown if they were found by the part of names that varies.
 _PAIRS = 3
 
 
@@ -40,14 +40,12 @@ def _choices(layout: Pairing) -> Iterator[Finding]:
         for one in layout.choices
     ]
     ends = any("mask_suffix" in one.options for one in layout.choices)
-    classes = (
-        " If each is a class of its own, say data.per_class=true and data.classes=[...]." if ends else ""
-    )
+    classes = " If each is a separate class, set data.per_class=true and data.classes=[...]." if ends else ""
     yield Finding(
         kind="choice",
         severity="error",
         what=f"it is not clear which files are the masks: {len(ways)} sets fit the images",
-        advice=f"Nothing is guessed: say which set holds what is to be learned, with one of these.{classes}",
+        advice=f"Choose the set with the classes to learn, with one of these options.{classes}",
         count=len(ways),
         examples=tuple(ways),
     )
@@ -60,7 +58,7 @@ def _unpaired(layout: Pairing) -> Iterator[Finding]:
             kind="missing",
             severity="error",
             what=f"{many(len(layout.missing), 'line')} of a list without a file",
-            advice="Add the files, or take these lines out of the list.",
+            advice="Add the files, or remove these lines from the list.",
             count=len(layout.missing),
             examples=tuple(layout.missing[:_SHOWN]),
             repaired=left,
@@ -77,8 +75,9 @@ def _unpaired(layout: Pairing) -> Iterator[Finding]:
             layout.images,
             f"{tool}{' ' if tool else ''}"
             "An image is paired with the mask of its name, a.jpg with a.png or a_mask.png, or by the part of "
-            "names that varies. Draw the mask, rename it, or take the image away. data.image_prefix, "
-            "data.image_suffix, data.mask_prefix, data.mask_suffix or data.pattern say how names are made.",
+            "names that varies. Draw the mask, rename it, or remove the image. data.image_prefix, "
+            "data.image_suffix, data.mask_prefix, data.mask_suffix or data.pattern define how names are "
+            "built.",
             left,
         )
     if layout.masks:
@@ -90,7 +89,7 @@ def _unpaired(layout: Pairing) -> Iterator[Finding]:
                 f"{many(len(layout.masks), 'mask', 'have')} no image of the same name",
             ),
             layout.masks,
-            "Rename the mask like its image, or take it away.",
+            "Rename the mask like its image, or remove it.",
             left,
         )
     if layout.ambiguous:
@@ -98,9 +97,9 @@ def _unpaired(layout: Pairing) -> Iterator[Finding]:
             layout,
             ("ambiguous", "error", f"{many(len(layout.ambiguous), 'file', 'have')} a rival of the same name"),
             [file for file, _ in layout.ambiguous],
-            "Two files of one name, such as a.jpg and a.png, or a.png and a_mask.png: which one is meant "
-            "cannot be known. Keep one of them.",
-            f"keeps the other one ({_shown(layout, layout.ambiguous[0][1])}, ...); make sure it is right",
+            "Two files with the same name, such as a.jpg and a.png, or a.png and a_mask.png: it is not clear "
+            "which one is right. Keep one of them.",
+            f"keeps the other one ({_shown(layout, layout.ambiguous[0][1])}, ...); check that it is right",
         )
     for told in layout.problems:
         yield Finding(kind="unpaired", severity="error", what="files do not fit each other", advice=told)
@@ -114,21 +113,21 @@ def _names(layout: Pairing) -> Iterator[Finding]:
             kind="folders",
             severity="note",
             what=f"images are in {naming.images or 'images'}/, masks in {naming.masks or 'masks'}/",
-            advice=f"The options that say so: {shlex.join(folders)}.",
+            advice=f"The options for these names: {shlex.join(folders)}.",
             repaired="names them images and masks",
         )
     if layout.learned or naming.mask_suffix not in (MASK_SUFFIX, "") or naming.pattern:
         said = [option for option in layout.options if option not in folders]
         how = (
-            f"The options that say so: {shlex.join(said)}."
+            f"The options for these names: {shlex.join(said)}."
             if said
-            else ("`segzoo data check DIR --pairs pairs.csv` writes it down.")
+            else ("`segzoo data check DIR --pairs pairs.csv` writes the pairs to a file.")
         )
         yield Finding(
             kind="pairing",
             severity="note",
             what="files are paired by the part of their names that varies",
-            advice=f"{how} Look whether these belong together:",
+            advice=f"{how} Check whether these belong together:",
             count=len(layout.pairs),
             examples=tuple(
                 f"{_shown(layout, one.image)} with {_shown(layout, one.mask)}"
@@ -141,8 +140,8 @@ def _names(layout: Pairing) -> Iterator[Finding]:
         yield Finding(
             kind="together",
             severity="note",
-            what="masks lie beside their images",
-            advice="Their names say which is which.",
+            what="masks and images are in the same folder",
+            advice="Their names show which is which.",
             repaired="puts them into two folders",
         )
     if layout.stacks:
@@ -150,8 +149,8 @@ def _names(layout: Pairing) -> Iterator[Finding]:
             kind="stacks",
             severity="note",
             what=f"{many(layout.stacks, 'file')} of several pages: each page is an image with its mask",
-            advice="Neighbouring pages are nearly alike, so all pages of a stack stay in one part, "
-            "unless it is the only one.",
+            advice="Neighbouring pages are almost alike, so all pages of a stack stay in one part, "
+            "unless it is the only stack.",
             count=layout.stacks,
         )
 
@@ -161,7 +160,7 @@ def _aside(layout: Pairing) -> Iterator[Finding]:
         tool = annotation_tool(layout.ignored)
         yield _of_paths(
             layout,
-            ("ignored", "note", f"{many(len(layout.ignored), 'file')} of other kinds not looked at"),
+            ("ignored", "note", f"{many(len(layout.ignored), 'file')} of other kinds, which are not read"),
             layout.ignored,
             tool
             or "Only image files, .npy and .pt are read; if these are images or masks, save them as PNG.",
@@ -170,9 +169,9 @@ def _aside(layout: Pairing) -> Iterator[Finding]:
     if layout.beside:
         yield _of_paths(
             layout,
-            ("beside", "note", f"{many(len(layout.beside), 'file')} neither image nor mask by their names"),
+            ("beside", "note", f"{many(len(layout.beside), 'file')} neither image nor mask, by their names"),
             layout.beside,
-            "They are left alone.",
+            "They are ignored.",
             "leaves them out and lists them",
         )
     if layout.unlabelled:
@@ -180,7 +179,7 @@ def _aside(layout: Pairing) -> Iterator[Finding]:
             layout,
             ("unlabelled", "note", f"{many(len(layout.unlabelled), 'image')} in parts without any mask"),
             layout.unlabelled,
-            "They cannot be trained on or scored; `segzoo predict` segments them.",
+            "They cannot be used for training or scoring; `segzoo predict` segments them.",
             "leaves them out",
         )
     if layout.unlisted:
@@ -188,7 +187,7 @@ def _aside(layout: Pairing) -> Iterator[Finding]:
             layout,
             ("unlisted", "note", f"{many(len(layout.unlisted), 'image')} in no part"),
             layout.unlisted,
-            "Folders or lists say which images belong to train, val and test; the others are not used.",
+            "Folders or lists define which images belong to train, val and test; the others are not used.",
             "leaves them out",
         )
 
@@ -202,11 +201,11 @@ def _splits(layout: Pairing) -> Iterator[Finding]:
 
 
 def empty_parts(counts: Mapping[str, int], *, made: bool = False) -> Iterator[Finding]:
-    """Report parts that training needs and that hold no image.
+    """Report parts that training needs and that have no images.
 
     Args:
-        counts: images of train and of val, as far as there are such parts.
-        made: whether ``--fix`` makes parts.
+        counts: number of images in train and in val, if there are such parts.
+        made: whether ``--fix`` creates parts.
     """
     missing = [split for split, count in counts.items() if not count]
     if missing == ["val"] and counts.get("train", 0) > 1:
@@ -214,9 +213,9 @@ def empty_parts(counts: Mapping[str, int], *, made: bool = False) -> Iterator[Fi
             kind="no-val",
             severity="warning",
             what="there are no images for validation (val)",
-            advice="Training chooses the best weights by them. The command below takes a tenth of train for "
-            "it. Images that belong together, such as frames of one video, are kept together by split.group.",
-            repaired="takes a tenth of train for it" if made else "",
+            advice="Training chooses the best weights with them. The command below uses a tenth of train for "
+            "it. split.group keeps images together that belong together, such as frames of one video.",
+            repaired="uses a tenth of train for it" if made else "",
         )
     elif missing and sum(counts.values()) == 1:
         yield Finding(
@@ -229,16 +228,16 @@ def empty_parts(counts: Mapping[str, int], *, made: bool = False) -> Iterator[Fi
         yield Finding(
             kind="empty-split",
             severity="error",
-            what=f"no image with a mask is for {' or '.join(missing)}",
-            advice="Training needs images to learn from (train) and others to choose the best weights by "
+            what=f"there is no image with a mask for {' or '.join(missing)}",
+            advice="Training needs images to learn from (train) and others to choose the best weights with "
             "(val)."
-            + (" In folders, make train/images, train/masks, val/images and val/masks." if made else ""),
-            repaired="makes them" if made else "",
+            + (" Create the folders train/images, train/masks, val/images and val/masks." if made else ""),
+            repaired="creates them" if made else "",
         )
 
 
 def _groups(layout: Pairing) -> Iterator[Finding]:
-    """Report names that are those of pieces of one whole, where the division keeps these together."""
+    """Report names that look like pieces of one whole, if the division keeps these together."""
     names = [one.pair.name for one in layout.pairs if one.page is None]
     groups: dict[str, list[str]] = {}
     for name, group in zip(names, groups_of(names), strict=True):
@@ -251,7 +250,7 @@ def _groups(layout: Pairing) -> Iterator[Finding]:
             kind="one-group",
             severity="warning",
             what="by their names, all images are pieces of one whole, such as frames of one video",
-            advice="They are cut in the order of their names into train, val and test, which are then "
+            advice="They are divided in the order of their names into train, val and test, which are then "
             "neighbours: scores say little about other recordings.",
             count=len(names),
         )
@@ -260,10 +259,10 @@ def _groups(layout: Pairing) -> Iterator[Finding]:
         kind="groups",
         severity="note",
         what=f"by their names, images are pieces of {len(groups):,} wholes, such as slices of one volume",
-        advice="Pieces of one whole stay in one part. split.group says otherwise.",
+        advice="Pieces of one whole stay in one part. split.group changes this.",
         count=len(several),
         examples=tuple(
-            f"{group or 'all without a name in front'}: {', '.join(members[:_PAIRS])}, ..."
+            f"{group or 'all without a prefix'}: {', '.join(members[:_PAIRS])}, ..."
             for group, members in [*several.items()][:_PAIRS]
         ),
     )

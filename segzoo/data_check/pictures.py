@@ -1,4 +1,4 @@
-"""Findings about single files: damage, pages, rotation, sizes, kinds of pixels."""
+"""Findings about single files: damage, pages, rotation, sizes, pixel types."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SHOWN = 20
 
 
 def pictures(looks: Sequence[Look]) -> Iterator[Finding]:
-    """Report files that cannot be read, and pairs whose pixels do not lie on each other."""
+    """Report files that cannot be read, and pairs whose pixels do not match."""
     yield from _damage(looks)
     readable = [look for look in looks if look.readable]
     yield from _frames(readable)
@@ -28,12 +28,12 @@ def pictures(looks: Sequence[Look]) -> Iterator[Finding]:
 
 
 def turned_with_image(look: Look) -> bool:
-    """Whether the mask fits the image as stored, and not as its EXIF orientation turns it."""
+    """Return whether the mask fits the image as stored, and not as rotated by its EXIF orientation."""
     return look.image.turn != 1 and look.mask.size == look.image.stored != look.image.size
 
 
 def same_shape(look: Look) -> bool:
-    """Whether image and mask differ in scale alone, so that one may be resized to the other."""
+    """Return whether image and mask differ only in scale, so that one may be resized to the other."""
     (height, width), (mask_height, mask_width) = look.image.size, look.mask.size
     return abs(height * mask_width - width * mask_height) <= max(height, width, mask_height, mask_width)
 
@@ -47,8 +47,8 @@ def _damage(looks: Sequence[Look]) -> Iterator[Finding]:
         yield _found(
             ("damaged", "error", f"{many(len(broken), noun)} cannot be read"),
             broken,
-            "Training stops at the first of them. Copy or save them again from where they came from.",
-            "leaves them out with their partners",
+            "Training stops at the first of them. Copy or save them again from the original source.",
+            "leaves them out, including their partners",
         )
 
 
@@ -57,9 +57,13 @@ def _frames(looks: Sequence[Look]) -> Iterator[Finding]:
     uneven = {look: None for look in single if look.image.frames > 1 and look.image.format == "TIFF"}
     if uneven:
         yield _found(
-            ("uneven-stacks", "error", f"{many(len(uneven), 'stack', 'have')} not as many pages as the mask"),
+            (
+                "uneven-stacks",
+                "error",
+                f"{many(len(uneven), 'stack', 'have')} another number of pages than the mask",
+            ),
             [f"{look.image_path} {look.image.frames}, mask {look.mask.frames}" for look in uneven],
-            "Pages belong together by their number.",
+            "Pages are paired by their number.",
             "keeps the first page of each",
         )
     files = [look.image_path for look in single if look.image.frames > 1 and look not in uneven]
@@ -68,7 +72,7 @@ def _frames(looks: Sequence[Look]) -> Iterator[Finding]:
         yield _found(
             ("frames", "warning", f"{many(len(files), 'file', 'hold')} several frames"),
             files,
-            "Only the first is read. If all count, save each as a file of its own, image and mask alike.",
+            "Only the first is read. If all count, save each as a separate file, both image and mask.",
             "keeps the first frame",
         )
 
@@ -82,24 +86,25 @@ def _rotation(looks: Sequence[Look]) -> Iterator[Finding]:
             (
                 "rotation",
                 "error",
-                f"{many(len(wrong), 'image', 'are')} turned by an EXIF tag, but not the mask",
+                f"{many(len(wrong), 'image', 'are')} rotated by an EXIF tag, but not the mask",
             ),
             [look.image_path for look in wrong],
-            "A camera stores how it was held beside the pixels, and images are shown turned so. These masks "
-            "fit the pixels before the turn. Turn the masks likewise.",
-            "turns images and masks upright",
+            "A camera stores its orientation next to the pixels, and programs rotate images for display. "
+            "These "
+            "masks fit the pixels before the rotation. Rotate the masks in the same way.",
+            "rotates images and masks upright",
         )
     if unclear:
         yield _found(
             (
                 "rotation-unclear",
                 "warning",
-                f"{many(len(unclear), 'image', 'are')} turned or mirrored by an EXIF tag",
+                f"{many(len(unclear), 'image', 'are')} rotated or mirrored by an EXIF tag",
             ),
             [look.image_path for look in unclear],
-            "Their sizes do not say whether the masks were drawn before or after the turn; images are read "
-            "turned. Look whether masks and images agree: segzoo data preview DIR.",
-            "turns the images as the tag says, and takes the masks as they are",
+            "Their sizes do not show whether the masks were drawn before or after the rotation; images are "
+            "read rotated. Check whether masks and images match: segzoo data preview DIR.",
+            "rotates the images as in the tag, and keeps the masks unchanged",
         )
 
 
@@ -111,22 +116,22 @@ def _sizes(looks: Sequence[Look]) -> Iterator[Finding]:
     repaired = "enlarges or shrinks masks of the same shape" if scaled else ""
     left = "leaves out those of another shape" if scaled < len(differ) else ""
     yield _found(
-        ("sizes", "error", f"{many(len(differ), 'mask', 'are')} not as large as the image"),
+        ("sizes", "error", f"{many(len(differ), 'mask', 'have')} another size than the image"),
         [f"{look.mask_path} {_by(look.mask.size)}, its image {_by(look.image.size)}" for look in differ],
-        f"Each pixel of an image needs one of its mask. {_shaped(scaled, len(differ))}",
+        f"Each pixel of an image needs one pixel in its mask. {_shaped(scaled, len(differ))}",
         " and ".join(part for part in (repaired, left) if part),
     )
 
 
 def _shaped(scaled: int, count: int) -> str:
-    """Say how many of the masks that differ in size have the shape of their image."""
+    """Return how many of the masks with another size have the shape of their image."""
     if not scaled:
-        return "They were cut differently, or belong to another image: pair them anew."
+        return "They were cropped differently, or belong to another image: pair them again."
     if scaled == count:
         return f"{'It has' if count == 1 else 'They have'} the shape of the image, and can be resized."
     return (
         f"{scaled:,} of them {'has' if scaled == 1 else 'have'} the shape of the image; "
-        "the others were cut differently, or belong to another image."
+        "the others were cropped differently, or belong to another image."
     )
 
 
@@ -140,8 +145,9 @@ def _modes(looks: Sequence[Look]) -> Iterator[Finding]:
             kind="modes",
             severity="note",
             what=f"images are of several kinds: {told}",
-            advice="Training brings them to one kind: grey becomes three equal channels beside colours, "
-            "values become 0 to 255, and alpha is left out.",
+            advice="Training converts them to one kind: grey becomes three equal channels if there are "
+            "colour "
+            "images, values become 0 to 255, and alpha is left out.",
             count=len(looks),
         )
     elif set(kinds) == {"grey"}:
@@ -150,7 +156,7 @@ def _modes(looks: Sequence[Look]) -> Iterator[Finding]:
             severity="note",
             what="all images are grey",
             advice="They are read as colour with three equal channels, which suits pretrained encoders; "
-            "model.in_channels=1 makes a network of one channel.",
+            "model.in_channels=1 builds a network with one channel.",
             count=len(looks),
         )
     yield from _values(looks)
@@ -159,22 +165,23 @@ def _modes(looks: Sequence[Look]) -> Iterator[Finding]:
         yield _found(
             ("cmyk", "note", f"{many(len(cmyk), 'image', 'are')} in printing colours (CMYK)"),
             cmyk,
-            "They are converted to RGB without a colour profile; colours may look odd.",
+            "They are converted to RGB without a colour profile; colours may look different.",
             "",
         )
 
 
 def _bands(looks: Sequence[Look]) -> Iterator[Finding]:
-    """Report bands other than colours, and alpha."""
+    """Report bands that are not colours, and alpha."""
     counts = Counter(look.image.channels for look in looks)
     if len(counts) > 1:
         usual = counts.most_common(1)[0][0]
         others = [look for look in looks if look.image.channels != usual]
         yield _found(
-            ("bands", "error", f"{many(len(others), 'image', 'have')} other bands than the rest"),
+            ("bands", "error", f"{many(len(others), 'image', 'have')} other bands than the others"),
             [f"{look.image_path}: {_listed(look.image.bands)}" for look in others],
-            f"A network takes equally many bands of each, and most give {usual}. Choose bands that all have, "
-            "as in data.bands=[1,2,3], or take these images away.",
+            f"A network needs the same number of bands from each, and most have {usual}. Choose bands that "
+            f"all "
+            "have, such as data.bands=[1,2,3], or remove these images.",
             "",
         )
     elif set(counts) - {3}:
@@ -183,41 +190,43 @@ def _bands(looks: Sequence[Look]) -> Iterator[Finding]:
             kind="bands",
             severity="note",
             what=f"images have {_listed(looks[0].image.bands)}",
-            advice=f"Training must be told to take them all: model.in_channels={count}; or which of them, by "
-            "number or name: data.bands=[3,2,1].",
+            advice=f"To use all of them, set model.in_channels={count}; to choose some, use numbers or "
+            f"names: "
+            "data.bands=[3,2,1].",
             count=len(looks),
         )
     alpha = [look.image_path for look in looks if look.image.alpha is not None]
     if alpha:
         yield _found(
-            ("alpha", "note", f"{many(len(alpha), 'image', 'declare')} a band to be alpha, which is opacity"),
+            ("alpha", "note", f"{many(len(alpha), 'image', 'declare')} a band as alpha, which is opacity"),
             alpha[:1],
-            f"Training leaves it out. If it is a measurement, take all: model.in_channels="
+            f"Training leaves it out. If it is a measurement, use all bands: model.in_channels="
             f"{len(looks[0].image.bands)}.",
             "",
         )
 
 
 def _values(looks: Sequence[Look]) -> Iterator[Finding]:
-    """Report how values become 0 to 255, where the files hold others."""
+    """Report how values become 0 to 255, if files hold other values."""
     unscaled = [look.image_path for look in looks if look.image.unscaled]
     if unscaled:
         yield _found(
-            ("unscaled", "warning", f"{many(len(unscaled), 'image', 'hold')} values that have no scale"),
+            ("unscaled", "warning", f"{many(len(unscaled), 'image', 'hold')} values without a fixed scale"),
             list(dict.fromkeys(unscaled)),
-            "They are negative, or floats that use neither 0 to 1 nor 0 to 255. Training must "
-            "be told which become 0 and 1, or to measure it. For one material of a CT a narrower range is "
-            "better, as in data.intensity=window:40,400; for MR, data.intensity=standard.",
+            "They are negative, or floats that use neither 0 to 1 nor 0 to 255. Set which values become 0 "
+            "and 1, or let training measure it. For one material in a CT scan a narrower range is "
+            "better, such as data.intensity=window:40,400; for MR, data.intensity=standard.",
             "",
         )
     ways = Counter(look.image.scaled for look in looks if not look.image.unscaled)
     deep = [look.image_path for look in looks if look.image.scaled]
     if deep and len(ways) > 1:
         yield _found(
-            ("deep", "warning", f"values are brought to 0 to 255 in {len(ways)} ways"),
+            ("deep", "warning", f"values are scaled to 0 to 255 in {len(ways)} ways"),
             deep,
-            f"{_ways(ways)}. Equal brightness may come out different in different images. If they are of one "
-            "camera, scale all alike: data.intensity=percentiles:1,99.8:run, or data.intensity=range:0,4095.",
+            f"{_ways(ways)}. Equal brightness may differ between images. If they are from one camera, scale "
+            f"all "
+            "in the same way: data.intensity=percentiles:1,99.8:run, or data.intensity=range:0,4095.",
             "",
         )
     elif deep:
@@ -225,7 +234,7 @@ def _values(looks: Sequence[Look]) -> Iterator[Finding]:
             kind="deep",
             severity="note",
             what=f"in all images {next(iter(ways))}",
-            advice="Other scales are said with data.intensity, such as data.intensity=percentiles:1,99.8.",
+            advice="data.intensity sets other scales, such as data.intensity=percentiles:1,99.8.",
             count=len(deep),
         )
     empty = [look.image_path for look in looks if look.image.empty]
@@ -233,13 +242,13 @@ def _values(looks: Sequence[Look]) -> Iterator[Finding]:
         yield _found(
             ("nodata", "note", f"{many(len(empty), 'image', 'have')} pixels without a measurement"),
             empty,
-            "They are neither trained on nor scored.",
+            "They are neither used for training nor scored.",
             "",
         )
 
 
 def _ways(ways: Counter[str]) -> str:
-    usual = [f"{many(count, 'image')}: {way or 'values as they are'}" for way, count in ways.most_common(3)]
+    usual = [f"{many(count, 'image')}: {way or 'values unchanged'}" for way, count in ways.most_common(3)]
     return "; ".join(usual) + (f"; and {len(ways) - 3} other ways" if len(ways) > 3 else "")
 
 

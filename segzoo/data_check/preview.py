@@ -1,4 +1,4 @@
-"""What a contact sheet shows: some images of a data set with their masks, evenly chosen."""
+"""Chooses the content of a contact sheet: some images of a data set with their masks, evenly chosen."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: Masks from which it is judged what their values mean; `check_data` judges over all of them.
+#: Number of masks for determining the meaning of values; `check_data` uses all of them.
 _JUDGED = 200
-#: Tells a sheet that was drawn here from other pictures: beside it stands a hash of the pixels.
+#: Metadata key that marks our sheets; its value is a hash of the pixels.
 _MARK = "segzoo sheet"
-_ADVICE = "name another picture with --out, or replace it with --overwrite"
+_ADVICE = "choose another file with --out, or replace it with --overwrite"
 _GREY = (150, 150, 150)
-#: Numbered objects take the colours of these classes in turn.
+#: Numbered objects have the colours of these classes in turn.
 _OBJECTS = ("background", *(f"{first}, {first + 7}, ..." for first in range(1, 8)))
 _EMPTY = Cell("", "", None, None)
 
@@ -65,28 +65,28 @@ def preview(
     bands: str | int | Sequence[str | int] = (),
     on_message: Callable[[str], None] | None = None,
 ) -> Path:
-    """Draw a contact sheet of images with their masks, and return where it is.
+    """Draw a contact sheet of images with their masks, and return its path.
 
     Args:
         data: a folder of images and masks, or a registered data set.
-        root: where a registered data set lies.
-        options: of the data set, as a recipe's ``data_options``.
-        parts: the parts of the data set, opened, where it is divided otherwise than by itself.
+        root: location of a registered data set.
+        options: options of the data set, as in a recipe's ``data_options``.
+        parts: the opened parts of the data set, if it is not divided in its own way.
         split: only this part of it.
-        count: how many images, at most.
-        out: the picture; ``NAME_preview.png`` in the working folder where ``None``. It must not lie beside
-            images or masks of the data set.
-        overwrite: whether a file that is there may be replaced; a PNG that was drawn here always is.
-        vary: returns what is drawn beside an image ``(H, W, C)`` and its mask ``(H, W)``, in a row, as
-            further images with theirs. Its third argument is the mask's labels, whose ``ignore_index`` is
-            ``None`` where the data set ignores nothing.
-        bands: which one or three bands of the images are shown, by number from 1 or by name; red, green and
-            blue, or the first, where empty.
-        on_message: called with each sample of the sheet whose files cannot be read, and why.
+        count: maximum number of images.
+        out: the picture file; ``NAME_preview.png`` in the working folder if ``None``. It must not be in a
+            folder with images or masks of the data set.
+        overwrite: whether an existing file may be replaced; an unchanged sheet of ours always is.
+        vary: function that returns further images with masks, to draw next to an image ``(H, W, C)`` and its
+            mask ``(H, W)``. Its third argument is the mask's labels, whose ``ignore_index`` is ``None`` if
+            the data set ignores nothing.
+        bands: one or three bands of the images to show, by number from 1 or by name; if empty, red, green
+            and blue, or the first.
+        on_message: called with a message for each sample of the sheet whose files cannot be read.
 
     Raises:
-        OptionError: there is no such split, or a picture has no such suffix.
-        FailureError: there is nothing to show, or the picture cannot be written, or is there already.
+        OptionError: there is no such split, or the suffix is not that of a picture.
+        FailureError: there is nothing to show, or the picture cannot be written, or already exists.
     """
     source = find_source(os.fspath(data), root, options, parts)
     shown = parse_bands(bands) if bands != () else ()
@@ -132,7 +132,7 @@ def preview(
 
 
 def _is_sheet(path: Path) -> bool:
-    """Whether a file is a sheet that was drawn here, and nobody has changed a pixel of it since."""
+    """Return whether a file is a sheet that was drawn here, with unchanged pixels."""
     try:
         with Image.open(regular(path)) as sheet:
             return _MARK in sheet.info and sheet.info[_MARK] == _digest(sheet)
@@ -153,15 +153,15 @@ def _varied(cell: Cell, vary: Vary, labels: Labels) -> list[Cell]:
 
 
 def _format(path: Path) -> str:
-    """Return Pillow's name of the format that a picture's name asks for."""
+    """Return Pillow's name of the format for a picture's suffix."""
     kind = Image.registered_extensions().get(path.suffix.lower(), "")
     if kind not in Image.SAVE:
-        raise OptionError(f"{path} names no picture: give it a suffix such as .png or .jpg")
+        raise OptionError(f"{path} is not the name of a picture: use a suffix such as .png or .jpg")
     return kind
 
 
 def _files(source: Source) -> list[Path]:
-    """Return the images and masks of a data set, as far as it tells them."""
+    """Return the images and masks of a data set, if it lists them."""
     layout = source.layout
     if layout is not None:
         paired = [file for one in layout.pairs for file in one.pair.files]
@@ -191,7 +191,7 @@ def _cells_of_pairs(
 ) -> tuple[list[Cell], Labels, dict[str, int]]:
     pairs = [pair for part in parts.values() for pair in part]
     if not pairs:
-        raise FailureError("there is no image with a mask to show; `segzoo data check` says why")
+        raise FailureError("there is no image with a mask to show; `segzoo data check` gives the reason")
     shown = evenly_spread(len(pairs), count)
     judged = sorted({*shown, *evenly_spread(len(pairs), _JUDGED)})
     looks = dict(
@@ -206,7 +206,7 @@ def _cells_of_pairs(
 
 
 def _coloured(look: Look, meaning: Meaning) -> NDArray[np.uint8]:
-    """Return a mask of objects in a few colours, so that those that touch are told apart."""
+    """Return a mask of objects in a few colours, so that touching objects are distinct."""
     numbers = object_mask(look)
     colours = np.where(numbers > 0, (numbers - 1) % (len(_OBJECTS) - 1) + 1, 0)
     return np.where(numbers == meaning.ignore, VOID, colours).astype(np.uint8)
@@ -217,9 +217,9 @@ def _palette(meaning: Meaning) -> tuple[tuple[int, int, int], ...]:
 
 
 def with_void(labels: Labels) -> Labels:
-    """Return labels with one class more, grey, that stands for pixels that count for nothing.
+    """Return labels with an additional grey class for ignored pixels.
 
-    Classes that overlap stay as they are: their masks say what is ignored for each.
+    Classes that overlap are not changed: each of their masks says what is ignored.
     """
     if labels.overlapping:
         return labels
@@ -229,7 +229,7 @@ def with_void(labels: Labels) -> Labels:
 
 
 def _without_void(labels: Labels, *, ignoring: bool) -> Labels:
-    """Return labels that `with_void` made, with their last class as what is ignored again."""
+    """Undo `with_void`: return labels whose last class is the ignore index again."""
     if labels.overlapping:
         return labels
     void = len(labels.classes) - 1
@@ -272,7 +272,7 @@ def _cells_of_samples(
             name, index = keys[position]
             try:
                 sample = datasets[name][index]
-            except Exception as error:  # whatever the code of a data set raises
+            except Exception as error:  # a data set's code may raise any error
                 yield Cell(f"{name} {index}", name, None, None, str(error))
                 continue
             mask = _void_last(sample.mask, known.ignore_index, labels)
@@ -282,7 +282,7 @@ def _cells_of_samples(
 
 
 def _void_last(mask: NDArray[Any], ignore: int | None, labels: Labels) -> NDArray[Any]:
-    """Return a mask in which void, and whatever else is no class, has the number of the last class."""
+    """Return a mask in which void, and other values without a class, have the number of the last class."""
     if labels.overlapping:
         return mask
     last = len(labels.classes) - 1

@@ -1,6 +1,6 @@
-"""A repaired copy: masks of class indices or of numbers, images upright, and nothing that does not pair.
+"""A repaired copy: masks of class indices or object numbers, upright images, and only complete pairs.
 
-The copy is written beside its final place and moved there when it is complete.
+The copy is written to a temporary folder next to its final place, and moved there when it is complete.
 """
 
 from __future__ import annotations
@@ -43,26 +43,24 @@ LIST = "REPAIRS.txt"
 
 @dataclass
 class Repair:
-    """What became of each file: what the copy lacks, and what it holds in another form."""
+    """The result for each file: what the copy leaves out, and what it holds in another form."""
 
     left_out: list[str] = field(default_factory=list)
     changed: list[str] = field(default_factory=list)
 
 
 def check_out(out: Path, root: Path) -> None:
-    """Refuse a place for the copy that would touch the original, or anything else that is there.
+    """Refuse a place for the copy that would affect the original, or any other existing files.
 
     Raises:
-        OptionError: ``out`` is the original, lies in it or holds it, or is not empty.
+        OptionError: ``out`` is the original, is inside it or contains it, or is not empty.
     """
-    # Not Path.resolve, which raises RuntimeError where a link leads to itself.
+    # Not Path.resolve, which raises RuntimeError for a link to itself.
     here, there = (Path(os.path.realpath(one)) for one in (out, root.parent if root.is_file() else root))
     if here == there or here.is_relative_to(there) or there.is_relative_to(here):
-        raise OptionError(
-            f"--fix {out} would write into the data that is to be repaired, {root}: name a folder beside it"
-        )
+        raise OptionError(f"--fix {out} would write into the data itself, {root}: choose a folder outside")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise OptionError(f"--fix {out} exists already: name a new folder, or take it away first")
+        raise OptionError(f"--fix {out} already exists: choose a new folder, or delete it first")
 
 
 def repair(layout: Pairing, looks: Sequence[Look], meaning: Meaning, out: Path) -> Repair:
@@ -76,14 +74,14 @@ def repair(layout: Pairing, looks: Sequence[Look], meaning: Meaning, out: Path) 
     good = [look for look in looks if _listed(look, meaning, done, layout.root)]
     if not good:
         raise FailureError(
-            f"{layout.root}: there is no pair that could be repaired, so nothing was written; "
-            f"`{command_line('segzoo', 'data', 'check', layout.root)}` says why"
+            f"{layout.root}: no pair can be repaired, so nothing was written; "
+            f"`{command_line('segzoo', 'data', 'check', layout.root)}` gives the reason"
         )
     with writing(out, what="cannot write the repaired copy"), whole_folder(out) as part:
         for look, folder, name in _places(layout, good):
             try:
                 _write(look, part / folder, name, meaning, done)
-            except ImageError as error:  # what was read before is no longer, or cannot be turned
+            except ImageError as error:  # the file is gone, or cannot be rotated
                 done.left_out.append(str(error))
         _write_list(part, meaning, done)
     return done
@@ -100,19 +98,19 @@ def _list_unpaired(layout: Pairing, done: Repair) -> None:
 
 
 def refusal(look: Look, meaning: Meaning, root: Path) -> str:
-    """Return why a pair cannot be in the copy; empty where it can."""
+    """Return why a pair cannot be in the copy; empty if it can."""
     if look.image.problem or look.mask.problem:
         which = look.image_path if look.image.problem else look.mask_path
         return f"{shown(which, root)} cannot be read: {look.image.problem or look.mask.problem}"
     if not fits(look.mask, meaning):
-        return "what its values mean is unclear"
+        return "the meaning of its values is unclear"
     if look.mask.size != look.image.size and not turned_with_image(look) and not same_shape(look):
-        return "image and mask are of different shapes"
+        return "image and mask have different shapes"
     return ""
 
 
 def _listed(look: Look, meaning: Meaning, done: Repair, root: Path) -> bool:
-    """Return whether a pair can be in the copy; list it as left out where it cannot."""
+    """Return whether a pair can be in the copy; list it as left out if it cannot."""
     reason = refusal(look, meaning, root)
     if not reason:
         return True
@@ -122,11 +120,11 @@ def _listed(look: Look, meaning: Meaning, done: Repair, root: Path) -> bool:
 
 
 def _places(layout: Pairing, looks: Sequence[Look]) -> list[tuple[Look, str, str]]:
-    """Return each pair with the folder and the name it gets; splits that are empty are made."""
+    """Return each pair with its folder and its new name; empty splits are filled."""
     counts = {split: sum(look.split == split for look in looks) for split in SPLITS}
     if counts["train"] and counts["val"]:
         return [(look, look.split if layout.divided else "", look.name) for look in looks]
-    # A test part stays what it is. What belongs together, such as the pages of a stack, does so here too.
+    # A test part does not change. Groups, such as the pages of a stack, also stay together here.
     rest = [look for look in looks if look.split != "test"] if layout.divided else [*looks]
     names = [look.name if look.page is None else look.name.rpartition("/")[0] for look in rest]
     parts = divided([look.name for look in rest], names if len(set(names)) < len(names) else None)
@@ -154,14 +152,14 @@ def _write(look: Look, folder: Path, name: str, meaning: Meaning, done: Repair) 
     numbers = object_mask(look)
     if numbers.max() <= 0xFFFF:
         Image.fromarray(numbers.astype(np.uint16)).save(mask)
-    else:  # PNG ends at 16 bits
+    else:  # PNG has at most 16 bits
         Image.fromarray(numbers).save(mask.with_suffix(".tif"))
 
 
 def object_mask(look: Look) -> NDArray[np.int32]:
-    """Return the numbers of a mask's objects, turned and sized like its image.
+    """Return the numbers of a mask's objects, rotated and sized like its image.
 
-    Those beyond 31 bits are given anew.
+    Numbers beyond 31 bits are replaced by new ones.
     """
     numbers = _values(look)
     numbers = narrowed(packed(numbers) if numbers.ndim == 3 else numbers)
@@ -169,7 +167,7 @@ def object_mask(look: Look) -> NDArray[np.int32]:
 
 
 def _save_upright(look: Look, path: Path) -> Path:
-    """Write one page of an image, upright: as PNG where that holds it, else as an array."""
+    """Write one page of an image, upright: as PNG if possible, else as an array."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         pixels = read(look.image_path, page=look.page or 0)
@@ -185,7 +183,7 @@ def _save_upright(look: Look, path: Path) -> Path:
 
 
 def class_mask(look: Look, meaning: Meaning) -> Image.Image:
-    """Return a mask as class indices, turned and sized like its image."""
+    """Return a mask as class indices, rotated and sized like its image."""
     return _sized(_classes(_values(look), look, meaning), look)
 
 
@@ -197,7 +195,7 @@ def _values(look: Look) -> NDArray[Any]:
 
 
 def _sized(mask: NDArray[Any], look: Look) -> Image.Image:
-    """Return a mask turned and sized like its image."""
+    """Return a mask rotated and sized like its image."""
     picture = Image.fromarray(upright(mask, look.image.turn) if turned_with_image(look) else mask)
     size = look.image.size[1], look.image.size[0]
     return picture if picture.size == size else picture.resize(size, Image.Resampling.NEAREST)
@@ -211,7 +209,7 @@ def _classes(values: NDArray[Any], look: Look, meaning: Meaning) -> NDArray[np.u
 
 
 def _looked_up(values: NDArray[Any], look: Look) -> NDArray[np.uint8]:
-    """Return the colours of a mask, whose values stand for colours of a palette or are grey."""
+    """Return the colours of a mask whose values stand for palette colours or grey levels."""
     if values.ndim == 3:
         return values
     colours = np.repeat(np.arange(256, dtype=np.uint8)[:, None], 3, axis=1)
@@ -230,7 +228,7 @@ def _by_table(array: NDArray[np.int64], table: dict[int, int]) -> NDArray[np.uin
 
 
 def indexed(mask: Image.Image, meaning: Meaning) -> Image.Image:
-    """Give class indices a palette, so that viewers show colours instead of almost black."""
+    """Add a palette to class indices, so that viewers show colours instead of almost black."""
     colours: list[Any] = [(0, 0, 0)] * 256
     palette = meaning.colours or Labels(classes=meaning.names).colours
     colours[: len(palette)] = palette

@@ -1,4 +1,4 @@
-"""What the doctor says: findings, and a report that prints itself."""
+"""The result of a data check: findings, and a report that can be printed."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ if TYPE_CHECKING:
 Severity = Literal["error", "warning", "note"]
 _ORDER = ("error", "warning", "note")
 _WIDTH, _SHOWN = 100, 4
-#: What stands in backticks, and what keeps its words together: a character that `printable` leaves nowhere.
+#: Text in backticks, and a character that replaces its spaces: one that `printable` never leaves in a text.
 _COMMAND, _GLUE = re.compile(r"`[^`]+`"), "\0"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """One thing that was noticed.
+    """One finding.
 
     Attributes:
         kind: a short, stable word for programs, such as ``unpaired``.
-        severity: ``error`` stops training or makes it pointless; ``warning`` trains, but probably not
-            what was meant; ``note`` is good to know.
+        severity: ``error`` stops training or makes it pointless; ``warning`` does not stop training, but the
+            result is probably not what you want; ``note`` is good to know.
         what: what was found, in one line.
         advice: what it means and what to do.
-        count: how many files it concerns.
+        count: number of files that it concerns.
         examples: some of them.
-        repaired: what ``--fix`` does about it; empty where it can do nothing.
+        repaired: what ``--fix`` does about it; empty if it can do nothing.
     """
 
     kind: str
@@ -52,22 +52,22 @@ class Finding:
 
 @dataclass(frozen=True, kw_only=True)
 class Statistics:
-    """Numbers of the images and masks.
+    """Statistics of the images and masks.
 
     Attributes:
-        sizes: how many images have each ``(height, width)``.
-        bands: names of the bands that training takes; one where all images are grey.
+        sizes: number of images with each ``(height, width)``.
+        bands: names of the bands that training uses; one if all images are grey.
         low: per band, the lowest value in the files.
-        high: per band, the highest value.
-        mean: per band, of values in [0, 1], as training scales them.
-        std: per band, likewise.
-        measured: how many images mean and std are from.
+        high: per band, the highest value in the files.
+        mean: per band, mean of values in [0, 1], as training scales them.
+        std: per band, standard deviation of values in [0, 1], as training scales them.
+        measured: number of images for mean and std.
         classes: names of the classes.
         shares: by split, and for ``all``: the share of each class in the pixels that count.
-        present: by split, and for ``all``: in how many masks each class occurs.
-        void: share of all pixels that count for nothing.
-        weights: suggested class weights, mean 1; empty where a class has no pixel.
-        objects: by split, and for ``all``: how many objects masks number; empty where they hold classes.
+        present: by split, and for ``all``: the number of masks in which each class occurs.
+        void: share of all pixels that are ignored.
+        weights: suggested class weights, mean 1; empty if a class has no pixel.
+        objects: by split, and for ``all``: number of objects in masks; empty if they hold classes.
     """
 
     sizes: Mapping[tuple[int, int], int] = field(default_factory=dict)
@@ -87,23 +87,22 @@ class Statistics:
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """Everything that the doctor found.
+    """Result of a data check.
 
     Attributes:
-        data: what was looked at, as ``segzoo train --data`` takes it.
-        pairs: how many images with masks each split has.
-        findings: worst first.
-        statistics: of what could be read.
-        command: a command that trains on the data; empty while errors forbid it.
-        repaired: of the copy that ``--fix`` wrote.
-        left_out: files that the copy lacks, with the reason.
-        root: where it lies, as ``segzoo train --root`` takes it; empty where ``data`` or the environment says
-            it.
-        format: name of the data set that reads it, such as ``folder`` or ``coco``; empty where nothing is
-            recognised, or several are.
-        summary: what it is, in words.
-        readings: every way to read it.
-        remarks: what the data set says of its files; they are among the findings.
+        data: what was checked, as for ``segzoo train --data``.
+        pairs: number of images with masks in each split.
+        findings: findings, worst first.
+        statistics: statistics of everything that could be read.
+        command: a command that trains on the data; empty if there are errors.
+        repaired: report on the copy that ``--fix`` wrote.
+        left_out: files that the copy leaves out, with the reason.
+        root: location, as for ``segzoo train --root``; empty if ``data`` or the environment defines it.
+        format: name of the data set that reads it, such as ``folder`` or ``coco``; empty if none or several
+            recognise it.
+        summary: description of the data.
+        readings: all ways to read it.
+        remarks: remarks of the data set on its files; they are included in the findings.
     """
 
     data: str
@@ -130,7 +129,7 @@ class Report:
         return not self.errors
 
     def to_json(self) -> dict[str, Any]:
-        """Return what ``json.dump`` writes."""
+        """Return the report as data for ``json.dump``."""
         data = asdict(self)
         data["statistics"]["sizes"] = [
             {"height": height, "width": width, "images": count}
@@ -143,7 +142,7 @@ class Report:
         return {"ok": self.ok, **data}
 
     def __str__(self) -> str:
-        """Return the report as people read it."""
+        """Return the report as text."""
         blocks = [self._headline(), *map(_told, self.findings), *self._numbers(), self._verdict()]
         return "\n\n".join(block for block in blocks if block)
 
@@ -167,7 +166,7 @@ class Report:
         if self.repaired is not None:
             return _verdict_of_copy(self.repaired, len(self.left_out))
         if len(self.readings) > 1:
-            return "Check one of them; what is printed then trains on it:\n" + "\n".join(
+            return "Check one of them; the output then shows a command to train on it:\n" + "\n".join(
                 f"  {one.check}" for one in self.readings
             )
         if not self.pairs and self.errors:
@@ -179,29 +178,31 @@ class Report:
         if not mendable:
             return count
         which = "A repaired copy" if len(mendable) == len(self.errors) else "A copy without some of them"
-        return f"{count} {which} is written by:\n  {self._repair()}"
+        return f"{count} {which} can be written with:\n  {self._repair()}"
 
     def _repair(self) -> str:
-        """Return the command that writes a repaired copy."""
+        """Return the command for a repaired copy."""
         place = f" --root {quoted(self.root)}" if self.root else ""
         return f"segzoo data check {quoted(self.data)}{place} --fix {quoted(self._beside())}"
 
     def _beside(self) -> str:
-        """Return what the folder of a copy may be called: none in the data, though it was named ``.``."""
+        """Return a name for the folder of a copy, outside the data even if that is named ``.``."""
         data = Path(self.root or self.data)
         if data.name not in ("", ".."):
             return f"{data}-fixed"
         return f"{data / os.pardir / Path(os.path.realpath(data)).name}-fixed"
 
     def _more(self) -> str:
-        """Return what may be added to the command, with the numbers that were measured."""
+        """Return optional additions to the command, with the measured values."""
         numbers, told = self.statistics, ""
         if numbers.mean:
             both = f"mean={_values(numbers.mean)} std={_values(numbers.std)}"
             told += f"\nTo normalise by mean and std, add {both}"
         if numbers.weights and max(numbers.weights) >= 2 * min(numbers.weights):
             weights = _values(numbers.weights)
-            told += f"\nTo weigh the classes as in the table in the cross-entropy, add loss.weights={weights}"
+            told += (
+                f"\nTo use the class weights of the table in the cross-entropy, add loss.weights={weights}"
+            )
         return told
 
 
@@ -210,7 +211,7 @@ def _values(numbers: Sequence[float]) -> str:
 
 
 def _verdict_of_copy(copy: Report, left_out: int) -> str:
-    listed = f"; what was left out ({left_out:,}) is listed in REPAIRS.txt there" if left_out else ""
+    listed = f"; REPAIRS.txt in it lists the {left_out:,} files that were left out" if left_out else ""
     told = f"{copy.data} is a repaired copy with {many(sum(copy.pairs.values()), 'image')} and masks{listed}."
     if copy.ok:
         return f"{told}\nIt was checked again, and nothing in it would stop training. Try:\n  {copy.command}"
@@ -224,7 +225,7 @@ def _told(finding: Finding) -> str:
     told = finding.advice + (f" --fix {finding.repaired}." if finding.repaired else "")
     lines += _wrapped(printable(told), indent)
     lines += [f"{indent}  {printable(example)}" for example in finding.examples[:_SHOWN]]
-    # A finding about pairs of files has fewer examples than files; only what is known is counted.
+    # A finding about pairs of files has fewer examples than files; only known ones are counted.
     more = max(finding.count, len(finding.examples)) - _SHOWN
     if len(finding.examples) > _SHOWN:
         lines.append(f"{indent}  and {more:,} more")
@@ -232,7 +233,7 @@ def _told(finding: Finding) -> str:
 
 
 def _wrapped(text: str, indent: str) -> list[str]:
-    """Return the lines of a text; what stands in backticks, a command to paste, stays on one line."""
+    """Return the lines of a text; commands in backticks are not wrapped, so that they can be copied."""
     joined = _COMMAND.sub(lambda found: found[0].replace(" ", _GLUE), text)
     lines = textwrap.wrap(
         joined,
@@ -246,7 +247,7 @@ def _wrapped(text: str, indent: str) -> list[str]:
 
 
 def in_order(findings: Iterable[Finding]) -> tuple[Finding, ...]:
-    """Return findings worst first, else as they came."""
+    """Return findings, worst first, otherwise in their order."""
     return tuple(sorted(findings, key=lambda finding: _ORDER.index(finding.severity)))
 
 
@@ -257,7 +258,7 @@ def pairs_in_words(pairs: Mapping[str, int]) -> str:
 
 
 def sizes_in_words(sizes: Mapping[tuple[int, int], int]) -> str:
-    """Return ``", 512x512"``, or the range of sizes; width before height, as files are described."""
+    """Return ``", 512x512"``, or the range of sizes; width before height, as is usual for files."""
     if not sizes:
         return ""
     if len(sizes) == 1:
@@ -269,7 +270,7 @@ def sizes_in_words(sizes: Mapping[tuple[int, int], int]) -> str:
 
 
 def channel_line(statistics: Statistics) -> str:
-    """Return lines with mean and std, and the range of values unless it is that of bytes."""
+    """Return lines with mean and std, and the range of values unless it is 0 to 255."""
     total = sum(statistics.sizes.values())
     sampled = f" (from {statistics.measured:,} of {total:,} images)" if statistics.measured < total else ""
     told = []
@@ -300,7 +301,7 @@ def class_table(statistics: Statistics) -> str:
         told = f" ({', '.join(each)})" if each else ""
         lines.append(f"{many(statistics.objects['all'], 'object')}{told}")
     if statistics.void:
-        lines.append(f"{statistics.void:.2%} of all pixels are void and count for nothing")
+        lines.append(f"{statistics.void:.2%} of all pixels are void and ignored")
     return "\n".join(lines)
 
 

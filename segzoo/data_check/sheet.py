@@ -1,4 +1,4 @@
-"""Draws a contact sheet: a title, the colours of the classes, and cells with names beneath."""
+"""Draws a contact sheet: a title, the colours of the classes, and cells with names below."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from segzoo.specs import Labels
 
 _CELL, _GAP, _CAPTION, _MARGIN, _HEADER = 240, 20, 30, 36, 128
-#: Cells are drawn larger and shrunk, so that outlines come out smooth.
+#: Cells are drawn larger and then shrunk, for smooth outlines.
 _SUPERSAMPLED = 2
 _PAPER, _PANEL, _INK, _FAINT, _ALARM = "#15171c", "#1f2229", "#eceef2", "#8b919e", "#ff8a7a"
 _MOST_IN_LEGEND = 16
@@ -33,12 +33,12 @@ class Cell:
     """One image on the sheet.
 
     Attributes:
-        name: of the sample.
-        split: it belongs to.
+        name: name of the sample.
+        split: split of the sample.
         image: ``(H, W, C)`` uint8, if it can be read.
         mask: ``(H, W)`` class indices, if they are known.
-        trouble: what is wrong with it, in two or three words.
-        like: the image whose levels decide whether it is brightened, where they are not its own.
+        trouble: the problem with it, in two or three words.
+        like: the image whose levels decide about brightening, if not its own.
         why: why it cannot be read, with the file.
     """
 
@@ -54,9 +54,9 @@ class Cell:
 def draw_sheet(
     title: str, subtitle: str, cells: Sequence[Cell], labels: Labels, *, columns: int | None = None
 ) -> Image.Image:
-    """Return the sheet; the last class of ``labels`` is void, and listed only where it occurs.
+    """Return the sheet; the last class of ``labels`` is void, and listed only if it occurs.
 
-    Cells fill rows of ``columns``, of about half as many more columns than rows where it is ``None``.
+    Cells fill rows of ``columns``; if ``None``, there are about half as many more columns than rows.
     """
     columns = max(columns or math.ceil(math.sqrt(len(cells) * 1.5)), 3)
     rows = math.ceil(len(cells) / columns)
@@ -120,7 +120,7 @@ def _picture(
 
 
 def brightened(pixels: NDArray[np.uint8], like: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Stretch pixels so that the eye sees them, if ``like`` is dark almost everywhere, as fluorescence is."""
+    """Brighten pixels for display if ``like`` is dark almost everywhere, such as fluorescence."""
     high = float(np.percentile(like, 99.5))
     if high >= 140 or high < 2:
         return pixels
@@ -130,7 +130,7 @@ def brightened(pixels: NDArray[np.uint8], like: NDArray[np.uint8]) -> NDArray[np
 
 
 def _legend(cells: Sequence[Cell], labels: Labels, width: int) -> list[tuple[int, int, str, str]]:
-    """Return row, x, colour and name of each class but background, wrapped to the width."""
+    """Return row, x, colour and name of each class except background, wrapped to the width."""
     void = len(labels.classes) - 1
     occurs = labels.overlapping or any(cell.mask is not None and (cell.mask == void).any() for cell in cells)
     listed = [index for index in labels.foreground if index != void or occurs]
@@ -150,7 +150,7 @@ def _legend(cells: Sequence[Cell], labels: Labels, width: int) -> list[tuple[int
 
 
 def _fitted(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: float) -> str:
-    """Return text that fits into a width, shortened in its middle."""
+    """Return a text that fits into a width, shortened in its middle."""
     if font.getlength(text) <= width:
         return text
     for kept in range(len(text) - 1, 1, -1):

@@ -1,6 +1,6 @@
-"""What ``segzoo data`` is pointed at: a registered data set, or a folder or file that is recognised.
+"""The data for ``segzoo data``: a registered data set, or a recognised folder or file.
 
-What does not open is a finding, so that everything else is looked at all the same.
+Data that cannot be opened becomes a finding, so that everything else is still checked.
 """
 
 from __future__ import annotations
@@ -48,21 +48,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Source:
-    """What is looked at.
+    """The data to check.
 
     Attributes:
-        data: as ``segzoo train --data`` takes it.
-        root: where it lies; empty where the environment or ``data`` says it.
-        readings: how it is read; several where the person must choose, none where nothing is recognised.
-        layout: of a folder of images and masks.
+        data: data, as for ``segzoo train --data``.
+        root: its location; empty if the environment or ``data`` defines it.
+        readings: how it is read; several if the user must choose, none if nothing is recognised.
+        layout: pairing of a folder of images and masks.
         datasets: the parts of a data set.
-        given: options of the data set that the person gave.
-        parts: the parts of the data set, where the person divided it otherwise.
-        options: those that `segzoo train` needs.
-        overlaps: where classes overlap that have mask files of their own, or objects that may lie on others.
-        findings: what keeps it, or a part of it, from being opened.
-        remarks: what the data set tells of its files.
-        refused: the parts that do not open, and why; those that are empty are among them.
+        given: options of the data set from the user.
+        parts: the parts of the data set, if the user divided it differently.
+        options: options that `segzoo train` needs.
+        overlaps: overlaps of classes with separate mask files, or of objects that may lie on others.
+        findings: reasons why it, or a part of it, cannot be opened.
+        remarks: remarks of the data set on its files.
+        refused: the parts that cannot be opened, with the error; empty parts are included.
     """
 
     data: str
@@ -80,11 +80,11 @@ class Source:
 
     @property
     def opened(self) -> bool:
-        """Whether there is anything to look at."""
+        """Whether there is anything to check."""
         return self.layout is not None or bool(self.datasets)
 
     def check_opened(self) -> None:
-        """Raise `FailureError` that says why there is nothing to look at, if there is nothing."""
+        """Raise `FailureError` with the reason if there is nothing to check."""
         if not self.opened:
             told = [
                 line
@@ -96,14 +96,14 @@ class Source:
 
 @dataclass(frozen=True)
 class Overlaps:
-    """Where classes that have mask files of their own overlap.
+    """Overlaps of classes with separate mask files.
 
     Attributes:
-        shares: of the images in which two classes share pixels, by name, the share of the pixels of any class
-            that have several; the largest first.
-        images: how many were looked at.
-        top: which of two objects lies on the other, in words, where the classes are those of objects in a
-            file; empty where they have mask files.
+        shares: for each image in which two classes share pixels, by name: the share of its pixels with a
+            class that have several; largest first.
+        images: number of images checked.
+        top: which of two objects covers the other, in words, if the classes are those of objects in a
+            file; empty if they have mask files.
     """
 
     shares: Mapping[str, float]
@@ -112,18 +112,18 @@ class Overlaps:
 
     @property
     def meant(self) -> bool:
-        """Whether it is more than the edges of classes that are drawn one after the other."""
+        """Whether it is more than the edges of classes that were drawn one after another."""
         return sum(self.shares.values()) >= _MEANT * self.images > 0
 
 
 #: Classes that overlap on purpose do so in a larger share of their pixels, on average.
 _MEANT = 0.01
-#: Which object of a file lies on which.
+#: Which object of a file covers which.
 _ON_TOP = {
-    "area": "the smaller object lies on the larger one",
-    "file": "a later object lies on an earlier one",
+    "area": "the smaller object covers the larger one",
+    "file": "a later object covers an earlier one",
 }
-#: Images in which it is looked whether classes overlap, evenly spread.
+#: Number of images in which overlaps are searched, evenly spread.
 _LOOKED_AT = 200
 
 
@@ -133,18 +133,18 @@ def find_source(
     options: Mapping[str, Any] | None = None,
     parts: Mapping[str, Dataset] | None = None,
 ) -> Source:
-    """Return what ``data`` names.
+    """Return the source that ``data`` names.
 
     Args:
         data: a registered data set, an address of one, a folder or a file.
-        root: where a registered one lies.
-        options: of the data set: it is then looked at as it opens with them, and nothing is found out about
-            the meaning of masks.
-        parts: the parts of it, opened, where it is divided otherwise than by itself.
+        root: location of a registered data set.
+        options: options of the data set: it is then checked with these, and the meaning of masks is not
+            determined.
+        parts: its opened parts, if it is not divided in its own way.
 
     Raises:
         UnknownNameError: it is neither a registered data set nor an address, a folder or a file.
-        SegzooError: a registered data set does not open at all.
+        SegzooError: a registered data set cannot be opened at all.
     """
     registered = zoo.registry("datasets")
     said = tuple(f"data.{name}={as_word(value)}" for name, value in (options or {}).items())
@@ -170,17 +170,17 @@ def _place(data: str) -> Path:
     names = zoo.registry("datasets").names()
     raise UnknownNameError(
         f"there is neither a folder nor a data set {data!r}"
-        + did_you_mean(data, names, "`segzoo list datasets` shows those that have names")
+        + did_you_mean(data, names, "`segzoo list datasets` shows the names")
         + no_address(data)
         + zoo.needs(data)
     )
 
 
 def _plain(source: Source, root: Path) -> Source:
-    """Return a folder that the person says holds images and masks, whatever else it may be."""
+    """Return a folder that holds images and masks according to the user, even if others recognise it."""
     readings = recognise(_place(str(root)))
     plain = [one for one in readings if one.name == FOLDER]
-    # Else the path alone would be read in another way, or in several.
+    # Otherwise the path alone would be read in another way, or in several.
     place = {"data": str(root)} if plain == readings else {"root": str(root)}
     return _of_path(replace(source, **place), root, plain)
 
@@ -193,7 +193,7 @@ def _named(source: Source) -> Source:
 
 
 def _lies_somewhere(reading: Reading) -> bool:
-    """Whether there is a place to look at: what is wrong there is then a finding, no wrong call."""
+    """Return whether there is a place to check: problems there are findings, not wrong calls."""
     try:
         place = place_of(reading.name, reading.root)
         return place is not None and place.exists()
@@ -202,7 +202,7 @@ def _lies_somewhere(reading: Reading) -> bool:
 
 
 def _of_path(source: Source, path: Path, readings: Sequence[Reading]) -> Source:
-    """Return what a folder or a file is that is recognised so."""
+    """Return the source for a recognised folder or file."""
     if len(readings) == 1 and readings[0].name != FOLDER:
         ways = readings[0].ways
         if ways and not source.given.keys() & ways[0].options.keys():
@@ -211,7 +211,7 @@ def _of_path(source: Source, path: Path, readings: Sequence[Reading]) -> Source:
     plain = next((one for one in readings if one.name == FOLDER), None)
     names = {key: value for key, value in source.given.items() if key in NAMING}
     if len(readings) <= 1 and (source.parts or len(names) < len(source.given)):
-        reading = Reading(FOLDER, "images and masks, read as the options say", path)
+        reading = Reading(FOLDER, "images and masks, read by the options", path)
         return _opened(replace(source, readings=(reading,)))
     layout = None
     if plain or (not readings and (path.is_dir() or path.suffix.lower() in (".csv", ".json"))):
@@ -230,7 +230,7 @@ def _of_path(source: Source, path: Path, readings: Sequence[Reading]) -> Source:
     if layout is not None and layout.found:
         told = "a list of images and masks" if path.is_file() else "a folder of images and masks"
         if source.given:
-            told, plain = "images and masks as the options say", None
+            told, plain = "images and masks, read by the options", None
         source = replace(source, readings=(plain or Reading(FOLDER, told, path),))
         return _layered(source, path, layout) or replace(source, layout=layout)
     found = None if source.root else _unasked(path)
@@ -238,19 +238,19 @@ def _of_path(source: Source, path: Path, readings: Sequence[Reading]) -> Source:
 
 
 def _several(source: Source, path: Path, readings: Sequence[Reading], layout: Pairing | None) -> Source:
-    """Return a place that can be read in several ways, of which one must be chosen."""
+    """Return a source that can be read in several ways, of which one must be chosen."""
     choices = _choices(path, layout, alone=False) if layout is not None and layout.choices else ()
     others = [one for one in readings if one.name != FOLDER or not choices]
     return _unclear(source, path, (*others, *choices))
 
 
 def _unclear(source: Source, path: Path, readings: Sequence[Reading]) -> Source:
-    """Return a place of which one reading must be chosen."""
+    """Return a source of which one reading must be chosen."""
     ambiguous = Finding(
         kind="readings",
         severity="error",
         what=f"{path} can be read in {len(readings)} ways",
-        advice="Nothing is guessed: say which is meant with one of these.",
+        advice="Choose one of these.",
         count=len(readings),
         examples=tuple(f"{one.summary}: {shlex.join(one.words)}" for one in readings),
     )
@@ -258,21 +258,21 @@ def _unclear(source: Source, path: Path, readings: Sequence[Reading]) -> Source:
 
 
 def _choices(path: Path, layout: Pairing, *, alone: bool) -> tuple[Reading, ...]:
-    """Return the ways to pair a folder's files, where there are several."""
+    """Return the ways to pair a folder's files, if there are several."""
     return tuple(Reading(FOLDER, one.summary, path, one.options, alone=alone) for one in layout.choices)
 
 
-def _not_opened(told: str, what: str = "it does not open") -> Finding:
+def _not_opened(told: str, what: str = "it cannot be opened") -> Finding:
     return Finding(kind="not-opened", severity="error", what=what, advice=told)
 
 
 def _unasked(path: Path) -> Source | None:
-    """Return the one data set that opens at a path, of those that do not say what they recognise."""
+    """Return the only data set that opens at a path, of those without a recogniser."""
     found = []
     for name, (spec, _) in zoo.registry("datasets").items():
         if spec.recognise or spec.scheme or name == FOLDER:
             continue
-        reading = Reading(name, f"laid out as the data set {name!r} is", path)
+        reading = Reading(name, f"in the layout of the data set {name!r}", path)
         source = _opened(Source(name, str(path), readings=(reading,)))
         if any(len(dataset) for dataset in source.datasets.values()):
             found.append(source)
@@ -280,9 +280,9 @@ def _unasked(path: Path) -> Source | None:
 
 
 def _layered(source: Source, path: Path, layout: Pairing) -> Source | None:
-    """Return the samples of a folder whose classes have mask files of their own, if it opens so.
+    """Return the samples of a folder with separate mask files for each class, if it opens this way.
 
-    They are taken as classes that overlap where they share more than a few pixels.
+    They count as classes that overlap if they share more than a few pixels.
     """
     if not layout.layers:
         return None
@@ -301,14 +301,16 @@ def _layered(source: Source, path: Path, layout: Pairing) -> Source | None:
 
 
 def _overlapped(source: Source) -> Source:
-    """Return a data set and where its objects lie on those of other classes.
+    """Return a data set with the places where its objects cover those of other classes.
 
-    They do where one hides another, as a window hides a wall: this alone is no reason to train with classes
+    This also happens if one object hides another, as a window hides a wall: it alone is no reason to train
+        with
+    classes that overlap.
     that overlap.
     """
     (reading,) = source.readings
     spec = zoo.registry("datasets").get(reading.name)
-    if source.parts or "overlapping" in source.given:  # who gives options knows
+    if source.parts or "overlapping" in source.given:  # the user has decided
         return source
     if not source.datasets or "overlapping" not in inspect.signature(resolve(spec.factory)).parameters:
         return source
@@ -321,7 +323,7 @@ def _overlapped(source: Source) -> Source:
 
 
 def _opened_layers(path: Path, layout: Pairing, classes: Sequence[str], kind: str) -> dict[str, Dataset]:
-    """Return the splits of a folder whose masks are a file a class, as one kind of data set or another."""
+    """Return the splits of a folder with one mask file per class, as one kind of data set or another."""
     told = {kind: True, "classes": classes, **layout.naming.options}
     opened: dict[str, Dataset] = {}
     for split in SPLITS:
@@ -331,7 +333,7 @@ def _opened_layers(path: Path, layout: Pairing, classes: Sequence[str], kind: st
 
 
 def _overlaps(opened: Mapping[str, Dataset]) -> Overlaps:
-    """Return how far classes overlap; masks that cannot be read are skipped, and reported elsewhere."""
+    """Return how much classes overlap; unreadable masks are skipped, because others report them."""
     keys = [(dataset, index) for dataset in opened.values() for index in range(len(dataset))]
     chosen = [keys[number] for number in evenly_spread(len(keys), _LOOKED_AT)]
     with threads(workers(opened)) as pool:
@@ -341,7 +343,7 @@ def _overlaps(opened: Mapping[str, Dataset]) -> Overlaps:
 
 
 def _shared(dataset: Dataset, index: int) -> tuple[str, float]:
-    """Return the name of a sample, and of the pixels of any class the share that has several."""
+    """Return the name of a sample, and the share of its pixels with a class that have several."""
     try:
         name, planes = _planes(dataset, index)
     except SegzooError:
@@ -351,7 +353,7 @@ def _shared(dataset: Dataset, index: int) -> tuple[str, float]:
 
 
 def _planes(dataset: Dataset, index: int) -> tuple[str, NDArray[np.uint8]]:
-    """Return the name of a sample and the mask of each class."""
+    """Return the name of a sample, and the mask of each class."""
     if isinstance(dataset, Pairs):
         pair = dataset.pairs[index]
         if isinstance(pair.mask, tuple):
@@ -361,12 +363,12 @@ def _planes(dataset: Dataset, index: int) -> tuple[str, NDArray[np.uint8]]:
 
 
 def _opened(source: Source, **options: Any) -> Source:
-    """Return a source with the parts that share no image opened: train, val and test, else all there are.
+    """Return a source with its disjoint parts opened: train, val and test, or else all there are.
 
-    What does not open is a finding, unless it is a test part that nobody made.
+    A part that cannot be opened becomes a finding, unless it is a test part that does not exist.
 
     Raises:
-        MissingExtraError: reading it takes an extra that is not installed.
+        MissingExtraError: reading it needs an extra that is not installed.
     """
     if source.parts:
         return replace(source, datasets=source.parts, remarks=_remarks(source.parts))
@@ -381,7 +383,7 @@ def _opened(source: Source, **options: Any) -> Source:
             dataset = open_dataset(reading.name, root=reading.root, split=split, **told)
         except MissingExtraError:
             raise
-        except Exception as error:  # whatever the code of a data set raises
+        except Exception as error:  # a data set's code may raise any error
             refused[split] = error
         else:
             opened[split] = dataset
@@ -400,10 +402,10 @@ def _remarks(datasets: Mapping[str, Dataset]) -> tuple[Remark, ...]:
 
 
 def _refusals(refused: Mapping[str, Exception], opened: Mapping[str, Dataset]) -> list[Finding]:
-    """Return findings about parts that do not open; training needs no test part."""
+    """Return findings about parts that cannot be opened; training needs no test part."""
     parts: dict[str, list[str]] = {}
     for split, error in refused.items():
-        if not (opened and isinstance(error, OptionError)):  # else it is empty
+        if not (opened and isinstance(error, OptionError)):  # otherwise it is empty
             text = str(error) if isinstance(error, SegzooError) else f"{type(error).__name__}: {error}"
             parts.setdefault(text, []).append(split)
     if parts and not opened:

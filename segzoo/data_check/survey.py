@@ -1,4 +1,4 @@
-"""One pass over the pairs: the facts of every image and mask, and nothing that grows with pixels."""
+"""One pass over the pairs: collects facts of every image and mask, but no pixels."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from segzoo.datasets.pairing import Found
     from segzoo.interfaces import Dataset, Sample
 
-#: Masks whose values are searched for numbered objects, evenly spread.
+#: Number of masks that are searched for numbered objects, evenly spread.
 _JUDGED = 200
 
 
@@ -51,14 +51,14 @@ class Look:
     """The facts of one pair.
 
     Attributes:
-        name: of the sample.
-        split: it belongs to.
-        image_path: of its image, or how its data set calls it.
-        mask_path: of its mask.
+        name: name of the sample.
+        split: split of the sample.
+        image_path: path of its image, or its name in the data set.
+        mask_path: path of its mask.
         image: facts of the image.
         mask: facts of the mask.
-        page: of both files, where they are stacks.
-        objects: sizes and places of what the mask shows; only where they were asked for.
+        page: page of both files, if they are stacks.
+        objects: sizes and places of the objects in the mask, if they were requested.
     """
 
     name: str
@@ -77,10 +77,10 @@ class Look:
 
 
 def look_at_pairs(pairs: Sequence[Found], *, sample: int, progress: bool) -> list[Look]:
-    """Open every pair once, in threads: decoding runs outside Python's lock.
+    """Open every pair once, in threads, because decoding runs without Python's lock.
 
     Raises:
-        MissingExtraError: every pair takes an extra that is not installed.
+        MissingExtraError: every pair needs an extra that is not installed.
     """
     measured, judged = (frozenset(evenly_spread(len(pairs), count)) for count in (sample, _JUDGED))
 
@@ -103,7 +103,7 @@ def look_at_pairs(pairs: Sequence[Found], *, sample: int, progress: bool) -> lis
 
 
 def _ahead(pool: ThreadPoolExecutor, look: Callable[[int], Look], total: int, ahead: int) -> Iterator[Look]:
-    """Yield the results in order, with no more than ``ahead`` of them waiting."""
+    """Yield the results in order, with at most ``ahead`` of them waiting."""
     waiting: deque[Future[Look]] = deque()
     for index in range(total):
         waiting.append(pool.submit(look, index))
@@ -116,7 +116,7 @@ def _ahead(pool: ThreadPoolExecutor, look: Callable[[int], Look], total: int, ah
 def look_at_samples(
     datasets: Mapping[str, Dataset], *, sample: int, progress: bool, objects: bool = False
 ) -> list[Look]:
-    """Take every sample of a registered data set's splits once; in threads where its code is known for it."""
+    """Read every sample of a registered data set's splits once; in threads if its code supports them."""
     keys = _keys(datasets)
     measured = frozenset(evenly_spread(len(keys), sample))
 
@@ -131,7 +131,7 @@ def look_at_samples(
 
 @contextmanager
 def threads(count: int) -> Iterator[ThreadPoolExecutor]:
-    """Give threads that begin nothing more once an error, or the person, ends the work."""
+    """Provide threads that start no new work after an error or an interruption."""
     pool = ThreadPoolExecutor(count)
     try:
         yield pool
@@ -142,12 +142,12 @@ def threads(count: int) -> Iterator[ThreadPoolExecutor]:
 def again(
     looks: Sequence[Look], datasets: Mapping[str, Dataset], side: int
 ) -> Callable[[int], NDArray[np.uint8] | None]:
-    """Return what reads an image anew, small and grey, by the position of its look; ``None`` where it fails.
+    """Return a function that reads a grey thumbnail by the position of its look; ``None`` if that fails.
 
     Args:
-        looks: of `look_at_pairs`, or of `look_at_samples`.
-        datasets: that samples were taken of; empty for pairs.
-        side: of the small image, in pixels.
+        looks: result of `look_at_pairs` or `look_at_samples`.
+        datasets: data sets of the samples; empty for pairs.
+        side: side of the thumbnail, in pixels.
     """
     if not datasets:
         return lambda position: look_again(Path(looks[position].image_path), side, page=looks[position].page)
@@ -160,7 +160,7 @@ def again(
             with alone:
                 sample = datasets[split][index]
             return grey_of(np.atleast_3d(sample.image), sample.info, side)
-        except Exception:  # whatever the code of a data set raises
+        except Exception:  # a data set's code may raise any error
             return None
 
     return picture
@@ -171,7 +171,7 @@ def _keys(datasets: Mapping[str, Dataset]) -> list[tuple[str, int]]:
 
 
 def workers(datasets: Mapping[str, Dataset]) -> int:
-    """Return how many threads may ask for samples: one where a data set was not made for several."""
+    """Return how many threads may read samples: one if a data set does not support several."""
     threaded = all(isinstance(dataset, Pairs | AnnotatedImages) for dataset in datasets.values())
     return min(os.cpu_count() or 1, 8) if threaded else 1
 
@@ -183,7 +183,7 @@ def _sample(dataset: Dataset, split: str, index: int, measure: bool, objects: bo
         image = replace(facts_of(pixels, sample.info, measure=measure), digest=digest_of(pixels))
         mask = _mask_of(sample)
         found = look_at_objects(sample, dataset.labels) if objects else None
-    except Exception as error:  # whatever the code of a data set raises
+    except Exception as error:  # a data set's code may raise any error
         name = f"{split} {index}"
         return Look(
             name, split, name, name, ImageFacts(problem=str(error) or type(error).__name__), MaskFacts()
@@ -194,25 +194,25 @@ def _sample(dataset: Dataset, split: str, index: int, measure: bool, objects: bo
 def _mask_of(sample: Sample) -> MaskFacts:
     if sample.mask.ndim == 2:
         return mask_facts(sample.mask, measure=False)
-    # Classes overlap: each counts where it is, and a pixel may count for several.
+    # Classes overlap: each is counted separately, and a pixel may count for several.
     pixels = {index: int(np.count_nonzero(plane == 1)) for index, plane in enumerate(sample.mask)}
     values = {index: count for index, count in pixels.items() if count}
     return MaskFacts(size=sample.mask.shape[1:], dtype="uint8", values=values, distinct=len(values))
 
 
 def _bar(looks: Iterable[Look], total: int, progress: bool) -> Iterable[Look]:
-    # None shows the bar on terminals alone, so that no log is filled with it.
+    # None shows the bar only on terminals, so that it does not fill logs.
     return bar(looks, what="check", unit="pair", total=total, shown=None if progress else False, leave=False)
 
 
 def splits_in(looks: Iterable[Look]) -> dict[str, int]:
-    """Return how many pairs each split has, in the order train, val, test, others."""
+    """Return the number of pairs in each split, in the order train, val, test, others."""
     names = [look.split for look in looks]
     order = [*SPLITS, *sorted(set(names) - set(SPLITS))]
     return {name: names.count(name) for name in order if name in names}
 
 
 def shown(path: Path | str, root: Path) -> str:
-    """Return a path as it lies below the root."""
+    """Return a path relative to the root."""
     path = Path(path)
     return path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)

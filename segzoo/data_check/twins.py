@@ -1,10 +1,10 @@
-"""Findings about the same image twice, which makes a validation look better than it is.
+"""Findings about images that occur twice, which make validation scores too good.
 
 Copies are equal byte by byte. Near-copies are found by a difference hash (dHash: whether each of 8x8
-grey cells is darker than its neighbour) of at most 5 differing bits of 64, and by a correlation of at least
-0.97 between 32x32 thumbnails; images almost without structure are left alone. Images of one instrument are
-that much alike by their frame and lighting alone, such as fundus photographs, so the pairs are read once more
-at 128x128: what is not frame must correlate, and so must its details, which is what a local mean leaves.
+grey cells is darker than its neighbour) with at most 5 differing bits of 64, and by a correlation of at least
+0.97 between 32x32 thumbnails; images almost without structure are skipped. Images of one instrument, such as
+fundus photographs, can be this similar only because of their frame and lighting, so the pairs are read again
+at 128x128: the part inside the frame must correlate, and its details too (the difference from a local mean).
 """
 
 from __future__ import annotations
@@ -29,26 +29,26 @@ if TYPE_CHECKING:
 
 _BITS, _CORRELATION, _STRUCTURE = 5, 0.97, 2.0
 _SHOWN = 20
-#: Candidates beyond which a film of near-equal frames has been proven often enough.
+#: Maximum number of candidates; more are not needed to show that a film has near-copies.
 _MOST = 100_000
-#: Side of the pictures by which pairs are confirmed, and images that are read for it.
+#: Side of the pictures that confirm pairs, and the maximum number of images read for it.
 SIDE, _MOST_READ = 128, 2_000
-#: What pairs must correlate by: what is not frame, and its details.
+#: Minimum correlations of pairs: of the part inside the frame, and of its details.
 _INSIDE, _DETAIL = 0.8, 0.3
-#: Levels by which a frame may differ from its commonest one, and the share of a picture that is no frame.
+#: Maximum deviation of a frame from its most frequent level, and minimum share of a picture inside the frame.
 _FRAME, _LEAST = 8, 0.01
-#: Half a side, in pixels, of the window of the local mean.
+#: Half the side of the local mean's window, in pixels.
 _WINDOW = 4
 
 Twins = list[tuple[int, int]]
 
 
 def twins(looks: Sequence[Look], picture: Callable[[int], NDArray[np.uint8] | None]) -> Iterator[Finding]:
-    """Report images that occur twice, across splits above all.
+    """Report images that occur twice, especially in different splits.
 
     Args:
         looks: facts of all pairs.
-        picture: reads an image by its position in ``looks`` anew, ``(128, 128)`` and grey; ``None`` where
+        picture: reads an image again by its position in ``looks``, ``(128, 128)`` and grey; ``None`` if
             that fails.
     """
     places = [index for index, look in enumerate(looks) if look.readable]
@@ -65,7 +65,7 @@ def twins(looks: Sequence[Look], picture: Callable[[int], NDArray[np.uint8] | No
             "copies-across-splits",
             "warning",
             f"{many(len(across), 'image', 'occur')} in two splits",
-            "A network that is scored on what it was trained on looks better than it is. Take one away.",
+            "Scores on images that were used for training are too good. Remove one of them.",
             looks,
             across,
         )
@@ -76,7 +76,7 @@ def twins(looks: Sequence[Look], picture: Callable[[int], NDArray[np.uint8] | No
             f"{many(len(near_across), 'pair')} of images in different splits "
             f"{'is' if len(near_across) == 1 else 'are'} almost the same",
             "Frames of one film, neighbouring slices, or one image saved twice? Then keep them in one split, "
-            "or validation will look better than it is.",
+            "or validation scores will be too good.",
             looks,
             near_across,
         )
@@ -86,7 +86,7 @@ def twins(looks: Sequence[Look], picture: Callable[[int], NDArray[np.uint8] | No
             "copies",
             "note",
             f"{many(inside, 'image', 'occur')} twice within a split",
-            "They count double in training. If their masks differ, one of them is wrong.",
+            "They count twice in training. If their masks differ, one of them is wrong.",
             looks,
             [pair for pair in copies if not _apart(looks, pair)],
         )
@@ -103,7 +103,7 @@ def _copies(looks: Sequence[Look]) -> Twins:
 
 
 def near_copies(sketches: Sequence[NDArray[np.uint8] | None]) -> Twins:
-    """Return pairs of positions whose 32x32 thumbnails show almost the same."""
+    """Return pairs of positions with nearly equal 32x32 thumbnails."""
     known = [i for i, sketch in enumerate(sketches) if sketch is not None and sketch.std() >= _STRUCTURE]
     if len(known) < 2:
         return []
@@ -116,7 +116,7 @@ def near_copies(sketches: Sequence[NDArray[np.uint8] | None]) -> Twins:
 
 
 def _confirmed(pairs: Twins, picture: Callable[[int], NDArray[np.uint8] | None]) -> Twins:
-    """Return the pairs that are alike in larger pictures; only so many images are read for it."""
+    """Return the pairs that are also similar in larger pictures; reads a limited number of images."""
     wanted: dict[int, None] = {}
     for pair in pairs:
         if len(wanted) + 2 > _MOST_READ:
@@ -128,11 +128,11 @@ def _confirmed(pairs: Twins, picture: Callable[[int], NDArray[np.uint8] | None])
 
 
 def alike(left: NDArray[np.uint8] | None, right: NDArray[np.uint8] | None) -> bool:
-    """Whether two grey pictures of one size show the same, whatever frame they have."""
+    """Return whether two grey pictures of one size show the same, apart from a frame."""
     if left is None or right is None:
         return False
     frame = _frame(left) & _frame(right)
-    # The edge of a frame is a detail that all images of one instrument have.
+    # The edge of a frame is a detail that all images of one instrument share.
     inside = _blurred(frame.astype(np.float64)) == 0
     if inside.mean() < _LEAST:
         inside = np.ones_like(inside)
@@ -143,7 +143,7 @@ def alike(left: NDArray[np.uint8] | None, right: NDArray[np.uint8] | None) -> bo
 
 
 def _frame(picture: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Return where a picture is as bright as most of its border."""
+    """Return where a picture has the brightness of most of its border."""
     border = np.concatenate([picture[0], picture[-1], picture[:, 0], picture[:, -1]])
     level = np.bincount(border // _FRAME).argmax() * _FRAME + _FRAME // 2
     return np.abs(picture.astype(np.int16) - int(level)) <= _FRAME
@@ -170,7 +170,7 @@ def _correlation(left: NDArray[np.uint8] | None, right: NDArray[np.uint8] | None
 
 
 def _candidates(hashes: NDArray[np.uint64]) -> set[tuple[int, int]]:
-    """Return pairs of hashes that differ in few bits: then one of six 11-bit parts is equal."""
+    """Return pairs of hashes that differ in few bits: one of six 11-bit parts is then equal."""
     found: set[tuple[int, int]] = set()
     for part in range(_BITS + 1):
         groups: dict[int, list[int]] = defaultdict(list)

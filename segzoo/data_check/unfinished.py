@@ -1,4 +1,4 @@
-"""Masks in which only some objects have a number: 0 means not annotated there, rather than background."""
+"""Masks in which only some objects have a number: 0 means not annotated there, instead of background."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ if TYPE_CHECKING:
     from segzoo.data_check.meaning import Meaning
     from segzoo.data_check.survey import Look
 
-#: Masks that are looked at once more, beside their images.
+#: Number of masks that are read again, together with their images.
 _LOOKED_AT = 8
-#: Objects stand out where so much of them lies on one side of the image's threshold.
+#: Objects stand out if this share of them lies on one side of the image's threshold.
 _STANDS_OUT = 0.9
-#: Where so many times the pixels of the numbered objects look like them, others were left out.
+#: If this many times the pixels of the numbered objects look like them, others were left out.
 _LEFT_OUT = 3.0
 _LEVELS = 256
 
 
 def unfinished(looks: Sequence[Look], meaning: Meaning) -> Iterator[Finding]:
-    """Report images in which much more looks like the numbered objects than has a number."""
+    """Report images in which far more looks like the numbered objects than has a number."""
     if meaning.kind != "instances":
         return
     some = [look for look in looks if look.readable and look.mask.size == look.image.size]
@@ -43,8 +43,8 @@ def unfinished(looks: Sequence[Look], meaning: Meaning) -> Iterator[Finding]:
         kind="unfinished",
         severity="warning",
         what=f"{np.median(shares):.0f} times as many pixels look like the numbered objects as have a number",
-        advice=f"{many(len(shares), 'image', 'were')} looked at. If 0 means not annotated there, "
-        "training learns those objects as background. Number them too, or say that 0 counts for nothing and "
+        advice=f"{many(len(shares), 'image', 'were')} checked. If 0 means not annotated there, "
+        "training learns those objects as background. Number them too, or set that 0 is ignored and "
         'which numbers are background: data.instances={"0":"ignore","1-99":"object","100":"background"} '
         "data.ignore_index=255.",
         count=len(some),
@@ -52,7 +52,7 @@ def unfinished(looks: Sequence[Look], meaning: Meaning) -> Iterator[Finding]:
 
 
 def _alike(look: Look) -> float | None:
-    """Return how many times the pixels of the objects look like them; ``None`` if they do not stand out."""
+    """Return how many times the objects' pixels look like them; ``None`` if the objects do not stand out."""
     try:
         pixels = read(look.image_path, page=look.page)
         numbers = read_mask(look.mask_path, page=look.page)
@@ -66,8 +66,8 @@ def _alike(look: Look) -> float | None:
     side = bright if bright[objects].mean() >= _STANDS_OUT else ~bright
     if side[objects].mean() < _STANDS_OUT or 2 * np.count_nonzero(side) > side.size:
         return None
-    # Where objects are few, the threshold divides the noise between them: what is like them is as bright as
-    # nine tenths of their pixels.
+    # If objects are few, the threshold divides the noise: pixels like the objects must be as bright as nine
+    # tenths of the objects' pixels.
     lowest, highest = np.quantile(grey[objects], [1 - _STANDS_OUT, _STANDS_OUT])
     like = grey >= lowest if side is bright else grey <= highest
     return float(np.count_nonzero(like) / (_STANDS_OUT * np.count_nonzero(objects)))

@@ -1,4 +1,4 @@
-"""What lies where nothing is recognised: the kinds of files, and what to do about each."""
+"""Describes a place where nothing is recognised: the kinds of files, and what to do about each."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from segzoo.recognition import recognise
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-#: Files that are looked at below a folder.
+#: Maximum number of files that are checked below a folder.
 _MOST = 5_000
-#: Files of one kind whose beginning is read.
+#: Number of files of one kind whose beginning is read.
 _READ = 20
-#: Folders inside that are looked at.
+#: Maximum number of inner folders that are checked.
 _MOST_INSIDE = 30
 _SHOWN = 20
 
@@ -51,8 +51,8 @@ _KINDS = (
     _Kind(
         "archive",
         (".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar"),
-        "Unpack and check the folder. Archives of a data set that segzoo knows are unpacked by "
-        "`segzoo data prepare NAME --source FILE --out DIR`.",
+        "Unpack it and check the folder. `segzoo data prepare NAME --source FILE --out DIR` unpacks archives "
+        "of data sets that segzoo knows.",
     ),
     _Kind(
         "MATLAB file",
@@ -64,12 +64,13 @@ _KINDS = (
     _Kind(
         "NumPy archive",
         (".npz",),
-        "They are not read. Save each image and mask as a .npy file of its own.",
+        "They are not read. Save each image and mask as a separate .npy file.",
     ),
     _Kind(
         "video",
         (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".wmv"),
-        "A video is not trained on. Save frames as images (ffmpeg -i FILE frames/%05d.png) and draw masks.",
+        "Training does not read videos. Save frames as images (ffmpeg -i FILE frames/%05d.png) and draw "
+        "masks.",
     ),
     _Kind(
         "spreadsheet",
@@ -79,8 +80,8 @@ _KINDS = (
     _Kind(
         "columnar file",
         (".parquet", ".arrow", ".feather", ".tfrecord", ".tfrecords", ".lmdb"),
-        "They are not read as files. A data set on the Hugging Face Hub opens as --data hf:ORG/NAME, a "
-        "folder of its Parquet files as --data hf:./FOLDER.",
+        "They are not read as files. A data set on the Hugging Face Hub opens with --data hf:ORG/NAME, a "
+        "folder of its Parquet files with --data hf:./FOLDER.",
     ),
     _Kind(
         "drawing file",
@@ -90,18 +91,18 @@ _KINDS = (
     _Kind(
         "ImageJ region",
         (".roi",),
-        "They are not read. In ImageJ, make a mask of the regions (Edit > Selection > Create Mask), and save "
-        "it as PNG or TIFF.",
+        "They are not read. In ImageJ, create a mask from the regions (Edit > Selection > Create Mask), and "
+        "save it as PNG or TIFF.",
     ),
     _Kind("NRRD file", (".nrrd", ".seg.nrrd"), "They are not read. Save them as NIfTI (.nii.gz)."),
     _Kind(
         "map layer",
         (".shp", ".gpkg", ".kml", ".geojson"),
-        "Shapes in map coordinates are not read. Draw them onto the image's grid (gdal_rasterize, QGIS).",
+        "Shapes in map coordinates are not read. Rasterise them to the image's grid (gdal_rasterize, QGIS).",
     ),
 )
 
-#: What tells the files of annotation tools apart: suffixes, and what their beginnings hold.
+#: How to identify files of annotation tools: suffixes, and text at their beginnings.
 _TOOLS = {
     "COCO": ((".json",), re.compile(r'"(annotations|categories|images)"\s*:\s*\[')),
     "labelme": ((".json",), re.compile(r'"shapes"\s*:\s*\[')),
@@ -123,7 +124,7 @@ _YOLO_BOX = re.compile(r"\s*\d+(?:\s+[-+.\deE]+){4}\s*")
 
 
 def unread(path: Path) -> Finding:
-    """Return the finding about a folder or a file that nothing recognises: what it holds, and what to do."""
+    """Return the finding about a folder or a file that nothing recognises: its content, and what to do."""
     if path.is_dir() and not any(path.iterdir()):
         return _finding(f"{path} is empty", "It should hold a folder images and a folder masks.")
     files = [path] if path.is_file() else list(islice(_files(path), _MOST))
@@ -150,8 +151,8 @@ def unread(path: Path) -> Finding:
     counted = [f"{count:,} {kind}" for kind, count in kinds.most_common(6)]
     if not told:
         told = [
-            "A folder of images and a folder of masks with the same names is read, images and masks; so is "
-            "what annotation tools export: `segzoo list datasets` shows which."
+            "Supported are a folder images and a folder masks with the same file names, and the exports of "
+            "annotation tools: `segzoo list datasets` shows which."
         ]
     return _finding(
         f"{path} holds no images with masks that are recognised",
@@ -161,7 +162,7 @@ def unread(path: Path) -> Finding:
 
 
 def annotation_tool(files: Sequence[Path]) -> str:
-    """Return which annotation tool wrote files, and which plug-in reads them; "" where that is installed."""
+    """Return which annotation tool wrote files, and which plug-in reads them; "" if that is installed."""
     missing = zoo.not_installed(FORMATS)
     if not missing or not files:
         return ""
@@ -200,15 +201,15 @@ def _are(count: int, noun: str) -> str:
 
 
 def _boxes(files: list[Path]) -> list[str]:
-    """Report annotations that hold boxes and no outlines."""
+    """Report annotations with boxes but without outlines."""
     told = []
     glance = Glance(files[0].parent) if files else None
     xml = [file for file in files if file.suffix.lower() == ".xml"][:_READ]
     heads = [glance.head(file) for file in xml] if glance else []
     if heads and all(_BOX.search(head) and not _POLYGON.search(head) for head in heads):
         told.append(
-            "The XML files are Pascal VOC's with boxes alone: a box says where an object is and not which "
-            "pixels it covers. Draw outlines, or masks from the boxes with a program such as SAM."
+            "The XML files are Pascal VOC's with boxes only: a box shows where an object is, but not which "
+            "pixels it covers. Draw outlines, or create masks from the boxes with a program such as SAM."
         )
     texts = [file for file in files if file.suffix.lower() == ".txt"][: 5 * _READ]
     lines = [
@@ -216,7 +217,7 @@ def _boxes(files: list[Path]) -> list[str]:
     ]
     if lines and sum(bool(_YOLO_BOX.fullmatch(line)) for line in lines) > len(lines) / 2:
         told.append(
-            "The text files are YOLO's with boxes alone: a box says where an object is and not which pixels "
+            "The text files are YOLO's with boxes only: a box shows where an object is, but not which pixels "
             "it covers. Export the project for segmentation, or draw outlines."
         )
     return told
@@ -227,13 +228,14 @@ def _images(files: list[Path]) -> list[str]:
     stacks = [file.name for file in images[:_READ] if _pages(file) > 1]
     if stacks:
         return [
-            f"{listed(stacks, 2)} {'holds' if len(stacks) == 1 else 'hold'} several pages, as stacks of "
-            "slices do: put the stack of images into a folder images and that of masks into a folder masks, "
+            f"{listed(stacks, 2)} {'holds' if len(stacks) == 1 else 'hold'} several pages, like stacks of "
+            "slices: put the stack of images into a folder images and the stack of masks into a folder "
+            "masks, "
             "with the same name."
         ]
     if images and len(images) == len(files):
         return [
-            f"There {_are(len(images), 'image')}, and names and folders do not say which are masks. Put "
+            f"There {_are(len(images), 'image')}, but names and folders do not show which are masks. Put "
             "images into a folder images and masks of the same names into a folder masks; to draw masks, use "
             "a tool such as labelme, CVAT or Label Studio."
         ]

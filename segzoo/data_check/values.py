@@ -1,4 +1,4 @@
-"""Findings about the values of masks: what they mean, in words, and what to pass to training."""
+"""Findings about mask values: their meaning, and the options for training."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from segzoo.data_check.survey import Look
 
 _SHOWN = 20
-#: Values that rounding leaves in masks, which are named one by one.
+#: Maximum number of values from rounding that are listed.
 _FEW = 6
 
 
 def values(looks: Sequence[Look], meaning: Meaning) -> Iterator[Finding]:
-    """Tell what the masks of a folder hold."""
+    """Report what the masks of a folder hold."""
     looks = [look for look in looks if not look.mask.problem]
     if not looks:
         return
@@ -34,17 +34,17 @@ def values(looks: Sequence[Look], meaning: Meaning) -> Iterator[Finding]:
     if meaning.pieces:
         yield _note(
             "pieces",
-            "each value lies in one piece in nearly every mask",
-            "Masks that number their objects look like that. If each value is an object of its own rather "
-            "than a class, pass data.instances=true instead of data.classes or data.values.",
+            "each value forms one piece in nearly every mask",
+            "Masks that number their objects look like this. If each value is an object instead of a class, "
+            "pass data.instances=true instead of data.classes or data.values.",
         )
     if odd:
         yield _error(
             "odd-masks",
-            f"{many(len(odd), 'mask', 'hold')} something else than all the others",
-            "Training stops at the first of them. They may be photographs, or drawn otherwise.",
+            f"{many(len(odd), 'mask', 'hold')} other content than the others",
+            "Training stops at the first of them. They may be photographs, or drawn differently.",
             [f"{look.mask_path}: {_what(look)}" for look in odd],
-            "leaves them out with their images",
+            "leaves them out, including their images",
         )
 
 
@@ -56,8 +56,8 @@ def _trainable(looks: Sequence[Look], meaning: Meaning) -> Iterator[Finding]:
             kind="colours",
             severity="warning",
             what=f"masks hold {len(meaning.colours)} colours, a colour per class",
-            advice="Training must be told the colours in the order of the classes, here from dark to bright: "
-            f"{_numbered(meaning)}. If one of them means void, take it out and pass it as "
+            advice="Training needs the colours in the order of the classes, here from dark to bright: "
+            f"{_numbered(meaning)}. If one of them means void, remove it and pass it as "
             f"data.ignore_colour, with data.ignore_index={VOID}.",
             repaired="numbers the colours in that order",
             count=len(looks),
@@ -70,25 +70,25 @@ def _trainable(looks: Sequence[Look], meaning: Meaning) -> Iterator[Finding]:
         yield _note(
             "binary",
             f"masks hold {'0 and 255, others 0 and 1' if both else '0 and 255'}: background and foreground",
-            "That is understood as it is.",
+            "This is supported.",
         )
     elif meaning.kind == "values":
         first = meaning.values[0] == 1
         what = (
             f"classes are counted from 1, and 0 never occurs: {listed(found, 12)}"
             if first
-            else (f"masks hold the values {listed(found, 12)}, which are no class indices")
+            else (f"masks hold the values {listed(found, 12)}, which are not class indices")
         )
         yield Finding(
             kind="one-based" if first else "values",
             severity="warning",
             what=what,
-            advice=f"Training must be told which value is which class, in the order of the classes.{passed}"
+            advice=f"Training needs the value of each class, in the order of the classes.{passed}"
             + (
                 " If none of them is background, add data.background=none."
                 if first
-                else " If one of them means that nobody could name the pixel, leave it out of these, and say "
-                "it with data.ignore_index."
+                else " If one of them means that the class of the pixel is unknown, leave it out and pass it "
+                "as data.ignore_index."
             ),
             repaired=f"writes 0 to {len(meaning.names) - 1} instead",
             count=len(looks),
@@ -96,21 +96,22 @@ def _trainable(looks: Sequence[Look], meaning: Meaning) -> Iterator[Finding]:
     else:
         classes = len(meaning.names)
         black = max(found) < 32 and not any(look.mask.palette for look in looks)
-        told = "They look black in most viewers, which is right." if black else "That is understood."
+        told = "They look black in most viewers, which is right." if black else "This is supported."
         yield _note(
             "indices", f"masks hold class indices: {classes} classes, 0 to {classes - 1}", told + passed
         )
     if meaning.ignore is not None:
         yield _note(
             "void",
-            f"the value {VOID} is taken as void: pixels that nobody could name",
-            "Beside class indices it is hardly ever a class. Such pixels are not trained on, nor scored.",
+            f"the value {VOID} is read as void: pixels of unknown class",
+            "In masks with class indices it is almost never a class. Such pixels are neither trained on nor "
+            "scored.",
         )
     if found == list(range(12)):
         yield _note(
             "camvid",
-            "there are exactly the values 0 to 11",
-            "If this is CamVid, 11 is void and no class, and no class is background: pass data.classes=11 "
+            "the values are exactly 0 to 11",
+            "If this is CamVid, 11 is void and not a class, and no class is background: pass data.classes=11 "
             "data.ignore_index=11 data.background=none.",
         )
 
@@ -123,8 +124,8 @@ def _numbered_objects(looks: Sequence[Look], meaning: Meaning) -> Iterator[Findi
             kind="filled",
             severity="warning",
             what="no pixel has the number 0: objects fill the masks, and there is no background",
-            advice="As one class there is nothing to tell apart. Set the pixels between objects to 0, so "
-            "that a network learns where one ends, or say which numbers are background: "
+            advice="With one class there is nothing to distinguish. Set the pixels between objects to 0, so "
+            "that a network learns where objects end, or set which numbers are background: "
             'data.instances={"1":"background","2-99":"cell"}.',
             count=len(looks),
         )
@@ -132,9 +133,9 @@ def _numbered_objects(looks: Sequence[Look], meaning: Meaning) -> Iterator[Findi
         "instances",
         f"masks number their objects: {many(sum(counts), 'object')} in {many(len(looks), 'mask')}, "
         f"{min(counts):,} to {max(counts):,} each",
-        "Each number is in one piece and means nothing from one mask to the next, so the numbers are no "
+        "Each number forms one piece and has no meaning across masks, so the numbers are not "
         "classes. All objects are trained as one class, and scored one by one: pass "
-        f"{' '.join(meaning.options)}. Where they are of several classes, say which number is which: "
+        f"{' '.join(meaning.options)}. If they have several classes, set the class of each number: "
         'data.instances={"1-99":"cell","100-199":"debris"}, or a CSV file with the columns number and class. '
         + (
             f"If the numbers are classes after all, pass data.classes={highest + 1} instead."
@@ -155,28 +156,28 @@ def _smeared(looks: Sequence[Look], meaning: Meaning) -> Finding:
         why = "JPEG, resizing or a brush with soft edges rounded them"
     else:
         why = "their edges were drawn or resized smoothly (antialiasing)"
-    which = f"beside {low} and {high} also {listed(others)}" if len(others) <= _FEW else ""
+    which = f"{low} and {high}, but also {listed(others)}" if len(others) <= _FEW else ""
     return _error(
         "smeared",
         f"{many(len(blurred), 'mask', 'hold')} {which or f'grey values between {low} and {high}'}: {why}",
-        "A mask needs one exact value a class. These clearly show two classes, so that a threshold half-way "
-        "gives them back. Save masks as PNG, and resize them without smoothing (nearest neighbour).",
+        "A mask needs one exact value for each class. These clearly show two classes, so a threshold in "
+        "the middle restores them. Save masks as PNG, and resize them without smoothing (nearest neighbour).",
         [f"{look.mask_path}: {many(look.mask.distinct, 'value')}" for look in blurred],
-        "sets each pixel to the nearer of the two",
+        "sets each pixel to the nearer of the two values",
     )
 
 
 def _palettes(looks: Sequence[Look], meaning: Meaning) -> Finding:
     mixed = mixed_palettes(look.mask for look in looks)
     what = (
-        "the palettes of the masks differ: one value is different colours in different files"
+        "the palettes of the masks differ: one value has different colours in different files"
         if mixed
         else f"some masks hold colours ({len(meaning.colours)} in all), others values or palettes"
     )
     return _error(
         "palettes",
         what,
-        "Training reads the values, and colours are only for the eye. The colours are what was meant.",
+        "Training reads the values, not the colours. The colours are probably right.",
         [look.mask_path for look in looks if look.mask.palette or look.mask.coloured],
         f"numbers the colours: {_numbered(meaning)}",
     )
@@ -190,9 +191,9 @@ def _single(looks: Sequence[Look], meaning: Meaning) -> Finding:
     value = next((value for look in looks for value in look.mask.values), 0)
     return _error(
         "single",
-        f"every mask holds nothing but the value {value}",
-        "There is nothing to learn to tell apart. Were the masks exported properly? Some programs draw "
-        "into the transparency or into a layer that was not saved.",
+        f"every mask holds only the value {value}",
+        "There is nothing to learn. Were the masks exported properly? Some programs draw "
+        "into the alpha channel or into a layer that was not saved.",
         [look.mask_path for look in looks],
     )
 
@@ -201,10 +202,10 @@ def _unclear(looks: Sequence[Look], meaning: Meaning) -> Finding:
     many = sorted(looks, key=lambda look: -look.mask.distinct)
     return _error(
         "unclear",
-        f"what the masks mean is unclear: one holds {_what(many[0])}",
-        "A mask holds few values, one a class, with nothing in between. These may be photographs, "
+        f"the meaning of the masks is unclear: one holds {_what(many[0])}",
+        "A mask holds few values, one for each class, with no values in between. These may be photographs, "
         "probabilities, or masks of several classes that were saved as JPEG or resized smoothly, which "
-        "cannot be undone. Save them again as PNG from the program that made them.",
+        "cannot be undone. Save them again as PNG from the original program.",
         [f"{look.mask_path}: {_what(look)}" for look in many],
     )
 

@@ -1,7 +1,7 @@
-"""A data set of any format as files of another: ``segzoo data convert``.
+"""Converts a data set of any format to another: ``segzoo data convert``.
 
-`convert_data` goes through the samples one by one; `targets` has what each format writes of one, `objects`
-what lies in it.
+`convert_data` converts the samples one by one; `targets` defines the files of each format, `objects` extracts
+the objects of a sample.
 """
 
 from __future__ import annotations

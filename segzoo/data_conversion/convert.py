@@ -1,8 +1,8 @@
-"""Goes through a data set sample by sample, and writes each as the files of another format.
+"""Converts a data set sample by sample to the files of another format.
 
 A record, ``conversion.jsonl``, has a line for each sample, written before its files get their names. So a run
-that was stopped, by Ctrl-C or a crash, goes on where it was when it is started again, and files of others are
-never replaced. Nothing of a sample is held once it is written.
+that was stopped, by Ctrl-C or a crash, continues when it is started again, and foreign files are never
+replaced. No sample is kept in memory after it is written.
 """
 
 from __future__ import annotations
@@ -52,22 +52,22 @@ Format = Literal["coco", "yolo", "folder", "voc"]
 FORMATS: tuple[str, ...] = get_args(Format)
 RECORD = "conversion.jsonl"
 _PARTS = ("train", "val", "test")
-#: If so many samples fail, and none went well, it is not the samples.
+#: If the first samples all fail, up to this number, the conversion stops.
 _HOPELESS = 20
-#: How many that fail are listed.
+#: Maximum number of failures that are listed.
 _LISTED = 10
 
 
 @dataclass(frozen=True)
 class Converted:
-    """What a conversion has written.
+    """Result of a conversion.
 
     Attributes:
-        folder: that holds it.
-        parts: how many images each part has.
+        folder: output folder.
+        parts: number of images in each part.
         before: how many of them an earlier run had written.
         command: words of the command that trains on it.
-        notes: what the person should know, such as what the format cannot hold.
+        notes: messages for the user, such as what the format cannot store.
     """
 
     folder: Path
@@ -92,24 +92,25 @@ def convert_data(
 ) -> Converted:
     """Write a data set as files of another format, with its parts, its classes and its images.
 
-    The same call goes on where an earlier one was stopped.
+    If an earlier conversion was stopped, the same call continues it.
 
     Args:
-        data: a registered data set, an address of one, or a folder or file that is recognised.
-        out: a new folder, or that of a conversion which was stopped.
+        data: a registered data set, an address of one, or a recognised folder or file.
+        out: a new folder, or that of a stopped conversion.
         to: ``coco``, ``yolo``, ``folder`` (images and masks) or ``voc``.
-        root: where a registered data set lies.
-        options: of the data set.
-        parts: the parts of the data set, opened, where it is divided otherwise than by itself.
-        link: whether images are hard links to the files that they are, instead of copies.
-        coco: whether objects are run lengths or polygons there.
-        simplify: how far polygons may pass from corners that are left out, in pixels; 0 keeps every pixel.
-        progress: whether a bar is shown; ``None`` shows it on a terminal alone.
+        root: location of a registered data set.
+        options: options of the data set.
+        parts: the opened parts of the data set, if it is not divided in its own way.
+        link: whether images are hard links to the original files instead of copies.
+        coco: whether COCO files store objects as run lengths or polygons.
+        simplify: maximum distance of simplified polygons from removed corners, in pixels; 0 keeps every
+            pixel.
+        progress: whether to show a progress bar; ``None`` shows it only on a terminal.
 
     Raises:
-        OptionError: the format cannot hold the classes, or the data can be read in several ways.
+        OptionError: the format cannot store the classes, or the data can be read in several ways.
         FailureError: the folder holds something else, a file cannot be written, images cannot be linked, or
-            samples cannot be read; the text names them, and the others are written all the same.
+            samples cannot be read; the message names them, and all others are written.
     """
     check_choice("to", to, FORMATS)
     check_number("simplify", simplify)
@@ -140,10 +141,10 @@ def convert_data(
             shown.update()
     if failed:
         told = (
-            f"none of the first {_HOPELESS} samples can be read: options of the data may say how"
+            f"none of the first {_HOPELESS} samples can be read: check the options of the data"
             if not record.done and len(failed) == _HOPELESS
-            else f"{many(len(failed), 'sample')} cannot be read, so {folder} is not complete. Mend the files "
-            "and run the same command again: it goes on from here"
+            else f"{many(len(failed), 'sample')} cannot be read, so {folder} is not complete. Correct the "
+            "files and run the same command again, which continues"
         )
         more = [f"... and {len(failed) - _LISTED} more"] if len(failed) > _LISTED else []
         raise FailureError("\n".join([told, *failed[:_LISTED], *more]))
@@ -162,7 +163,7 @@ def convert_data(
 
 
 def _command(target: Target, folder: Path) -> tuple[str, ...]:
-    """Return the words of the command that trains on what was written."""
+    """Return the words of the command that trains on the output."""
     place: list[str] = ["--data", target.reader, "--root", str(folder)]
     with suppress(SegzooError):
         if chosen(str(folder)).name == target.reader:
@@ -170,13 +171,13 @@ def _command(target: Target, folder: Path) -> tuple[str, ...]:
     return ("segzoo", "train", *place, *target.options())
 
 
-# What is read.
+# Input.
 
 
 def _parts_of(
     data: str, root: str | os.PathLike[str] | None, options: Mapping[str, Any]
 ) -> dict[str, Dataset]:
-    """Return the parts that a data set has, opened."""
+    """Return the parts of a data set, opened."""
     reading = chosen(data, root)
     found: dict[str, Dataset] = {}
     empty: OptionError | None = None
@@ -212,13 +213,13 @@ def _target(to: str, labels: Labels, coco: Literal["rle", "polygons"], simplify:
 
 
 def _place(data: str, root: str | os.PathLike[str] | None) -> str:
-    """Return what tells a data set from others of its name."""
+    """Return an identifier of a data set that includes its location."""
     place = Path(data if root is None else root)
     return f"{data} {place.resolve()}" if place.exists() else f"{data} {root or ''}"
 
 
 def _some_files(dataset: Dataset) -> list[Path]:
-    """Return the files of the first and the last sample, to see where the data lies."""
+    """Return the files of the first and the last sample, which show where the data is."""
     files = getattr(dataset, "files", None)
     if files is None or not len(dataset):
         return []
@@ -228,7 +229,7 @@ def _some_files(dataset: Dataset) -> list[Path]:
 
 
 def _names(datasets: Mapping[str, Dataset]) -> list[tuple[str, int, str]]:
-    """Return part, index and file name of every sample: one word, unique in all parts."""
+    """Return part, index and file name of every sample: one word, unique over all parts."""
     found: list[tuple[str, int, str]] = []
     taken: set[str] = set()
     for part, dataset in datasets.items():
@@ -239,14 +240,14 @@ def _names(datasets: Mapping[str, Dataset]) -> list[tuple[str, int, str]]:
             inner = [piece for piece in pieces if piece not in known] or pieces
             name = re.sub(r'[<>:"|?*\0-\x1f]', "_", "_".join(inner)).strip(" .") or "image"
             word, number = name, 2
-            while word.casefold() in taken:  # not all file systems tell capitals apart
+            while word.casefold() in taken:  # some file systems ignore letter case
                 word, number = f"{name}_{number}", number + 1
             taken.add(word.casefold())
             found.append((part, index, word))
     return found
 
 
-# What is written.
+# Output.
 
 
 def _write(
@@ -260,7 +261,7 @@ def _write(
     *,
     link: bool,
 ) -> None:
-    """Write the files of a sample, all of them or none."""
+    """Write all files of a sample, or none."""
     sample = dataset[index]
     item = Item(dataset, index, sample, part, name)
     source = _image_file(dataset, index, sample)
@@ -285,7 +286,7 @@ def _write(
 
 
 def _link(source: Path, path: Path) -> None:
-    """Give a file a second name; one that it has already will do."""
+    """Hard-link a file under a second name, unless it already is."""
     if path.exists() and path.samefile(source):
         return
     try:
@@ -298,7 +299,7 @@ def _link(source: Path, path: Path) -> None:
 
 
 def _image_file(dataset: Dataset, index: int, sample: Sample) -> Path | None:
-    """Return the file that the image of a sample is, whole; ``None`` where it is none, or a part of one."""
+    """Return the file of a sample's image; ``None`` if the image is not a whole file."""
     files = getattr(dataset, "files", None)
     if files is None or getattr(dataset, "scale", 1) != 1:
         return None
@@ -310,7 +311,7 @@ def _image_file(dataset: Dataset, index: int, sample: Sample) -> Path | None:
 
 
 def _encoded(image: NDArray[Any]) -> tuple[bytes, str]:
-    """Return the file of an image that is no file of its own, and its suffix."""
+    """Return a file for an image that has none, and its suffix."""
     pixels = image[..., 0] if image.ndim == 3 and image.shape[2] == 1 else image
     file = BytesIO()
     plain = pixels.dtype == np.uint8 and (pixels.ndim == 2 or pixels.shape[2] in (3, 4))
@@ -323,12 +324,12 @@ def _encoded(image: NDArray[Any]) -> tuple[bytes, str]:
 
 @dataclass
 class _Record:
-    """The record of a conversion, which is in the folder.
+    """The record of a conversion, in the output folder.
 
     Attributes:
-        folder: of the conversion.
+        folder: output folder.
         settings: what is converted, and how, as text.
-        done: part and name of each sample that is written, with its files and their sizes.
+        done: part and name of each written sample, with its files and their sizes.
     """
 
     folder: Path
@@ -339,13 +340,14 @@ class _Record:
         self.path = self.folder / RECORD
         self._end, self._whole = 0, True
         self._sizes: dict[str, int] = {}
-        #: Where the last line of each sample begins.
+        #: Position of the last line of each sample.
         self._where: dict[tuple[str, str], int] = {}
         if self.path.is_file():
             self._read()
         elif self.folder.is_dir() and any(self.folder.iterdir()):
             raise FailureError(
-                f"{self.folder} is there already and holds no conversion: name another folder, or remove it"
+                f"{self.folder} already exists and does not hold a conversion: choose another folder, or "
+                f"remove it"
             )
         writable(self.folder)
         if not self._end:
@@ -361,12 +363,13 @@ class _Record:
                 try:
                     found = json_text.parse(line)
                 except ValueError:
-                    if begin:  # a crash has cut it off
+                    if begin:  # incomplete after a crash
                         continue
                     found = {}
                 if not begin and (told := found.get("conversion")) != self.settings:
                     raise FailureError(
-                        f"{self.folder} holds another conversion ({_differences(told, self.settings)}): name "
+                        f"{self.folder} holds another conversion ({_differences(told, self.settings)}): "
+                        f"choose "
                         "another folder, or remove it"
                     )
                 self._sizes.update(found.get("files", {}))
@@ -375,7 +378,7 @@ class _Record:
                     self.done[key], self._where[key] = found["files"], begin
 
     def has(self, part: str, name: str) -> bool:
-        """Whether a sample is written, and its files are whole."""
+        """Return whether a sample is written, and its files are complete."""
         files = self.done.get((part, name))
         return files is not None and all(self._is(inner, size) for inner, size in files.items())
 
@@ -385,10 +388,10 @@ class _Record:
         return False
 
     def entries(self, keys: Iterable[tuple[str, str]]) -> Iterator[Entry]:
-        """Yield samples as they were recorded last.
+        """Yield the last record of samples.
 
         Args:
-            keys: part and name of each.
+            keys: part and name of each sample.
         """
         with self.path.open("rb") as file:
             for key in keys:
@@ -398,7 +401,7 @@ class _Record:
                 yield Entry(line["part"], line["name"], line["image"], size, line["kept"])
 
     def keeping(self, sizes: Mapping[str, int], entry: Entry | None) -> Keeping:
-        """Return what may be replaced, and what records files before they get their names."""
+        """Return what may be replaced, and the function that records files before they get their names."""
 
         def owns(path: Path) -> bool:
             inner = path.relative_to(self.folder).as_posix()
@@ -413,7 +416,7 @@ class _Record:
         return Keeping(owns, naming)
 
     def add(self, entry: Entry | None, files: Mapping[str, int]) -> None:
-        """Write a line for a sample, or for files of the whole."""
+        """Write a line for a sample, or for files of the whole data set."""
         self._sizes.update(files)
         line: dict[str, Any] = {"files": dict(files)}
         if entry is not None:
@@ -431,7 +434,7 @@ class _Record:
 
 
 def _differences(there: object, here: str) -> str:
-    """Return in which settings two conversions differ, of which one is the text of a record."""
+    """Return the differences between the settings of a conversion and the text in a record."""
     now = json_text.parse(here)
     try:
         then = json_text.parse(str(there))

@@ -1,7 +1,7 @@
-"""The objects of a sample, whatever data set it comes from.
+"""The objects of a sample, for any data set.
 
-A data set of annotations has them whole, also where others lie on them (`segzoo.datasets.AnnotatedImages`).
-Of others, objects are what their instances number, and connected components where there are none.
+A data set of annotations has whole objects, even if others cover them (`segzoo.datasets.AnnotatedImages`).
+For other data, objects are its instances, or connected components if there are none.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ if TYPE_CHECKING:
 
     from segzoo.interfaces import Dataset, Sample
 
-#: Index of a class, row and column of the first pixel, and ``(h, w)`` bool, as `outline_regions` takes them.
+#: Index of a class, row and column of the first pixel, and ``(h, w)`` bool, as for `outline_regions`.
 Piece = tuple[int, int, int, "NDArray[np.bool_]"]
 
 
 def objects_of(dataset: Dataset, index: int, sample: Sample) -> tuple[list[Piece], list[Piece]]:
-    """Return the objects of a sample, and what counts for nothing.
+    """Return the objects of a sample, and its ignored regions.
 
-    What counts for nothing has the class that it lies in where classes overlap, else the first.
+    An ignored region has the class that it lies in if classes overlap, else the first class.
 
     Args:
-        dataset: that the sample is of.
-        index: of the sample.
-        sample: it.
+        dataset: data set of the sample.
+        index: index of the sample.
+        sample: the sample.
     """
     labels = dataset.labels
     first = labels.foreground[0]
@@ -58,7 +58,7 @@ def objects_of(dataset: Dataset, index: int, sample: Sample) -> tuple[list[Piece
 
 
 def _components(mask: NDArray[Any], classes: dict[int, int]) -> Iterator[Piece]:
-    """Yield the connected components of some values of a mask, as the classes that these are."""
+    """Yield the connected components of some values of a mask, with their classes."""
     values = np.array(list(classes), np.int64)
     if not np.isin(mask, values).any():
         return
@@ -71,7 +71,7 @@ def _components(mask: NDArray[Any], classes: dict[int, int]) -> Iterator[Piece]:
 
 
 def _numbered(mask: NDArray[Any], instances: NDArray[Any], classes: dict[int, int]) -> Iterator[Piece]:
-    """Yield the objects that instances number; one that lies in several classes is one in each."""
+    """Yield the numbered objects; one that lies in several classes is one object in each."""
     span = int(mask.max(initial=0)) + 1
     codes = np.where(instances > 0, instances.astype(np.int64) * span + mask, 0)
     known, numbers = np.unique(codes, return_inverse=True)
@@ -84,7 +84,7 @@ def _numbered(mask: NDArray[Any], instances: NDArray[Any], classes: dict[int, in
 
 
 def _boxes(numbers: NDArray[Any], count: int) -> list[tuple[int, int, int, int]]:
-    """Return top, left, bottom and right (excluded) of the pixels of each number."""
+    """Return top, left, bottom and right (exclusive) of the pixels of each number."""
     height, width = numbers.shape
     breaks = np.ones(numbers.shape, np.bool_)
     np.not_equal(numbers[:, 1:], numbers[:, :-1], out=breaks[:, 1:])

@@ -1,8 +1,8 @@
-"""The formats that a data set is converted to: what is written of one sample, and what at the end.
+"""The output formats of a conversion: the files of one sample, and the files at the end.
 
 ``coco``: ``annotations/instances_train.json`` and ``images/train``. ``yolo``: ``images/train``,
 ``labels/train`` and ``data.yaml``. ``folder``: ``train/images``, ``train/masks`` and ``classes.txt``; masks
-hold class indices in the colours of the classes, or each class has a folder of masks where they overlap.
+hold class indices in the colours of the classes, or each class has a folder of masks if classes overlap.
 ``voc``: Pascal VOC's ``JPEGImages``, ``SegmentationClass``, ``SegmentationObject``, ``ImageSets``.
 """
 
@@ -35,26 +35,26 @@ if TYPE_CHECKING:
     from segzoo.prediction.outputs.outlines import Outline
     from segzoo.specs import Labels
 
-#: The value in masks of what counts for nothing.
+#: The value of ignored pixels in masks.
 _VOID = 255
-#: Its colour, which is Pascal VOC's.
+#: The colour of ignored pixels, which is Pascal VOC's.
 _VOID_COLOUR = list(VOC_VOID)
 #: Suffixes of images that Ultralytics reads.
 _ULTRALYTICS = (".bmp", ".jpeg", ".jpg", ".jp2", ".mpo", ".png", ".tif", ".tiff", ".webp")
-#: Values of an 8-bit mask that may stand for classes.
+#: Number of values in an 8-bit mask that may stand for classes.
 _MOST_CLASSES = 255
 
 
 @dataclass(frozen=True)
 class Item:
-    """A sample on its way.
+    """A sample to convert.
 
     Attributes:
-        dataset: that it is of.
-        index: of the sample in it.
-        sample: it.
+        dataset: data set of the sample.
+        index: index of the sample in it.
+        sample: the sample.
         part: train, val or test.
-        name: what its files are called, without suffix.
+        name: name of its files, without suffix.
     """
 
     dataset: Dataset
@@ -65,20 +65,20 @@ class Item:
 
     @property
     def size(self) -> tuple[int, int]:
-        """Its (height, width)."""
+        """(height, width) of the sample."""
         return self.sample.mask.shape[-2], self.sample.mask.shape[-1]
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A sample that was written, as the record of the conversion has it.
+    """A converted sample, as in the record of the conversion.
 
     Attributes:
         part: train, val or test.
-        name: what its files are called.
-        image: its image, below the folder.
-        size: its (height, width).
-        kept: what the target keeps of it for the end.
+        name: name of its files.
+        image: path of its image, relative to the folder.
+        size: (height, width).
+        kept: data that the target needs again at the end.
     """
 
     part: str
@@ -92,23 +92,23 @@ class Target(Protocol):
     """A format to convert to.
 
     Attributes:
-        reader: the data set that reads it.
+        reader: name of the data set that reads it.
     """
 
     reader: str
 
     def image(self, part: str, name: str, suffix: str) -> str:
-        """Return where an image lies below the folder."""
+        """Return the path of an image, relative to the folder."""
         ...
 
     def files(self, item: Item) -> tuple[Mapping[str, bytes], Any]:
-        """Return the files of a sample by their names below the folder, and what is kept for the end."""
+        """Return the files of a sample by their paths in the folder, and data for the end."""
         ...
 
     def summary(
         self, entries: Callable[[], Iterable[Entry]], parts: Iterable[str]
     ) -> Mapping[str, Callable[[BinaryIO], object]]:
-        """Return what writes the files of the whole, by their names below the folder."""
+        """Return functions that write the files of the whole data set, by their paths in the folder."""
         ...
 
     def options(self) -> list[str]:
@@ -116,18 +116,18 @@ class Target(Protocol):
         ...
 
     def notes(self, entries: Iterable[Entry]) -> list[str]:
-        """Return what of the samples the format cannot hold, a sentence each."""
+        """Return what the format cannot store of the samples, one sentence each."""
         ...
 
 
 class CocoTarget:
-    """COCO, with a file of annotations for each part; what counts for nothing is a crowd.
+    """COCO, with one annotation file for each part; ignored regions are crowds.
 
     Args:
         labels: the classes.
-        shapes: ``rle`` or ``polygons``; objects in several pieces are several polygons, those with holes are
-            run lengths.
-        simplify: how far polygons may pass from corners that are left out, in pixels.
+        shapes: ``rle`` or ``polygons``; objects in several pieces become several polygons, those with holes
+            become run lengths.
+        simplify: maximum distance of simplified polygons from removed corners, in pixels.
     """
 
     reader = "coco"
@@ -137,11 +137,11 @@ class CocoTarget:
         self._ids = category_ids(labels)
 
     def image(self, part: str, name: str, suffix: str) -> str:
-        """Return where an image lies below the folder."""
+        """Return the path of an image, relative to the folder."""
         return f"images/{part}/{name}{suffix}"
 
     def files(self, item: Item) -> tuple[Mapping[str, bytes], Any]:
-        """Return no files, but the annotations."""
+        """Return no files, but the annotations for the end."""
         objects, void = objects_of(item.dataset, item.index, item.sample)
         found = [self._annotation(one, item.size) for one in self._outlined(objects)]
         return {}, found + [{**self._annotation(one, item.size), "iscrowd": 1} for one in self._plain(void)]
@@ -164,7 +164,7 @@ class CocoTarget:
     def summary(
         self, entries: Callable[[], Iterable[Entry]], parts: Iterable[str]
     ) -> Mapping[str, Callable[[BinaryIO], object]]:
-        """Return what writes the annotations of each part."""
+        """Return functions that write the annotations of each part."""
 
         def write(part: str) -> Callable[[BinaryIO], object]:
             def joined(file: BinaryIO) -> None:
@@ -182,17 +182,17 @@ class CocoTarget:
         return ["data.overlapping=true"] if self._labels.overlapping else []
 
     def notes(self, entries: Iterable[Entry]) -> list[str]:
-        """Return nothing: the format holds all."""
+        """Return nothing: the format stores everything."""
         del entries
         return []
 
 
 class YoloTarget:
-    """Ultralytics YOLO, with a line for each piece of an object; it cannot say that something does not count.
+    """Ultralytics YOLO, with a line for each piece of an object; it cannot store ignored regions.
 
     Args:
         labels: the classes.
-        simplify: how far outlines may pass from corners that are left out, in pixels.
+        simplify: maximum distance of simplified outlines from removed corners, in pixels.
     """
 
     reader = "yolo"
@@ -201,20 +201,21 @@ class YoloTarget:
         self._labels, self._simplify, self._alone = labels, simplify, False
 
     def image(self, part: str, name: str, suffix: str) -> str:
-        """Return where an image lies below the folder.
+        """Return the path of an image, relative to the folder.
 
         Raises:
-            OptionError: Ultralytics reads no such images.
+            OptionError: Ultralytics does not read this image format.
         """
         if suffix not in _ULTRALYTICS:
             raise OptionError(
-                f"Ultralytics reads no {suffix} images, such as that of {name}: convert to coco or folder, "
+                f"Ultralytics does not read {suffix} images, such as that of {name}: convert to coco or "
+                f"folder, "
                 "or save the images as PNG or TIFF"
             )
         return f"images/{part}/{name}{suffix}"
 
     def files(self, item: Item) -> tuple[Mapping[str, bytes], Any]:
-        """Return the label file, and how many regions of void were left out."""
+        """Return the label file, and the number of ignored regions that were left out."""
         objects, void = objects_of(item.dataset, item.index, item.sample)
         outlines = outline_regions(objects, simplify=self._simplify, course="pixels")
         lines = label_lines(outlines, self._labels, item.size)
@@ -223,7 +224,7 @@ class YoloTarget:
     def summary(
         self, entries: Callable[[], Iterable[Entry]], parts: Iterable[str]
     ) -> Mapping[str, Callable[[BinaryIO], object]]:
-        """Return what writes ``data.yaml``."""
+        """Return a function that writes ``data.yaml``."""
         folders = {part: f"images/{part}" for part in parts}
         self._alone = "val" not in folders
         return {"data.yaml": lambda file: file.write(data_yaml(self._labels, folders))}
@@ -233,10 +234,10 @@ class YoloTarget:
         return ["data.overlapping=true"] if self._labels.overlapping else []
 
     def notes(self, entries: Iterable[Entry]) -> list[str]:
-        """Return how many regions count for nothing, and whether a part is missing."""
+        """Return the number of ignored regions, and whether a part is missing."""
         count = sum(one.kept for one in entries)
-        said = f"{many(count, 'region', 'count')} for nothing, which YOLO cannot say: background there"
-        alone = "there is no part val, which Ultralytics asks for: add one to data.yaml before it trains"
+        said = f"{many(count, 'ignored region', 'are')} background in the output: YOLO cannot store them"
+        alone = "there is no part val, which Ultralytics needs: add one to data.yaml before training"
         return [*([said] if count else []), *([alone] if self._alone else [])]
 
 
@@ -254,11 +255,11 @@ class FolderTarget:
         self._words = file_words(labels)
 
     def image(self, part: str, name: str, suffix: str) -> str:
-        """Return where an image lies below the folder."""
+        """Return the path of an image, relative to the folder."""
         return f"{part}/images/{name}{suffix}"
 
     def files(self, item: Item) -> tuple[Mapping[str, bytes], Any]:
-        """Return the mask, or one for each class where they overlap."""
+        """Return the mask, or one for each class if classes overlap."""
         mask, folder = item.sample.mask, f"{item.part}/masks"
         if self._labels.overlapping:
             planes = zip(self._words, mask, strict=True)
@@ -268,7 +269,7 @@ class FolderTarget:
     def summary(
         self, entries: Callable[[], Iterable[Entry]], parts: Iterable[str]
     ) -> Mapping[str, Callable[[BinaryIO], object]]:
-        """Return what writes ``classes.txt``."""
+        """Return a function that writes ``classes.txt``."""
         names = "".join(f"{name}\n" for name in self._labels.classes)
         return {"classes.txt": lambda file: file.write(names.encode("utf-8", "backslashreplace"))}
 
@@ -286,7 +287,7 @@ class FolderTarget:
         return words
 
     def notes(self, entries: Iterable[Entry]) -> list[str]:
-        """Return nothing: the format holds all."""
+        """Return nothing: the format stores everything."""
         del entries
         return []
 
@@ -298,7 +299,7 @@ class VocTarget:
         labels: the classes.
 
     Raises:
-        OptionError: classes overlap, or are more than masks of 8 bits can hold.
+        OptionError: classes overlap, or there are more than 8-bit masks can hold.
     """
 
     reader = "voc-masks"
@@ -306,12 +307,12 @@ class VocTarget:
     def __init__(self, labels: Labels) -> None:
         if labels.overlapping:
             raise OptionError(
-                "Pascal VOC has one class a pixel, and these classes overlap: convert to coco, yolo or "
+                "Pascal VOC has one class per pixel, but these classes overlap: convert to coco, yolo or "
                 "folder, or leave out data.overlapping"
             )
         if len(labels.foreground) >= _MOST_CLASSES:
             raise OptionError(
-                f"masks of Pascal VOC hold at most {_MOST_CLASSES - 1} classes, and there are "
+                f"masks of Pascal VOC hold at most {_MOST_CLASSES - 1} classes, but there are "
                 f"{len(labels.foreground)}: convert to coco or folder, or choose some with data.classes=..."
             )
         self._labels = labels
@@ -324,7 +325,7 @@ class VocTarget:
             self._values[labels.ignore_index] = _VOID
 
     def image(self, part: str, name: str, suffix: str) -> str:
-        """Return where an image lies below the folder."""
+        """Return the path of an image, relative to the folder."""
         return f"JPEGImages/{name}{suffix}"
 
     def files(self, item: Item) -> tuple[Mapping[str, bytes], Any]:
@@ -333,7 +334,7 @@ class VocTarget:
         objects, _ = objects_of(item.dataset, item.index, item.sample)
         numbers = np.zeros(item.size, np.uint8)
         if len(objects) >= _MOST_CLASSES:
-            # An 8-bit mask cannot tell so many apart.
+            # An 8-bit mask does not have enough numbers.
             return {f"SegmentationClass/{item.name}.png": _voc_png(mask)}, True
         for number, (_, top, left, inside) in enumerate(objects, start=1):
             rows, columns = inside.shape
@@ -347,7 +348,7 @@ class VocTarget:
     def summary(
         self, entries: Callable[[], Iterable[Entry]], parts: Iterable[str]
     ) -> Mapping[str, Callable[[BinaryIO], object]]:
-        """Return what writes the lists of the parts and the names of the classes."""
+        """Return functions that write the lists of the parts and the names of the classes."""
 
         def lists(*wanted: str) -> Callable[[BinaryIO], object]:
             def write(file: BinaryIO) -> None:
@@ -377,7 +378,7 @@ class VocTarget:
 
 
 def _png(mask: NDArray[Any], labels: Labels | None = None) -> bytes:
-    """Return class indices as a PNG, in the colours of the classes where they fit a palette."""
+    """Return class indices as a PNG, in the colours of the classes if they fit into a palette."""
     file = BytesIO()
     if labels is None:
         Image.fromarray(mask.astype(np.uint8)).save(file, "PNG")
@@ -397,6 +398,6 @@ def _voc_png(mask: NDArray[np.uint8]) -> bytes:
 
 def _with_palette(mask: NDArray[Any], colours: list[int]) -> Image.Image:
     image = Image.fromarray(mask.astype(np.uint8))
-    # A shorter palette makes a PNG of fewer bits, which cannot hold void.
+    # With a shorter palette the PNG has fewer bits and cannot store void.
     image.putpalette((colours + _VOID_COLOUR * 256)[: 3 * 255] + _VOID_COLOUR)
     return image

@@ -538,7 +538,7 @@ def test_the_doctor_says_where_objects_of_different_classes_overlap(tmp_path):
     report = check_data(written(tmp_path, *notes, images=images))
     kinds = {one.kind: one for one in report.findings}
     assert kinds["overlap"].what == "objects of different classes overlap in 15 of 30 images"
-    assert "the smaller object lies on the larger one" in kinds["overlap"].advice
+    assert "the smaller object covers the larger one" in kinds["overlap"].advice
     assert "data.overlapping=true" in kinds["overlap"].advice
     assert "overlapping" not in report.command  # an object that hides another is no second class
     assert f"--data {tmp_path}" in report.command

@@ -99,7 +99,7 @@ def test_every_command_that_is_printed_reads_the_data_by_its_path(folder, tmp_pa
         command = shlex.split(told[-1].removeprefix("next: "))
         assert command[:4] == ["segzoo", "train", "--data", str(out)]
         assert told[-2 if to != "yolo" else -3] == f"{out}: train 3, val 1, test 1"
-        assert ("YOLO cannot say" in told[-2]) == (to == "yolo")
+        assert ("YOLO cannot store" in told[-2]) == (to == "yolo")
 
 
 @pytest.mark.slow
@@ -169,7 +169,7 @@ def test_nothing_of_others_is_replaced(folder, tmp_path):
     out = tmp_path / "out"
     out.mkdir()
     (out / "mine.txt").write_text("mine")
-    with pytest.raises(FailureError, match="is there already and holds no conversion"):
+    with pytest.raises(FailureError, match="already exists and does not hold a conversion"):
         convert_data(str(folder), out, "coco", options=OPTIONS)
     convert_data(str(folder), tmp_path / "first", "coco", options=OPTIONS)
     with pytest.raises(FailureError, match=r"holds another conversion \(to: coco there, yolo here\)"):
@@ -210,7 +210,7 @@ def test_images_that_ultralytics_does_not_read_are_refused(tmp_path):
         (tmp_path / "train" / inner).mkdir(parents=True)
     np.save(tmp_path / "train/images/a.npy", np.zeros((4, 4, 5), np.float32))
     Image.fromarray(np.ones((4, 4), np.uint8)).save(tmp_path / "train/masks/a.png")
-    with pytest.raises(OptionError, match=r"Ultralytics reads no \.npy images"):
+    with pytest.raises(OptionError, match=r"Ultralytics does not read \.npy images"):
         convert_data(str(tmp_path), tmp_path / "out", "yolo")
     assert convert_data(str(tmp_path), tmp_path / "coco", "coco").parts == {"train": 1}
 
