@@ -142,7 +142,7 @@ def _data(**changes):
         ({"preprocessing__resize": {"mode": "stretch", "height": 9, "width": 0}}, "resize width must be"),
         (
             {"preprocessing__resize": {"mode": "stretch", "height": 32_000, "width": 32_000}},
-            "pixels, the most",
+            "exceeds the maximum of",
         ),
         ({"labels__classes": "ab"}, "labels.classes must be a list"),
         ({"labels__classes": ["a", 2]}, r"labels.classes\[1\] must be of type str"),

@@ -97,7 +97,7 @@ def test_a_folder_without_the_two_folders_says_what_it_needs(tmp_path):
 
 def test_an_empty_split_says_how_to_fill_it(tmp_path):
     write_pair(tmp_path, "a")
-    with pytest.raises(OptionError, match=r"'val' of .* is empty: it has 1 images.*divide them yourself"):
+    with pytest.raises(OptionError, match=r"'val' of .* is empty: of 1 image, .*divide them yourself"):
         FolderDataset(tmp_path, "val")
 
 
@@ -112,7 +112,7 @@ def test_pages_of_a_stack_stay_together_unless_it_is_the_only_one(tmp_path):
         shutil.copy(tmp_path / part / "a.tif", tmp_path / part / "b.tif")
     found = [{name[0] for name in FolderDataset(tmp_path, part).names} for part in ("train", "val")]
     assert sorted(found, key=min) == [{"a"}, {"b"}]
-    with pytest.raises(OptionError, match="it has 6 images in 2 groups that stay together"):
+    with pytest.raises(OptionError, match="of 6 images in 2 groups that stay together"):
         FolderDataset(tmp_path, "test")
 
 
@@ -383,5 +383,5 @@ def test_more_files_of_an_image_are_its_bands(tmp_path):
     assert sample("b", bands=("red", "nir")).info.bands == ("red", "nir")
     with pytest.raises(ImageError, match=r"small\.png is \(4, 4\).*must have the same size"):
         sample("small")
-    with pytest.raises(ImageError, match="have 2 bands, and 3 are named: x, y, z"):
+    with pytest.raises(ImageError, match="have 2 bands, but 3 names are given: x, y, z"):
         sample("b", bands=("x", "y", "z"))

@@ -123,8 +123,8 @@ def test_a_changed_table_brings_back_no_sample_of_the_old_one(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("mask", "options", "error", "told"),
     [
-        (NUMBERS + 0.5, {}, MaskError, "whole numbers"),
-        (np.where(NUMBERS == 7, np.nan, NUMBERS), {}, MaskError, "whole numbers"),
+        (NUMBERS + 0.5, {}, MaskError, "integers"),
+        (np.where(NUMBERS == 7, np.nan, NUMBERS), {}, MaskError, "integers"),
         (NUMBERS - 1, {}, MaskError, "objects are numbered from 1"),
         (NUMBERS + 255, {"ignore_index": 255}, MaskError, "it is not clear"),
         (NUMBERS, {"instances": {"1-9": "cell"}}, MaskError, "holds the numbers 300, which have no class"),

@@ -164,7 +164,7 @@ def test_one_name_twice_and_a_file_that_is_also_a_folder_are_refused(tmp_path):
         archive.writestr("a", b"1")
         with pytest.warns(UserWarning, match="Duplicate"):
             archive.writestr("a", b"2")
-    refuse(tmp_path, tmp_path / "a.zip", "is there twice")
+    refuse(tmp_path, tmp_path / "a.zip", "exists twice")
     (tmp_path / "a.zip").unlink()
     refuse(tmp_path, write_tar(tmp_path / "a.tar", {"a": b"", "a/b": b""}), "both a file and a folder")
 
@@ -433,7 +433,7 @@ def test_entries_that_lie_over_each_other_are_refused(tmp_path):
     at = data.rindex(b"PK\1\2") + 42
     assert data[at] == second
     source.write_bytes(data[:at] + b"\0" + data[at + 1 :])
-    refuse(tmp_path, source, "two headers that differ|lies where")
+    refuse(tmp_path, source, "two headers that differ|overlaps")
 
 
 def test_a_table_that_says_another_number_of_entries_is_damage(tmp_path):
@@ -441,7 +441,7 @@ def test_a_table_that_says_another_number_of_entries_is_damage(tmp_path):
     data = bytearray(source.read_bytes())
     data[-14:-10] = b"\1\0\1\0"
     source.write_bytes(data)
-    refuse(tmp_path, source, "says 1, and there are 2")
+    refuse(tmp_path, source, "says 1, but there are 2")
 
 
 @pytest.mark.slow

@@ -153,7 +153,7 @@ def test_data_that_is_gone_is_named(trained, tmp_path, capsys):
     recipe.write_text(recipe.read_text().replace("my data", "gone"))
     assert run(["evaluate", str(run_folder)]) == 2
     told = capsys.readouterr().err
-    assert "say what to score it on: --data" in told
+    assert "no data to score: use --data" in told
     assert "gone" in told
 
 
@@ -161,7 +161,7 @@ def test_weights_that_were_never_trained_here_need_data(tmp_path, capsys):
     segzoo.save(segzoo.create("unet", num_classes=2, width=2, depth=2), tmp_path / "weights")
     assert run(["evaluate", str(tmp_path / "weights")]) == 2
     assert (
-        "say what to score it on: --data; nothing says what the model was trained on"
+        "no data to score: use --data; it is not known what the model was trained on"
         in capsys.readouterr().err
     )
 

@@ -346,7 +346,7 @@ def test_layers_come_back_and_what_lies_outside_is_background_or_counts_for_noth
         ({"mixup": {"alpha": 0}}, "augment.mixup.alpha must be a number from 0.01"),
         ({"cutmix": {"probability": 2}}, "augment.cutmix.probability must be a number from 0 to 1"),
         ({"copy_paste": {"classes": [1.5]}}, "must list names or numbers of classes"),
-        ({"one_of": {"cutmix": {}, "flip": {}}}, "cannot choose cutmix"),
+        ({"one_of": {"cutmix": {}, "flip": {}}}, "cannot contain cutmix"),
     ],
 )
 def test_a_slip_is_told_with_its_key(steps, told):

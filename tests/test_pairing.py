@@ -325,7 +325,7 @@ def test_fields_of_view_and_second_observers_are_never_taken_for_the_truth(tmp_p
     assert {word for one in report.readings for word in one.words if word.startswith("data.mask")} == options
     with pytest.raises(FailureError, match="not clear which files are the masks"):
         FolderDataset(tmp_path)
-    with pytest.raises(OptionError, match="where it is clear which files these are"):
+    with pytest.raises(OptionError, match="if it is clear which files these are"):
         check_data(tmp_path, fix=tmp_path.parent / f"{tmp_path.name}-fixed")
 
 

@@ -157,7 +157,7 @@ def test_a_training_from_weights_for_other_classes_tells_what_does_not_fit(squar
 
 def test_a_network_for_other_channels_than_the_images_have_is_refused(squares, tmp_path):
     recipe = small(squares, tmp_path, model_options={"width": 4, "in_channels": 4})
-    with pytest.raises(OptionError, match=r"has 3 bands .* takes 4.* say model.in_channels=3"):
+    with pytest.raises(OptionError, match=r"has 3 bands .* takes 4.* set model.in_channels=3"):
         segzoo.train(recipe, progress=False)
 
 

@@ -238,7 +238,7 @@ def _part(found: Pairing, split: str) -> list[Pair]:
             advice = f"There are {', '.join(f'{count} for {part}' for part, count in counts.items())}"
             advice += "; split.share=0.1 takes a tenth of train for val" if split == "val" else ""
         raise OptionError(
-            f"the split {split!r} of {found.root} is empty: there are {len(every)} images{whole}, and none "
+            f"the split {split!r} of {found.root} is empty: of {many(len(every), 'image')}{whole}, none "
             f"belongs to it. {advice}"
         )
     return pairs

@@ -238,7 +238,7 @@ def test_classes_that_overlap_stay_whole(tmp_path, to):
     assert "data.overlapping=true" in done.command
     for mask in samples(done.folder, **options_of(done.command)).values():
         assert np.array_equal(mask, planes)
-    with pytest.raises(OptionError, match="Pascal VOC has one class a pixel"):
+    with pytest.raises(OptionError, match="Pascal VOC has one class per pixel"):
         convert_data(str(root), tmp_path / "voc", "voc", options=options)
     assert not (tmp_path / "voc").exists()
 
