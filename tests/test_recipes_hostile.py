@@ -162,6 +162,6 @@ def test_memory_that_ends_while_images_are_loaded_is_told(photos, monkeypatch) -
 
     monkeypatch.setattr(Augmented, "__getitem__", short)
     recipe = read_recipe(None, TINY[:-1], data="photos", out="run")
-    with pytest.raises(FailureError, match=r"memory ran out \(MemoryError\): say data\.cache=false"):
+    with pytest.raises(FailureError, match=r"memory ran out \(MemoryError\): use data\.cache=false"):
         train(recipe, progress=False)
     assert not (photos / "run").exists()

@@ -155,7 +155,6 @@ def band_numbers(images: Sequence[ImageFacts]) -> dict[str, Any]:
 
     If images have different bands, only those with the most frequent number are counted; grey images count as
     three equal channels if others are in colour.
-    others are of colours.
     """
     measured = [image for image in images if image.taken]
     if not measured:

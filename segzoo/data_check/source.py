@@ -306,7 +306,6 @@ def _overlapped(source: Source) -> Source:
     This also happens if one object hides another, as a window hides a wall: it alone is no reason to train
         with
     classes that overlap.
-    that overlap.
     """
     (reading,) = source.readings
     spec = zoo.registry("datasets").get(reading.name)

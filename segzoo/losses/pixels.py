@@ -85,7 +85,6 @@ class Pixels(NamedTuple):
 
         A single logit stands for the class that is not background, for any value of ``background``; if there
         is no background, it stands for both classes, with both signs.
-        both signs, if there is no background.
 
         Args:
             background: whether the background is included.

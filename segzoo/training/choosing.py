@@ -82,7 +82,7 @@ class Chosen:
 
     Attributes:
         threshold: probability above which a pixel belongs to the one class of a one-logit network, or to
-            each class where classes overlap.
+            each class if classes overlap.
         thresholds: thresholds of individual classes, by name.
         smallest_object: objects with fewer pixels are removed; 0 keeps all.
         temperature: number by which class logits are divided.

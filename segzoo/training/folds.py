@@ -316,7 +316,7 @@ class CrossValidation:
 
     @property
     def mean(self) -> dict[str, float]:
-        """The mean over folds of every score; NaN where no fold has it."""
+        """The mean over folds of every score; NaN if no fold has it."""
         return self._over_folds(statistics.fmean, least=1)
 
     @property

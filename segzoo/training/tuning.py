@@ -75,7 +75,7 @@ class Trial:
     """One run of a tuning.
 
     Attributes:
-        number: from 1.
+        number: number of the trial, from 1.
         state: ``complete``, ``pruned``, ``failed`` or ``running``.
         score: the best validation score; for a pruned trial the last one; NaN if there is none.
         epoch: epoch of that score; 0 if there is none.

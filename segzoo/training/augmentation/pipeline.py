@@ -31,7 +31,7 @@ class OneOf(Step):
     """One of several steps, all equally likely; its own probability then decides whether it is applied.
 
     Attributes:
-        steps: to choose from.
+        steps: the steps to choose from.
         probability: probability of applying one of them.
     """
 
@@ -79,7 +79,6 @@ class Opened:
             only these. ``None`` if all bands are colours.
         scale: converts the image's values to pixels, value by value; if the first step is a crop, only what
             it leaves is converted. ``None`` if they are pixels already.
-            where it is a crop. ``None`` if they are pixels already.
     """
 
     sample: Sample

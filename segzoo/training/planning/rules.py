@@ -279,7 +279,7 @@ def fit_time(sheet: Sheet, *, least: int = 1) -> int:
     """Choose as many steps as fit into the time, and the validations; return the number of steps.
 
     Args:
-        sheet: with a stopwatch.
+        sheet: a sheet with a stopwatch.
         least: the smallest useful number of steps.
 
     Raises:

@@ -110,7 +110,7 @@ class Recipe:
         supervision: how the losses of a deeply supervised network are combined: ``mean``, ``sum``, or the
             weight of the auxiliary heads relative to the main head. ``auto`` takes the weight of the
             decoder's
-            paper, such as 0.4 for PSPNet, and the mean where there is none.
+            paper, such as 0.4 for PSPNet, or the mean if the paper defines none.
         optimizer: name of a registered optimizer, or of one of timm's.
         optimizer_options: options of the optimizer, such as ``momentum`` or ``weight_decay``.
         learning_rate: peak learning rate.
@@ -263,7 +263,7 @@ class Recipe:
 
     @property
     def source(self) -> DataSource:
-        """The data, where it lies and how it is read."""
+        """The data, its location and its options."""
         return DataSource(self.data, self.root, self.data_options)
 
     @property

@@ -376,7 +376,7 @@ class Distribution:
 
     Attributes:
         counts: ``(bars,)``: how many values lie in each.
-        edges: ``(bars + 1,)``: where they begin and end.
+        edges: ``(bars + 1,)``: edges of the bars.
         values: ``(n,)`` float64: those that were counted, finite.
     """
 
@@ -398,7 +398,7 @@ class Distribution:
 
 
 def distributions(model: nn.Module) -> dict[str, Distribution]:
-    """Return those of ``weights/NAME`` and, where there are gradients, ``gradients/NAME``.
+    """Return those of ``weights/NAME`` and, if there are gradients, ``gradients/NAME``.
 
     Tensors without a finite value are left out.
     """
