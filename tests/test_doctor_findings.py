@@ -167,7 +167,7 @@ def test_masks_of_0_254_and_255_are_called_rounded_and_repaired(
     report = check_data(folder(tmp_path / "data", mask), fix=tmp_path / "copy")
     smeared = finding(report, "smeared")
     assert smeared is not None
-    assert "beside 0 and 255 also 254" in smeared.what
+    assert "0 and 255, but also 254" in smeared.what
     assert report.statistics.classes == ("background", "foreground")
     assert report.repaired is not None
     assert report.repaired.ok

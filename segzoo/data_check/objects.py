@@ -2,8 +2,7 @@
 
 Values that number objects nearly always form one piece each, a file has as many as it has objects, and a
 value has no meaning across files. Values of classes occur independently of each other, or stay at their
-place. Gaps
-prove nothing: numbers are missing if objects were deleted or images were cropped.
+place. Gaps prove nothing: numbers are missing if objects were deleted or images were cropped.
 """
 
 from __future__ import annotations

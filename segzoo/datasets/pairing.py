@@ -1,13 +1,11 @@
 """Finds the mask of each image: the pairs below a folder, and all files that do not pair.
 
 Nothing raises an error here: `segzoo.datasets.folder.FolderDataset` raises the problems that stop training,
-    and
-``segzoo data check`` reports them, both from the same `Pairing`.
+and ``segzoo data check`` reports them, both from the same `Pairing`.
 
 Files pair if a mask has its image's name, or that and ``_mask``. Otherwise they pair by the part that varies
 between files: ``001_image`` with ``001_annotation``, ``t01`` with ``man_seg01``. Words that all images have,
-    and
-words that all masks have, are ignored then.
+and words that all masks have, are ignored then.
 """
 
 from __future__ import annotations

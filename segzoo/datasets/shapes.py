@@ -5,8 +5,7 @@ same as in its own export. Coordinates are pixels: x to the right, y down, from 
 image.
 
 All edges of a polygon are drawn at once, and only the pixels of its bounding box are touched: a small object
-    in
-a large image costs no more than in a small one.
+in a large image costs no more than in a small one.
 """
 
 from __future__ import annotations

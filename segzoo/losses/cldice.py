@@ -1,8 +1,7 @@
 """Soft clDice: overlap of each mask's skeleton with the other mask, for vessels, roads and membranes.
 
 Paper: Shit et al., 2021, arXiv:2003.07311. A gap in a thin structure costs as much as its length, for any
-    width
-of the structure. The paper adds this loss to soft Dice, with the same weight or less.
+width of the structure. The paper adds this loss to soft Dice, with the same weight or less.
 """
 
 from __future__ import annotations

@@ -4,8 +4,7 @@ Paper: repeat factor sampling, Gupta et al., 2019 (LVIS), arXiv:1908.03195. An i
 the largest ``max(1, sqrt(t / f(c)))`` of its classes, where ``f(c)`` is the share of the images in which
 class ``c`` occurs. The paper's ``t`` is 0.001, for a hundred thousand images of a thousand classes. Here it
 is 1: an image with a class that occurs in one of a hundred images is drawn ten times as often as an image
-    whose
-classes occur in all images.
+whose classes occur in all images.
 """
 
 from __future__ import annotations

@@ -109,8 +109,7 @@ class Recipe:
             from the training masks.
         supervision: how the losses of a deeply supervised network are combined: ``mean``, ``sum``, or the
             weight of the auxiliary heads relative to the main head. ``auto`` takes the weight of the
-            decoder's
-            paper, such as 0.4 for PSPNet, or the mean if the paper defines none.
+            decoder's paper, such as 0.4 for PSPNet, or the mean if the paper defines none.
         optimizer: name of a registered optimizer, or of one of timm's.
         optimizer_options: options of the optimizer, such as ``momentum`` or ``weight_decay``.
         learning_rate: peak learning rate.
