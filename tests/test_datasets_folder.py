@@ -82,7 +82,7 @@ def test_files_without_a_partner_are_listed(tmp_path):
 def test_two_images_for_one_mask_are_an_error(tmp_path):
     write_pair(tmp_path, "a")
     write(tmp_path / "images/a.jpg")
-    with pytest.raises(FailureError, match=r"a\.jpg and .*a\.png have one name.*keep one"):
+    with pytest.raises(FailureError, match=r"a\.jpg and .*a\.png have the same name.*keep one"):
         FolderDataset(tmp_path)
 
 
