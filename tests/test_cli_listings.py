@@ -290,6 +290,14 @@ def test_the_last_column_of_a_table_keeps_to_its_share_of_the_screen() -> None:
     assert table([("a name of many letters", words)], screen=30).endswith(words)
 
 
+def test_an_indented_table_fits_too() -> None:
+    words = "the last column is broken into lines"
+    assert table([("name", words)], screen=30, indent=2).splitlines() == [
+        "  name  the last column is",
+        "        broken into lines",
+    ]
+
+
 def test_a_narrow_table_loses_spare_columns_and_then_shortens_long_cells() -> None:
     header, row = ("A", "B", "C", "D"), ("a" * 10, "b" * 40, "c" * 40, "d" * 20)
     assert table([row], header=header, screen=200).splitlines()[1].split() == [*row]

@@ -92,7 +92,7 @@ def test_what_is_wrong_is_told_with_its_line_before_data_is_looked_for(photos, c
     ("words", "told"),
     [
         (["--resume"], "say what to resume: --resume FOLDER"),
-        (["--resume", "nowhere"], "no training to resume in nowhere: there is no such folder"),
+        (["--resume", "nowhere"], "no run to resume in nowhere: the folder does not exist"),
         (["default", "--dry-run", "--folds"], "--dry-run and --folds do not go together"),
         (["--resume", "runs/unet", "--minutes", "5"], "--resume and --minutes do not go together"),
         (["default", "--dry-run", "--benchmark"], "--dry-run and --benchmark do not go together"),
@@ -115,9 +115,9 @@ def test_resume_takes_a_folder_or_what_the_recipe_says(photos, capsys):
     file = photos / "run/recipe.toml"
     file.write_text(TINY + f'[data]\nname = "{photos / "photos"}"\n', encoding="utf-8")
     assert run(["train", "--resume", str(photos / "run")]) == 2
-    assert f"no training to resume in {photos / 'run'}" in capsys.readouterr().err
+    assert f"no run to resume in {photos / 'run'}" in capsys.readouterr().err
     assert run(["train", "--resume", str(file), f"out={photos / 'run'}"]) == 2
-    assert f"no training to resume in {photos / 'run'}" in capsys.readouterr().err
+    assert f"no run to resume in {photos / 'run'}" in capsys.readouterr().err
     assert run(["train", "--resume", str(photos / "run"), "default"]) == 2
     assert "has its own recipe" in capsys.readouterr().err
 

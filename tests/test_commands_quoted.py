@@ -86,5 +86,5 @@ def test_what_train_check_and_the_report_print_runs_as_it_stands(name, tmp_path,
 def test_a_folder_that_is_no_recipe_is_named_as_the_option_takes_it(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("my photos").mkdir()
-    with pytest.raises(OptionError, match="say --data 'my photos'"):
+    with pytest.raises(OptionError, match="use --data 'my photos'"):
         read_recipe("my photos")

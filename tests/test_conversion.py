@@ -364,7 +364,7 @@ def test_the_command_names_the_classes_and_says_which_is_background(checkpoint, 
     ("arguments", "code", "told"),
     [
         (["--option", "scale"], 2, "is not KEY=VALUE"),
-        (["--option", "layout=milesial"], 2, "no option of a layout"),
+        (["--option", "layout=milesial"], 2, "is not an option of a layout"),
         (["--option", "scal=1"], 2, "no option 'scal'"),
         (["--from", "nobody"], 2, "no layout is named 'nobody'"),
         (["--background", "none"], 2, "give both"),

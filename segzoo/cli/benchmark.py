@@ -144,7 +144,7 @@ def command(
         return
     if rows := report.rows():
         header = [cell.upper() for cell in HEADER]
-        echo_rows(rows, header=header, spare=("P99", "P90", "P99", "P90"))
+        echo_rows(rows, header=header, spare=("P99", "P90", "P99", "P90", "OVERLAPPED"))
     echo("\n".join(report.remarks()))
     for run in report.runs:
         if run.fps is not None:

@@ -136,7 +136,7 @@ def _plugins(facts: Mapping[str, Any]) -> str:
     from segzoo import zoo
     from segzoo.cli.plugins import overview
 
-    return "\n".join(f"  {line}" for line in overview(zoo.plugins).splitlines())
+    return overview(zoo.plugins, indent=2)
 
 
 def _verdict(findings: Sequence[Mapping[str, Any]]) -> str:
@@ -152,4 +152,4 @@ def _verdict(findings: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _rows(rows: Sequence[Sequence[str]], *, header: Sequence[str] = ()) -> str:
-    return "\n".join(f"  {line}" for line in table(rows, header=header).splitlines()) if rows else ""
+    return table(rows, header=header, indent=2) if rows else ""

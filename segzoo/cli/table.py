@@ -24,6 +24,7 @@ def table(
     header: Sequence[str] = (),
     screen: int | None = None,
     spare: Sequence[str] = (),
+    indent: int = 0,
 ) -> str:
     """Return rows as columns of equal width, two spaces apart.
 
@@ -36,22 +37,24 @@ def table(
         header: names of the columns.
         screen: characters in a line; by default the width of the terminal.
         spare: names of columns to leave out if the table is too wide, in this order.
+        indent: number of spaces before each line.
     """
     lines = [[printable(cell) for cell in row] for row in ([header, *rows] if header else rows)]
-    room = _screen() if screen is None else screen
+    room = (_screen() if screen is None else screen) - indent
     for name in spare:
         if name in header and _width(lines, least=True) > room:
             at = lines[0].index(name)
             lines = [[*row[:at], *row[at + 1 :]] for row in lines]
     _shorten(lines, room)
     widths = _widths(lines)
-    before = sum(widths[:-1]) + 2 * len(widths[:-1])
+    margin, before = " " * indent, sum(widths[:-1]) + 2 * len(widths[:-1])
+    left = room - before
     shown = []
     for *cells, last in lines:
         start = "".join(f"{cell.ljust(width)}  " for cell, width in zip(cells, widths[:-1], strict=True))
-        left = room - before
         broken = _broken(last, left) if len(last) > left >= _NARROW else [last]
-        shown.append(f"\n{' ' * before}".join((f"{start}{broken[0]}".rstrip(), *broken[1:])))
+        first = f"{margin}{start}{broken[0]}".rstrip()
+        shown.append("\n".join((first, *(f"{margin}{' ' * before}{line}" for line in broken[1:]))))
     return "\n".join(shown)
 
 

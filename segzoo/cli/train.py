@@ -221,10 +221,10 @@ def _recipe(
         # The word after --resume may be a recipe or a setting.
         words = (resume, *words)
         if "=" not in resume and not resume.endswith(".toml") and resume not in zoo.registry("recipes"):
-            raise OptionError(f"there is no training to resume in {resume}: the folder does not exist")
+            raise OptionError(f"there is no run to resume in {resume}: the folder does not exist")
     named = [word for word in words if "=" not in word]
     if folder and not (Path(folder) / "recipe.toml").is_file():
-        raise OptionError(f"there is no training to resume in {folder}: it has no recipe.toml")
+        raise OptionError(f"there is no run to resume in {folder}: it has no recipe.toml")
     if folder and named:
         raise OptionError(
             f"{folder} has its own recipe: use {command_line('--resume', Path(folder))} without {named[0]!r}"

@@ -58,9 +58,9 @@ def command(ctx: click.Context, verbose: bool, as_json: bool) -> None:
             echo(f"\n{line}")
 
 
-def overview(records: Iterable[PluginRecord]) -> str:
-    """Return a table of plug-ins with their status."""
-    return table([_row(record) for record in records], header=_HEADER)
+def overview(records: Iterable[PluginRecord], *, indent: int = 0) -> str:
+    """Return a table of plug-ins with their status, with spaces before each line."""
+    return table([_row(record) for record in records], header=_HEADER, spare=("MS",), indent=indent)
 
 
 def _row(record: PluginRecord) -> tuple[str, ...]:
