@@ -41,7 +41,7 @@ _WORTH_A_TABLE = 1 << 16
 #: Floats count as 0 to 1 if all but isolated pixels are in this range; values below 0 and above 1 are
 #: clipped.
 _UNIT = (-0.25, 2.0)
-#: If the largest float is at most this, the image is neither 0 to 1 nor 0 to 255.
+#: Floats above that range, but not above this value, are neither 0 to 1 nor 0 to 255, and are refused.
 _NEITHER = 16.0
 #: Bright values may be ignored if they are fewer than one in this many; the second is for adjacent ones.
 _SINGLE, _SIDE_BY_SIDE = 1_000, 100_000

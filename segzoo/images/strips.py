@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 #: Values of the photometric interpretation.
 WHITE_IS_ZERO, BLACK_IS_ZERO, COLOURS, INKS = 0, 1, 2, 5
-#: Number of pixels by which a tile may exceed the whole image.
+#: A tile with more pixels than this may have at most four times the pixels of the image.
 _LARGEST_TILE = 2**24
 
 

@@ -33,7 +33,7 @@ _CODECS = (
     "adler32 astype bitround blosc bytes bz2 crc32 crc32c delta fixedscaleoffset fletcher32 gzip lz4 lzma "
     "packbits quantize sharding_indexed shuffle transpose zlib zstd"
 )
-#: Number of values by which a chunk may exceed the whole image.
+#: A chunk with more values than this may have at most four times the values of the image.
 _LARGEST_CHUNK = 2**24
 #: Names of page axes, and the units of pixel sizes.
 _CALLED = {"t": "time"}
