@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Share:
-    """What a worker needs to score samples of a data set; called in the worker.
+    """What a worker needs to score samples of a dataset; called in the worker.
 
     Attributes:
         predictor: predictor whose intensity is measured.
