@@ -140,7 +140,7 @@ def test_one_scale_for_a_run_is_measured_over_its_images_once():
     again = pickle.loads(pickle.dumps(predictor))
     assert again.settings == predictor.settings
     assert np.array_equal(again(dark).mask, predictor(dark).mask)
-    with pytest.raises(OptionError, match="there is none"):
+    with pytest.raises(OptionError, match="there is no image"):
         eager(Bright(), intensity="uint8:run").measure([])
     with pytest.raises(ImageError, match="the image has 2 bands"):
         eager(Bright(), intensity="uint8:run").measure([unfit])
