@@ -45,6 +45,7 @@ def html(tag: str, *children: nodes.Node | str, classes: Iterable[str] = (), **a
     }
     made = element("", "", tag=tag, named=named, classes=list(classes), ids=list(ids))
     made["support_smartquotes"] = False  # texts of the registry are shown unchanged
+    made["translatable"] = False
     made += [nodes.Text(child) if isinstance(child, str) else child for child in children]
     return made
 
