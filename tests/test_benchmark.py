@@ -161,7 +161,7 @@ def test_the_command_prints_a_table_and_what_it_means(capsys, monkeypatch):
     monkeypatch.setattr(module, "FPS_REPEATS", 1)
     assert run([*WORDS, "--fps"]) == 0
     out = capsys.readouterr().out
-    assert out.splitlines()[0].split()[:2] == ["run", "images/s"]
+    assert out.splitlines()[0].split()[:2] == ["RUN", "IMAGES/S"]
     assert "images of 16x24" in out
     assert "FPS as bubbliiiing's program counts (batch 1, 100 repetitions)" in out
 

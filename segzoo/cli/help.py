@@ -10,7 +10,7 @@ import click
 from segzoo.printing import has_colour, show_details, styled
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     #: Titles of groups of options, each with the names of its parameters.
     Groups = Mapping[str, Sequence[str]]
@@ -33,7 +33,7 @@ class Formatter(click.HelpFormatter):
         """Write the title of a section."""
         self.write(f"{'':>{self.current_indent}}{_shown(f'{heading}:', 'heading')}\n")
 
-    def write_dl(self, rows: Sequence[tuple[str, str]], col_max: int = 30, col_spacing: int = 2) -> None:
+    def write_dl(self, rows: Iterable[tuple[str, str]], col_max: int = 30, col_spacing: int = 2) -> None:
         """Write names and what they mean."""
         shown = [(_shown(_short(name), "name"), _short(text)) for name, text in rows]
         super().write_dl(shown, col_max=col_max, col_spacing=col_spacing)
