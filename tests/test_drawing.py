@@ -65,6 +65,12 @@ def test_a_u_net_has_a_box_for_each_level() -> None:
     assert grids(found, "head") == [(2, 64, 96, 1)]
 
 
+@pytest.mark.parametrize("name", ["unet", "smp-dpt", "smp-fpn"])
+def test_nothing_but_the_logits_comes_after_the_head(name: str) -> None:
+    found = traced(_built(name), (128, 128))
+    assert [source for source, _ in found.edges if source[0] == "head"] == []
+
+
 def test_skips_of_a_u_net_are_its_edges() -> None:
     found = traced(segzoo.create("unet", num_classes=2, width=8), (64, 64))
     skips = {(("encoder", stride), ("decoder", stride)) for stride in (1, 2, 4, 8)}

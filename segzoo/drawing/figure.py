@@ -30,7 +30,7 @@ _WIDTH, _MARGIN = 460, 12
 _BOX, _TALL, _APART = 178, 56, 22
 _TOP, _LINE = 56, 15
 #: Letters of 11 pixels that fit into a box.
-_LETTERS = 27
+_LETTERS = 24
 
 
 class _Place(NamedTuple):

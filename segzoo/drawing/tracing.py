@@ -140,7 +140,7 @@ class _Tracer:
         self.model, self.size = model, size
         self.modules = dict(model.named_modules())
         self.names = {module: name for name, module in self.modules.items()}
-        self.encoder = _encoder_of(model)
+        self.encoder, self.head = _encoder_of(model), ""
         self.channels = _channels_of(model)
         self.first, self.second = self._runs()
         #: Modules below which some module was called.
@@ -152,9 +152,9 @@ class _Tracer:
     def result(self) -> Traced:
         parameters = sum(self.left.values())
         logits = self.first.logits.shape
-        head = self._head(logits[1])
-        if head is not None:
-            self._add(head, HEAD)
+        self.head = self._head(logits[1])
+        if self.head:
+            self._add(self.head, HEAD)
         if self.encoder:
             self._expand(self.encoder, ENCODER, root=True)
         self._expand("", DECODER, root=True)
@@ -254,7 +254,8 @@ class _Tracer:
         module = self.modules[name]
         if not any(id(one) in self.left for one in module.parameters()):
             return
-        root = root or (part != ENCODER and self.encoder.startswith(f"{name}."))
+        if part != ENCODER:  # what holds the encoder, or the head, is no block next to them
+            root = root or any(one.startswith(f"{name}.") for one in (self.encoder, self.head))
         children = self._called(name)
         if (root and children) or not self._grids(name) or self._is_mixed(name):
             for child in children:
@@ -298,8 +299,11 @@ class _Tracer:
             )
         )
 
-    def _head(self, classes: int) -> str | None:
-        """Return the name of the module that made the logits: the last that returned as many channels."""
+    def _head(self, classes: int) -> str:
+        """Return the name of the module that made the logits: the last that returned as many channels.
+
+        It is "" if there is none.
+        """
         found = [
             (self.first.times[name], name)
             for name in self.first.calls
@@ -307,7 +311,7 @@ class _Tracer:
             and any(True for _ in self.modules[name].parameters())
             and any(grid.channels == classes for grid, _ in self._grids(name)[-1:])
         ]
-        return max(found)[1] if found else None
+        return max(found)[1] if found else ""
 
     def _split(self) -> None:
         """Call encoder what computes until the coarsest stride is reached."""
