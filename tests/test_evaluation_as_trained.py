@@ -144,7 +144,7 @@ def test_weights_that_left_their_folder_know_how_masks_were_read(trained, tmp_pa
     assert f"masks are read as in the config of {moved}" in told
     assert json.loads((moved / "config.json").read_text())["provenance"]["dataset"] == "folder"
     assert run(["evaluate", str(moved)]) == 2
-    assert "say what to score it on: --data; it was trained on 'my data'" in capsys.readouterr().err
+    assert "no data to score: use --data; the model was trained on 'my data'" in capsys.readouterr().err
 
 
 def test_data_that_is_gone_is_named(trained, tmp_path, capsys):
