@@ -227,7 +227,7 @@ def test_of_many_ways_to_scale_one_is_told_as_an_example():
     images = [image + np.uint16(1000 * number) for number, image in enumerate(deep(1, 100, 5))]
     preprocessing = Preprocessing(channels="grey", intensity=parse_intensity("percentiles:0,100"))
     (told,) = measure_data(Images(*images), preprocessing, 1).told
-    assert told.startswith("image 0: values of 0 to 99 become 0 to 1; 4 images likewise")
+    assert told.startswith("image 0: values of 0 to 99 become 0 to 1; 4 other images similarly")
 
 
 def test_a_sample_kept_on_disk_keeps_its_type_its_bands_and_what_its_file_says(tmp_path):
