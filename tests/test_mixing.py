@@ -394,7 +394,7 @@ def test_a_plugins_step_that_breaks_its_promise_is_named():
     spec = AugmentationSpec(name="longer", factory=f"{__name__}:Longer", summary="too long")
     with pytest.raises(PluginError, match=r"'longer' made an image \(80, 52, 3\)"):
         read_step("augment.longer", spec, {}).mixed(Shapes()[0], Shapes()[1], np.random.default_rng(0), THREE)
-    with pytest.raises(PluginError, match="share from 0 to 1"):
+    with pytest.raises(PluginError, match="share, which is not from 0 to 1"):
         check_augmentation(replace(spec, name="halves", factory=f"{__name__}:Halves"), share=1.5)
 
 
