@@ -307,7 +307,7 @@ def test_weights_come_from_exactly_one_place() -> None:
 
 def test_a_package_without_its_folder_is_a_broken_plugin() -> None:
     spec = WeightsSpec(name="x", folder="segzoo:nowhere", model="unet", classes=("a", "b"))
-    with pytest.raises(PluginError, match="holds no folder"):
+    with pytest.raises(PluginError, match="contains no folder"):
         sources.folder_of(spec)
 
 
@@ -356,4 +356,4 @@ def test_two_processes_fetch_and_convert_once(
     assert done[0].stdout == done[1].stdout
     assert len(mirror.requests) == 1
     assert len(list((home / "folders").iterdir())) == 1
-    assert sum("is recorded beside it" in one.stderr for one in done) == 1
+    assert sum("is recorded next to it" in one.stderr for one in done) == 1

@@ -242,7 +242,7 @@ def test_a_file_of_another_network_is_told_its_first_differences_from_the_closes
     ) as caught:
         segzoo.convert(tmp_path / "a.pth", tmp_path / "out")
     assert "the closest is 'segzoo:torchvision-resnet50'" in str(caught.value)
-    assert "missing: what becomes backbone.layer1.0.conv3.weight" in str(caught.value)
+    assert "missing: the tensor for backbone.layer1.0.conv3.weight" in str(caught.value)
 
 
 def test_a_milesial_file_without_one_of_its_marks_is_compared_with_milesial(tmp_path):
@@ -291,7 +291,7 @@ def test_files_are_as_readable_as_their_neighbours(checkpoint, tmp_path):
 
 def test_a_segzoo_folder_is_not_converted_again(checkpoint, tmp_path):
     out = segzoo.convert(checkpoint, tmp_path / "out")
-    with pytest.raises(WeightsError, match="is a segzoo folder already"):
+    with pytest.raises(WeightsError, match="is already a segzoo folder"):
         segzoo.convert(out, tmp_path / "again")
 
 
@@ -521,6 +521,6 @@ def test_a_folder_of_smp_decides_as_it_says_or_as_is_asked(
 def test_a_file_with_the_names_of_two_programs_is_asked_for_the_one_that_is_meant(tmp_path):
     both = {**milesial(), **containers.small(Golden("nested_plain_unet"))}
     torch.save(both, tmp_path / "a.pth")
-    with pytest.raises(WeightsError, match="has the names of 2 layouts and fits none") as caught:
+    with pytest.raises(WeightsError, match="has the tensor names of 2 layouts and fits none") as caught:
         segzoo.convert(tmp_path / "a.pth", tmp_path / "out")
     assert "say layout='segzoo-carvana:milesial' or 'segzoo-nested:pytorch-nested-unet'" in str(caught.value)

@@ -575,7 +575,7 @@ def test_a_broken_plugin_is_an_error_where_it_stops_all_others(
     ("contents", "text"),
     [
         (None, "are not whole: there is no"),
-        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "is a pointer of Git LFS"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "is a Git LFS pointer"),
     ],
 )
 def test_weights_that_ought_to_ship_and_do_not_are_told(

@@ -445,7 +445,7 @@ def test_an_onnx_file_of_another_program_is_told_what_it_does_not_say(
         (["--classes", "a,b,c", "--option", "mean=0"], "3 classes are named: name as many"),
         (
             ["--classes", "a,b", "--option", "mean=123.7", "--option", "std=58"],
-            "divide those of bytes by 255",
+            "divide those for bytes by 255",
         ),
         (["--classes", "a,b", "--option", "men=0"], "did you mean 'mean'"),
         (["--classes", "a,b", "--option", "mean=0", "--option", "resize=stretch"], "made for one size"),

@@ -179,7 +179,7 @@ def test_a_pin_outlives_its_file(server: FileServer) -> None:
 def test_a_known_hash_is_checked_for_cached_files_too(server: FileServer) -> None:
     file = fetch(_url(server), sha256=SHA256)
     file.write_bytes(CONTENT[:-1] + b"?")
-    with pytest.raises(WeightsError, match="damaged or not the one named"):
+    with pytest.raises(WeightsError, match="damaged or not the one expected"):
         fetch(_url(server), sha256=SHA256)
 
 

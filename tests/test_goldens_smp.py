@@ -102,5 +102,5 @@ def test_settings_of_the_encoder_are_left_to_the_library(tmp_path):
     folder = LibraryGolden("smp_unet_timm_encoder").write(tmp_path)
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps({**config, "output_stride": 16}))
-    with pytest.raises(WeightsError, match="says output_stride, which is not known here"):
+    with pytest.raises(WeightsError, match="says output_stride, which is not supported"):
         segzoo.convert(folder, tmp_path / "out", layout="smp-unet")

@@ -366,7 +366,7 @@ def test_what_does_not_speak_http_is_told(server: FileServer) -> None:
 def test_a_file_much_larger_than_stated_is_not_taken(server: FileServer, home: Path) -> None:
     server.files["/models/it.pth"] = bytes(3_000_000)
     for server.length_error in (0, None):
-        with pytest.raises(FailureError, match="gives more than the 2 MB that are expected"):
+        with pytest.raises(FailureError, match="sends more than the expected 2 MB"):
             fetch(_url(server), size=100_000, policy=QUICK)
         assert not list(home.rglob("it.pth*"))
 

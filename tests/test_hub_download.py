@@ -116,7 +116,7 @@ print(m.training, m.segzoo_config.preprocessing.resize.scale, m.segzoo_config.la
     done = hub(code)
     assert done.returncode == 0, done.stderr
     assert "False 1.0 ('background', 'car')" in done.stdout
-    assert "is recorded beside it and checked from now on" in done.stderr
+    assert "is recorded next to it and checked from now on" in done.stderr
     assert golden.error(torch.load(tmp_path / "logits.pt")) <= 1e-5
 
 

@@ -171,7 +171,7 @@ def test_pushing_without_the_right_token_says_how_to_get_one(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HF_TOKEN", "hf_other")
-    with pytest.raises(FailureError, match=r"HTTP 403.*token may not do this"):
+    with pytest.raises(FailureError, match=r"HTTP 403.*token may not write"):
         segzoo.push(folder, REPO)
 
 
@@ -181,10 +181,10 @@ def test_pushing_without_the_right_token_says_how_to_get_one(
     [
         ({"status": 401}, r"HTTP 401 .*hf auth login"),
         ({"status": 429, "headers": {"Retry-After": "3600"}}, r"HTTP 429 .*wait 3600 s"),
-        ({"status": 500}, r"HTTP 500 .*the Hub has trouble"),
+        ({"status": 500}, r"HTTP 500 .*the Hub has an error"),
         ({"portal": True}, r"is not a Hugging Face Hub: a login page"),
-        ({"circle": True}, r"from one address to another"),
-        ({"gone": True}, r"could not be reached, or went away"),
+        ({"circle": True}, r"redirects without end"),
+        ({"gone": True}, r"could not be reached, or the connection was lost"),
     ],
 )
 def test_a_push_that_fails_says_what_the_hub_answered(
@@ -227,7 +227,7 @@ def test_a_corrupt_file_of_the_right_size_is_found_and_removed(server: Hub, fold
     for file in ("model.safetensors", "config.json"):
         server.corrupt = {file}
         with pytest.raises(
-            WeightsError, match=rf"{file} of hf-hub:{REPO}@{commit} hashes to .* the Hub calls it"
+            WeightsError, match=rf"{file} of hf-hub:{REPO}@{commit} hashes to .* but the Hub expects"
         ):
             segzoo.load(f"hf-hub:{REPO}")
         server.corrupt = set()
@@ -436,7 +436,7 @@ def test_a_gated_repository_says_how_to_get_in(
     [
         (401, "hf auth login"),
         (403, "may be gated"),
-        (404, "mind the spelling"),
+        (404, "check the spelling"),
         (410, "the Hub refuses"),
         (429, "Try again later"),
         (500, "Try again later"),
@@ -478,7 +478,7 @@ def test_a_hub_that_is_busy_for_a_moment_is_asked_again(server: Hub, folder: Pat
 
 @pytest.mark.parametrize(
     ("trouble", "told"),
-    [("portal", "is not a Hugging Face Hub: a login page"), ("circle", "from one address to another")],
+    [("portal", "is not a Hugging Face Hub: a login page"), ("circle", "redirects without end")],
 )
 def test_a_login_page_and_a_circle_of_redirections_are_told_as_such(
     server: Hub, folder: Path, trouble: str, told: str

@@ -208,7 +208,7 @@ def test_saving_replaces_the_model_of_no_other_program(weights, tmp_path, name):
     (tmp_path / name).write_text('{"model_type": "bert"}')
     (tmp_path / "README.md").write_text("mine")
     before = contents(tmp_path)
-    with pytest.raises(FailureError, match=f"{name} exists, and is of no model of segzoo"):
+    with pytest.raises(FailureError, match=f"{name} exists, and is not a segzoo model"):
         segzoo.save(model, tmp_path)
     assert contents(tmp_path) == before
     (tmp_path / name).unlink()

@@ -148,7 +148,7 @@ def test_what_segzoo_does_otherwise_is_told():
     (half,) = processor(None, model_type="beit").notes
     assert "mean and std 0.5 are assumed" in half
     (bands,) = processor({"image_processor_type": "SegformerImageProcessor"}, in_channels=5).notes
-    assert "3 means, and the network takes 5 bands" in bands
+    assert "3 means, but the network takes 5 bands" in bands
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,10 @@ FILES = {
         {"state_dict": states("a"), "plot_stuff": ([],), "best_stuff": (1, 2)},
         "nnU-Net's first version",
     ),
-    "Segment Anything": (states(*SAM), "Segment Anything: not read. It needs points or boxes"),
+    "Segment Anything": (
+        states(*SAM),
+        "Segment Anything checkpoint: not supported. It needs points or boxes",
+    ),
     "its second": ({"model": states("image_encoder.trunk.a", "sam_mask_decoder.b")}, "Segment Anything"),
     "medical one": (
         {"model": states(*(f"module.{name}" for name in SAM)), "optimizer": {}, "epoch": 1},
@@ -58,35 +61,41 @@ FILES = {
     ),
     "Mask2Former": (
         {"model": states("backbone.stem.a", "sem_seg_head.pixel_decoder.a", "sem_seg_head.predictor.b")},
-        "a Mask2Former of its own repository: not read. transformers has",
+        "a Mask2Former checkpoint from the original repository: not supported. transformers has",
     ),
     "detectron2": ({"model": states("backbone.bottom_up.res2.0.conv1.weight", "roi_heads.a")}, "detectron2"),
     "MMDetection": (
         {"meta": {"mmdet_version": "3"}, "state_dict": states("backbone.conv1.weight", "bbox_head.a.weight")},
-        "OpenMMLab for detection",
+        "OpenMMLab checkpoint for detection",
     ),
     "SOLO": (
         {"state_dict": states("backbone.conv1.weight", "neck.a.weight", "mask_head.a.weight")},
-        "OpenMMLab for detection",
+        "OpenMMLab checkpoint for detection",
     ),
     "MMDetection3D": (
         {"meta": {}, "state_dict": states("voxel_encoder.a", "backbone.blocks.a")},
-        "points in space",
+        "OpenMMLab checkpoint for point clouds",
     ),
     "Cellpose": (states("downsample.down.res_down_0.a", diameter_mean=torch.ones(1)), "a Cellpose model"),
-    "MONAI's U-Net": (states("model.0.conv.unit0.conv.weight", "model.1.submodule.0.conv.a"), "of MONAI"),
-    "MONAI's SwinUNETR": ({"state_dict": states("swinViT.patch_embed.proj.weight")}, "a network of MONAI"),
-    "MONAI's SegResNet": (states("convInit.conv.weight"), "a network of MONAI"),
-    "MONAI's BasicUNet": (states("conv_0.conv_0.conv.weight"), "a network of MONAI"),
-    "MONAI's DynUNet": (states("input_block.conv1.conv.weight", "upsamples.0.a"), "a network of MONAI"),
-    "timm's classifier": (states("conv_stem.weight", **{"fc.weight": torch.ones(5, 2)}), "is a classifier"),
+    "MONAI's U-Net": (
+        states("model.0.conv.unit0.conv.weight", "model.1.submodule.0.conv.a"),
+        "a MONAI U-Net",
+    ),
+    "MONAI's SwinUNETR": ({"state_dict": states("swinViT.patch_embed.proj.weight")}, "a MONAI network"),
+    "MONAI's SegResNet": (states("convInit.conv.weight"), "a MONAI network"),
+    "MONAI's BasicUNet": (states("conv_0.conv_0.conv.weight"), "a MONAI network"),
+    "MONAI's DynUNet": (states("input_block.conv1.conv.weight", "upsamples.0.a"), "a MONAI network"),
+    "timm's classifier": (
+        states("conv_stem.weight", **{"fc.weight": torch.ones(5, 2)}),
+        "is an image classifier",
+    ),
     "timm's ViT": (
         states("blocks.0.a", **{"head.weight": torch.ones(5, 2)}),
         "segzoo.create.*pretrained=True",
     ),
     "CLIP": (states("visual.conv1.weight", "transformer.resblocks.0.a"), "a CLIP model"),
-    "diffusers": (states("time_embedding.linear_1.weight"), "of diffusers"),
-    "PEFT": (states("base_model.model.q.lora_A.weight"), "an adapter of PEFT"),
+    "diffusers": (states("time_embedding.linear_1.weight"), "a diffusers network"),
+    "PEFT": (states("base_model.model.q.lora_A.weight"), "a PEFT adapter"),
     "an optimizer": ({"state": {}, "param_groups": []}, "the state of an optimizer"),
 }
 
@@ -105,8 +114,8 @@ def test_a_checkpoint_of_another_kind_is_called_what_it_is(contents, told, tmp_p
 @pytest.mark.parametrize(
     ("module", "name", "told"),
     [
-        ("ultralytics.nn.tasks", "DetectionModel", "is a YOLO model of ultralytics: not read"),
-        ("models.yolo", "Model", "is a YOLO model: not read"),
+        ("ultralytics.nn.tasks", "DetectionModel", "is a YOLO model of ultralytics: not supported"),
+        ("models.yolo", "Model", "is a YOLO model: not supported"),
         ("fastai.learner", "Learner", "is an exported learner of fastai"),
         (
             "somebody.network",
@@ -131,14 +140,14 @@ def test_a_pickled_network_is_called_by_its_class(module, name, told, bare, tmp_
 
 
 CONTENTS = {
-    "model.ort": (b"\x08\x08\x12\x07pytorch", "is a model in ONNX: not read. What is exported"),
+    "model.ort": (b"\x08\x08\x12\x07pytorch", "is an ONNX model: not supported. Exported models"),
     "model.gguf": (b"GGUF\x03\x00\x00\x00", "is a GGUF file"),
     "model.tflite": (b"\x1c\x00\x00\x00TFL3", "TensorFlow Lite"),
-    "model.h5": (b"\x89HDF\r\n\x1a\n", "HDF5 file, as Keras, TensorFlow, and with them StarDist"),
+    "model.h5": (b"\x89HDF\r\n\x1a\n", "HDF5 file, as Keras, TensorFlow and StarDist"),
     "model.pdparams": (pickle.dumps({"conv.weight": np.ones(3)}, 2), "PaddlePaddle checkpoint"),
     "model.pb": (b"\x08\x01\x12", "a TensorFlow graph"),
     "model.engine": (b"ftrt", "TensorRT"),
-    "R-50.pkl": (pickle.dumps({"model": {"a": np.ones(3)}}, 2), "a pickle of NumPy's arrays"),
+    "R-50.pkl": (pickle.dumps({"model": {"a": np.ones(3)}}, 2), "a pickle of NumPy arrays"),
 }
 
 
@@ -152,7 +161,7 @@ def test_a_file_that_is_none_of_torch_is_called_what_it_is(name, tmp_path):
 
 @pytest.mark.parametrize(
     ("member", "told"),
-    [("model.weights.h5", "a model of Keras"), ("unet/archive_format", "torch.export wrote")],
+    [("model.weights.h5", "a Keras model"), ("unet/archive_format", "torch.export wrote")],
 )
 def test_an_archive_is_called_by_what_it_holds(member, told, tmp_path):
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
@@ -164,12 +173,12 @@ def test_an_archive_is_called_by_what_it_holds(member, told, tmp_path):
 @pytest.mark.parametrize(
     ("files", "told"),
     [
-        (["saved_model.pb"], "a SavedModel of TensorFlow"),
-        (["model_index.json"], "a pipeline of diffusers"),
-        (["plans.json", "dataset.json"], "an nnU-Net model's folder"),
+        (["saved_model.pb"], "a TensorFlow SavedModel"),
+        (["model_index.json"], "a diffusers pipeline"),
+        (["plans.json", "dataset.json"], "an nnU-Net model folder"),
         (["configs/metadata.json", "models/model.pt"], "a MONAI bundle"),
-        (["config.json", "tf_model.h5"], "a checkpoint of TensorFlow or Flax"),
-        (["adapter_config.json"], "an adapter of PEFT"),
+        (["config.json", "tf_model.h5"], "a TensorFlow or Flax checkpoint"),
+        (["adapter_config.json"], "a PEFT adapter"),
     ],
 )
 def test_a_folder_is_called_by_its_files(files, told, tmp_path):
@@ -221,7 +230,7 @@ def test_what_takes_a_plugin_names_it(plugin, tmp_path):
     else:
         path = tmp_path / "a.pth"
         torch.save({**extras, "state_dict": tensors}, path)
-    told = f"to read it takes the plug-in {plugin}, which is not installed: `pip install {plugin}`"
+    told = f"reading it requires the plug-in {plugin}, which is not installed: `pip install {plugin}`"
     with isolated_zoo(), pytest.raises(WeightsError, match=told):
         convert(path, tmp_path / "out")
 

@@ -88,7 +88,7 @@ def test_weights_that_keep_their_promises_pass():
         ({"layout": "nobodys"}, "no plug-in that is loaded has its layout 'nobodys'"),
         ({"model": "nobodys"}, "promise 'network': it raised UnknownNameError"),
         ({"options": {"wdith": 2}}, "promise 'network': it raised OptionError"),
-        ({"url": "", "folder": "segzoo:weights/nobodys"}, "holds no folder"),
+        ({"url": "", "folder": "segzoo:weights/nobodys"}, "contains no folder"),
     ],
 )
 def test_weights_that_break_a_promise_are_told_which(changes, told):

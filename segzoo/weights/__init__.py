@@ -1,6 +1,6 @@
-"""Weights: the folder that holds a model, and every way to and from it.
+"""Weights: folders that hold a model, and the ways to load, save, fetch, convert and export them.
 
-Names are imported when first used, so that fetching and tidying need no torch.
+Names are imported on first use, so that fetching and cleaning the cache do not import torch.
 """
 
 from __future__ import annotations

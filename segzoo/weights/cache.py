@@ -1,17 +1,17 @@
-"""Where fetched files are kept, what is known of each, and how the room is tidied.
+"""The cache: where fetched files and converted folders are kept, and what is recorded about each.
 
 Below the cache's home (``SEGZOO_HOME``, else ``segzoo`` below ``XDG_CACHE_HOME`` or ``~/.cache``)::
 
-    files/HOST/PATH            a file as it was fetched; put one there by hand and it is used
+    files/HOST/PATH            a fetched file; a file that you put there yourself is used as well
     files/HOST/PATH.json       its record: where it came from, its size and sha256
-    files/HOST/PATH.part       as much of it as has come; resumed by the next attempt, which is why it is
-                               not called as the parts of `segzoo.files`
+    files/HOST/PATH.part       the part that has arrived; the next attempt resumes it, so its name differs
+                               from the parts of `segzoo.files`
     folders/NAME-KEY/          a file converted to a segzoo folder
     hub/ORG--NAME.json         commits and hashes of a Hugging Face repository
     locks/                     held while a file is fetched or converted
 
-``files`` has the shape of a mirror: serve it and point ``SEGZOO_MIRROR`` at it. A record outlives its
-file, so that a file without a published hash is held to its first hash when it is fetched again.
+``files`` has the layout of a mirror: serve it and point ``SEGZOO_MIRROR`` at it. A record outlives its
+file: a file without a published hash must have its first hash again when it is fetched again.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from contextlib import AbstractContextManager
 
-#: Beside a converted folder's own files: the hashes of them, written when it was made.
+#: The file in a converted folder that holds the hashes of the other files, written when the folder is made.
 SEAL = "seal.json"
 
 
 def home() -> Path:
-    """Return the cache's folder, which need not exist: ``SEGZOO_HOME``, or ``segzoo`` in the user's cache."""
+    """Return the cache's folder (it may not exist): ``SEGZOO_HOME``, or ``segzoo`` in the user's cache."""
     told = os.environ.get("SEGZOO_HOME")
     return Path(told).expanduser() if told else user_cache() / "segzoo"
 
@@ -52,7 +52,7 @@ def user_cache() -> Path:
 
 
 def client_cache() -> Path:
-    """Return the folder of the Hub's client: ``HF_HUB_CACHE``, ``HF_HOME/hub``, or ``huggingface/hub``."""
+    """Return the cache of the Hub's client: ``HF_HUB_CACHE``, ``HF_HOME/hub``, or ``huggingface/hub``."""
     told = os.environ.get("HF_HUB_CACHE") or os.environ.get("HUGGINGFACE_HUB_CACHE")
     if told:
         return Path(told).expanduser()
@@ -61,19 +61,19 @@ def client_cache() -> Path:
 
 
 def file_for(url: str) -> Path:
-    """Return where the file at ``url`` is kept, by host and path; a query goes into the name."""
+    """Return where the file at ``url`` is kept, by host and path; a query becomes part of the name."""
     return home() / "files" / mirror_path(url)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
-    """What is known of a cached file.
+    """The record of a cached file.
 
     Attributes:
-        url: where it came from.
-        bytes: its size.
-        sha256: what it must hash to.
-        pinned: whether that hash was taken at first use, since nobody publishes one.
+        url: address that it was fetched from.
+        bytes: size of the file.
+        sha256: hash that the file must have.
+        pinned: whether the hash was taken at the first download because nobody publishes one.
     """
 
     url: str
@@ -83,10 +83,10 @@ class Record:
 
 
 def read_record(file: Path) -> Record | None:
-    """Return the record beside ``file``, or ``None`` where there is none.
+    """Return the record next to ``file``, or ``None`` if there is none.
 
     Raises:
-        WeightsError: it is damaged: without it nobody knows what the file should be.
+        WeightsError: the record is damaged, so the file's expected hash is lost.
     """
     data = read_json(_record_path(file))
     if data is None:
@@ -98,26 +98,26 @@ def read_record(file: Path) -> Record | None:
         and all(isinstance(data[name], kind) for name, kind in wanted.items())
     ):
         raise WeightsError(
-            f"{_record_path(file)} is not a record of this cache: delete it, and the file is pinned anew"
+            f"{_record_path(file)} is not a record of this cache: delete it, and the hash is recorded anew"
         )
     return Record(**data)
 
 
 def write_record(file: Path, record: Record) -> None:
-    """Write the record of ``file``; errors as `writing`."""
+    """Write the record of ``file``; raises what `writing` raises."""
     write_json(_record_path(file), asdict(record))
 
 
 def forget(file: Path) -> None:
-    """Forget the hash of ``file``, so that the next one to come is taken for good."""
+    """Forget the hash of ``file``, so that the next download is accepted with any hash."""
     _record_path(file).unlink(missing_ok=True)
 
 
 def read_json(path: Path) -> Any:
-    """Return what a JSON file holds, ``None`` where there is no such file.
+    """Return the content of a JSON file, or ``None`` if there is no such file.
 
     Raises:
-        WeightsError: it is not JSON, or cannot be read.
+        WeightsError: the file is not JSON, or cannot be read.
     """
     try:
         return json_text.read(path)
@@ -128,26 +128,26 @@ def read_json(path: Path) -> Any:
 
 
 def write_json(path: Path, data: Any) -> None:
-    """Write a JSON file beside its place and rename it; errors as `writing`."""
+    """Write a JSON file to a temporary name and rename it; raises what `writing` raises."""
     with writing(path), files.whole_file(path, overwrite=True, advice=advice) as part:
         part.write_text(as_json(data, indent=2) + "\n", encoding="utf-8")
 
 
 def writing(path: Path) -> AbstractContextManager[None]:
-    """Turn what the disk refuses into a `FailureError` that says what to do."""
+    """Turn the disk's errors into a `FailureError` that says what to do."""
     return files.writing(path, advice)
 
 
 def advice() -> str:
-    """Return what to do where the cache cannot be written."""
+    """Return what to do if the cache cannot be written."""
     return (
         ". Set SEGZOO_HOME to a folder that you may write to and that has"
-        f" room (now {home()}, {told_bytes(free(home()))} free)"
+        f" enough space (now {home()}, {told_bytes(free(home()))} free)"
     )
 
 
 def free(folder: Path) -> int:
-    """Return the bytes free where ``folder`` is, or would be."""
+    """Return the free bytes on the disk of ``folder``, which may not exist yet."""
     while not folder.exists() and folder != folder.parent:
         folder = folder.parent
     return shutil.disk_usage(folder).free
@@ -155,7 +155,7 @@ def free(folder: Path) -> int:
 
 @contextmanager
 def locked(name: str) -> Iterator[None]:
-    """Keep other processes from doing the same work; they wait."""
+    """Make other processes wait until this one has finished the same work."""
     from filelock import FileLock
 
     path = home() / "locks" / f"{hashlib.sha256(name.encode()).hexdigest()[:16]}.lock"
@@ -170,10 +170,10 @@ def locked(name: str) -> Iterator[None]:
 
 
 def sha256_of(file: Path) -> str:
-    """Return the sha256 of a file; the same unchanged file is read once a process.
+    """Return the sha256 of a file; an unchanged file is read once per process.
 
     Raises:
-        WeightsError: it cannot be read.
+        WeightsError: the file cannot be read.
     """
     try:
         status = file.stat()
@@ -191,26 +191,26 @@ def check(file: Path, expected: str, *, name: str) -> str:
     """Return the sha256 of ``file``, which must begin with ``expected``.
 
     Raises:
-        WeightsError: it does not; the file is left for inspection.
+        WeightsError: the hash differs; the file is left for inspection.
     """
     found = sha256_of(file)
     if not found.startswith(expected):
         raise WeightsError(
             f"{name}: sha256 of {file} is {found}, expected {expected}; the file is damaged or not the one"
-            f" named. Delete it and try again; if it is meant to have changed and you trust it:"
+            f" expected. Delete it and try again; if the change is intended and you trust the file:"
             f" `{command_line('segzoo', 'cache', 'prune', '--forget', name)}`"
         )
     return found
 
 
 def seal(folder: Path, **facts: str) -> None:
-    """Write down the hashes of a folder's files, for `check_seal`, and what made them."""
+    """Record the hashes of a folder's files for `check_seal`, and ``facts`` about how it was made."""
     found = sorted(path for path in folder.iterdir() if path.is_file() and path.name != SEAL)
     write_json(folder / SEAL, {**facts, "files": {path.name: sha256_of(path) for path in found}})
 
 
 def read_seal(folder: Path) -> dict[str, Any]:
-    """Return what `seal` wrote, nothing where the folder has none that can be read."""
+    """Return what `seal` wrote, or nothing if the folder has no readable record."""
     try:
         found = read_json(folder / SEAL)
     except WeightsError:

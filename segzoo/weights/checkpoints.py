@@ -1,9 +1,9 @@
-"""Other programs' files: from whatever container to named tensors, running nothing.
+"""Other programs' files: from any known container to named tensors, without running code.
 
-Read are what `torch.save` writes (zipped, or the older form), safetensors, MindSpore's ``.ckpt``, and
-folders of ``config.json`` and tensors (`segzoo.weights.parts`). Pickles are read with ``weights_only=True``
-and never in any other way. Objects of other classes that programs put beside their tensors, as MMEngine its
-buffers of losses, become `segzoo.weights.inert.Inert`, which nothing can be done with.
+Supported are files of `torch.save` (zipped, or the older format), safetensors, MindSpore's ``.ckpt``, and
+folders of ``config.json`` and tensors (`segzoo.weights.parts`). Pickles are only ever read with
+``weights_only=True``. Objects of other classes that programs save next to their tensors, such as MMEngine's
+buffers of losses, become `segzoo.weights.inert.Inert`, which can do nothing.
 """
 
 from __future__ import annotations
@@ -34,26 +34,26 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-#: Under which of these, in this order, programs keep the state dict when they save more than it.
+#: Keys, in order of preference, under which programs save the state dict when they save more than it.
 _INNER = ("state_dict", "model_state_dict", "model_state", "model", "net", "network", "weights", "module")
-#: What a checkpoint of Lightning has beside the state dict.
+#: What a Lightning checkpoint holds in addition to the state dict.
 _LIGHTNING = "pytorch-lightning_version"
-#: Words in the names of what a Lightning module has around its network and no network needs.
+#: Words in the names of what a Lightning module has around its network and the network does not need.
 _AROUND = ("loss", "criterion", "metric")
-#: Under which programs write down how a network was made: of these, the plain parts are kept.
+#: Keys under which programs record how a network was made; their plain parts are kept.
 _TELLING = frozenset({"hyper_parameters", "hparams", "meta", "args", "cfg", "config"})
-#: What wrappers of a network put before every name.
+#: Prefixes that wrappers of a network add to every name.
 _PREFIXES = ("module.", "_orig_mod.")
-#: Data beside the tensors larger than this is not a checkpoint's.
+#: Data next to the tensors larger than this does not belong to a checkpoint.
 _MOST_PICKLE = 64 << 20
-#: Types of numbers that networks here compute with, once they are widened.
+#: Number types that the networks compute with, once they are widened.
 _NUMBERS = frozenset(
     {torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.bool, torch.uint8}
     | {torch.int8, torch.int16, torch.int32, torch.int64}
 )
-#: Characters of a tensor's name.
+#: Most characters in a tensor's name.
 _LONGEST_NAME = 500
-#: Plain data beside the tensors is kept up to so many items and characters, nested so deep.
+#: Limits of the plain data kept next to the tensors: items, characters, and depth of nesting.
 _MOST_PLAIN, _DEEPEST_PLAIN = 100_000, 8
 
 _ZIP, _PICKLE, _PROTOBUF = b"PK\x03\x04", b"\x80", b"\x0a"
@@ -62,17 +62,17 @@ _TAR, _GZIP = b"ustar", b"\x1f\x8b"
 
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint:
-    """A file of another program, opened.
+    """An opened file of another program.
 
     Attributes:
-        tensors: the network's tensors by the program's own names, without wrappers' prefixes; they may
-            lie in a mapped file.
-        extras: what else it holds as plain data, such as ``mask_values``, ``epoch``, ``args``, ``meta``; of a
-            folder ``config`` and, where there are any, ``preprocessor_config``, ``albumentations_config``.
+        tensors: the network's tensors under the program's own names, without wrappers' prefixes; they may
+          be memory-mapped.
+        extras: the plain data in the file, such as ``mask_values``, ``epoch``, ``args``, ``meta``; for a
+          folder ``config`` and, if present, ``preprocessor_config`` and ``albumentations_config``.
         wrapper: tensors of the module around the network, such as ``mean`` and ``std`` of a Lightning module.
-        left_out: what it holds and no network needs, such as an optimizer's state.
-        file: name of the file, with that of its folder where it is one of several.
-        sha256: of the file; in a folder of that with the tensors, or of the hashes of several.
+        left_out: names of the content that a network does not need, such as an optimizer's state.
+        file: name of the file, with the name of its folder if the folder holds several.
+        sha256: hash of the file; for a folder, of its tensor file, or of the hashes of several.
         container: how it was stored, in words.
     """
 
@@ -86,10 +86,10 @@ class Checkpoint:
 
 
 def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
-    """Open a checkpoint in any container that is known.
+    """Open a checkpoint in any known container.
 
     Raises:
-        WeightsError: it is missing, empty, damaged, none of these containers, or would run code.
+        WeightsError: the file is missing, empty, damaged, in no known container, or would run code.
     """
     path = Path(path)
     try:
@@ -141,7 +141,7 @@ def _read_folder(path: Path) -> Checkpoint:
     told = {file.name: file for file in files}
     config = parts.read_settings(told[parts.CONFIG])
     if "segzoo_format" in config:
-        raise WeightsError(f"{path} is a segzoo folder already: segzoo.load({str(path)!r})")
+        raise WeightsError(f"{path} is already a segzoo folder: segzoo.load({str(path)!r})")
     extras: dict[str, Any] = {"config": config}
     extras |= {key: parts.read_settings(told[name]) for name, key in parts.BESIDE.items() if name in told}
     index = next((file for file in files if file.name.endswith(parts.INDEX)), None)
@@ -165,36 +165,36 @@ def _joined(index: Path, shards: list[Path]) -> tuple[dict[str, Tensor], str]:
     """Return the tensors of all files that an index names, and the sha256 of their hashes.
 
     Raises:
-        WeightsError: a tensor is missing, not named, or stands in two of them.
+        WeightsError: a tensor is missing, not in the index, or in two files.
     """
     named, tensors, hashes = parts.shards_of(index), {}, []
     for shard in shards:
         found = _read_file(shard)
         for wrong, told in (
             (named[shard.name] - found.tensors.keys(), "lacks"),
-            (found.tensors.keys() - named[shard.name], "holds also"),
+            (found.tensors.keys() - named[shard.name], "also holds"),
         ):
             if wrong:
                 first = ", ".join(sorted(wrong)[:3])
-                raise WeightsError(f"{shard} {told} {first}, other than {index.name} says")
+                raise WeightsError(f"{shard} {told} {first}, which contradicts {index.name}")
         tensors.update(found.tensors)
         hashes.append(found.sha256)
     return tensors, hashlib.sha256("".join(hashes).encode()).hexdigest()
 
 
 def otherwise(head: bytes) -> str:
-    """Return what a file is that is no checkpoint, as the end of a sentence, by its first 1,024 bytes."""
+    """Return what a file that is not a checkpoint is, as a sentence's end, from its first 1,024 bytes."""
     if not head:
         return "is empty"
     if head[257:262] == _TAR or head.startswith(_GZIP):
         return "is an archive: unpack it and name the checkpoint inside"
     if head.lstrip()[:1] == b"<":
-        return "is a web page, not a checkpoint: the download went wrong"
+        return "is a web page, not a checkpoint: the download failed"
     if head.startswith(b"version https://git-lfs"):
-        return "is a pointer of Git LFS, not the file: `git lfs pull` fetches it"
+        return "is a Git LFS pointer, not the file: run `git lfs pull` to fetch it"
     if _is_text(head):
-        return f"is a text file, not a checkpoint; it begins {head[:40].decode('utf-8', 'replace')!r}"
-    return "is in no container that is known: torch.save, safetensors, or MindSpore's .ckpt"
+        return f"is a text file, not a checkpoint; it begins with {head[:40].decode('utf-8', 'replace')!r}"
+    return "is in no known container: torch.save, safetensors, or MindSpore's .ckpt"
 
 
 def _is_text(head: bytes) -> bool:
@@ -204,7 +204,7 @@ def _is_text(head: bytes) -> bool:
 
 
 def _check_zip(path: Path) -> None:
-    """Refuse a zip that `torch.save` has not written, before anything in it is read."""
+    """Refuse a zip that `torch.save` did not write, before anything in it is read."""
     try:
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
@@ -217,56 +217,54 @@ def _check_zip(path: Path) -> None:
     if stranger is not None:
         raise WeightsError(f"{path} {stranger.sentence()}")
     if any("/code/" in name for name in names):
-        raise WeightsError(f"{path} is a TorchScript archive, which is a program; save model.state_dict()")
+        raise WeightsError(f"{path} is a TorchScript archive, a program; save model.state_dict() instead")
     pickled = [name for name in names if name.endswith("/data.pkl")]
     if not pickled:
-        raise WeightsError(f"{path} is a zip archive, but not of torch.save: it holds {names[:3]}")
-    if len(pickled) > 1:  # torch might read another one than was looked through
-        raise WeightsError(
-            f"{path} holds {len(pickled)} pickles, where torch.save writes one: it is not read"
-        )
+        raise WeightsError(f"{path} is a zip archive, but not from torch.save: it holds {names[:3]}")
+    if len(pickled) > 1:  # torch might read a different one from the one checked here
+        raise WeightsError(f"{path} holds {len(pickled)} pickles, but torch.save writes one: it is not read")
     size, declared = path.stat().st_size, sum(member.file_size for member in members)
     if declared > size or any(member.compress_type != zipfile.ZIP_STORED for member in members):
         raise WeightsError(
-            f"{path} declares {declared:,} bytes in a file of {size:,}: torch.save compresses nothing, "
-            "so it is damaged or made to exhaust memory"
+            f"{path} declares {declared:,} bytes in a file of {size:,}: torch.save does not compress, "
+            "so the file is damaged or made to exhaust memory"
         )
     if any(m.file_size > _MOST_PICKLE for m in members if m.filename.endswith(".pkl")):
-        raise WeightsError(f"{path} holds a pickle of more than {_MOST_PICKLE:,} bytes")
+        raise WeightsError(f"{path} holds a pickle larger than {_MOST_PICKLE:,} bytes")
     try:
         check_zip_sums(path)
     except ValueError as error:
-        raise WeightsError(f"{path} is damaged: {error}; fetch or copy it again") from error
+        raise WeightsError(f"{path} is damaged: {error}; download or copy it again") from error
 
 
 def _torch_load(path: Path, *, zipped: bool) -> tuple[object, list[str]]:
-    """Read with ``weights_only=True``, and tell which classes were asked for beyond tensors.
+    """Read with ``weights_only=True``, and return the classes that the file asks for in addition to tensors.
 
-    There is no second attempt. What objects of other classes would be becomes `inert.Inert`.
+    There is no second attempt. Objects of other classes become `inert.Inert`.
     """
     with _pickled(path, zipped=zipped) as (stream, count):
         found = pickles.survey(stream, pickles=count)
     if found.overlong:
         raise WeightsError(
-            f"{path} has a pickle of more parts than any network: it is made to exhaust memory"
+            f"{path} has a pickle with more parts than any network: it is made to exhaust memory"
         )
     asked = pickles.beyond_tensors(found.names)
     if pickles.would_act(asked):
         raise WeightsError(f"{path} {pickles.sentence(asked)}")
     try:
         with inert.standing_in(found.names), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of what is odd about a file an error tells, or nothing
+            warnings.simplefilter("ignore")  # errors report what matters about a file
             return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped), asked
     except OSError:
         raise
-    except Exception as error:  # what a damaged pickle raises is up to the pickle
+    except Exception as error:  # a damaged pickle can raise anything
         if asked:
             raise WeightsError(f"{path} {_of_objects({}, asked)}") from error
-        raise WeightsError(f"{path} is damaged or no checkpoint of torch: {_reason(error)}") from error
+        raise WeightsError(f"{path} is damaged or not a torch checkpoint: {_reason(error)}") from error
 
 
 def _reason(error: Exception) -> str:
-    """Return what went wrong, without torch's advice to read the file in an unsafe way."""
+    """Return the cause of an error, without torch's advice to read the file in an unsafe way."""
     text = str(error).strip() or type(error).__name__
     _, found, detail = text.partition("WeightsUnpickler error:")
     if found:
@@ -276,7 +274,7 @@ def _reason(error: Exception) -> str:
 
 @contextmanager
 def _pickled(path: Path, *, zipped: bool) -> Iterator[tuple[IO[bytes], int]]:
-    """Give the stream of a file's pickles, and how many there are; nothing where it is too damaged."""
+    """Yield the stream of a file's pickles and their number; nothing if the file is too damaged."""
     if not zipped:
         with path.open("rb") as file:
             yield file, pickles.LEGACY_PICKLES
@@ -285,7 +283,7 @@ def _pickled(path: Path, *, zipped: bool) -> Iterator[tuple[IO[bytes], int]]:
         with zipfile.ZipFile(path) as archive:
             name = next(name for name in archive.namelist() if name.endswith("/data.pkl"))
             data = archive.read(name)
-    except Exception:  # a damaged zip fails in many ways: torch's reader will
+    except Exception:  # a damaged zip fails in many ways; torch's reader then fails too
         data = b""
     yield io.BytesIO(data), 1
 
@@ -294,12 +292,12 @@ def _safetensors(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
     except (SafetensorError, ValueError, TypeError) as error:
-        raise WeightsError(f"{path} is damaged or no safetensors file: {error}") from error
+        raise WeightsError(f"{path} is damaged or not a safetensors file: {error}") from error
 
 
 @dataclass(kw_only=True)
 class _Contents:
-    """What a program saved, sorted."""
+    """The sorted content of a checkpoint."""
 
     tensors: dict[str, Tensor]
     extras: dict[str, Any]
@@ -308,14 +306,14 @@ class _Contents:
 
 
 def _unwrapped(loaded: object, asked: list[str], path: Path) -> _Contents:
-    """Sort what a program saved into tensors, plain data and the names of what is neither."""
+    """Sort what a program saved into tensors, plain data, and the names of everything else."""
     if any(name.startswith("torch.nested.") for name in asked):
-        raise WeightsError(f"{path} holds a nested tensor, with which no network here computes")
+        raise WeightsError(f"{path} holds a nested tensor, which no network here can use")
     everything = _entries(loaded)
     if everything is None:
         if asked:
             raise WeightsError(f"{path} {_of_objects({}, asked)}")
-        raise WeightsError(f"{path} holds a {type(loaded).__name__}, not named tensors")
+        raise WeightsError(f"{path} holds a {type(loaded).__name__} instead of named tensors")
     inner = next((key for key in _INNER if _entries(everything.get(key)) is not None), None)
     state = everything if inner is None else _entries(everything[inner]) or {}
     tensors = {str(name): value.detach() for name, value in state.items() if isinstance(value, torch.Tensor)}
@@ -332,21 +330,22 @@ def _unwrapped(loaded: object, asked: list[str], path: Path) -> _Contents:
 
 
 def _of_objects(everything: dict[Any, Any], asked: list[str]) -> str:
-    """Return what to tell of a file without tensors that lie where networks' tensors do."""
+    """Return the error text for a file without tensors in the places where networks store them."""
     stranger = strangers.find(beside=everything, asked=asked)
     return pickles.sentence(asked) if stranger is None else stranger.sentence()
 
 
 def _entries(value: object) -> dict[Any, Any] | None:
-    """Return the entries of a dictionary, ``None`` of anything else.
+    """Return the entries of a dictionary, or ``None`` for anything else.
 
-    By dict's own method: a pickle may give an ordered dictionary an attribute named as one of its methods.
+    Uses dict's own method: a pickle may give an ordered dictionary an attribute named like one of its
+    methods.
     """
     return dict(dict.items(value)) if isinstance(value, dict) else None
 
 
 def _of_lightning(contents: _Contents) -> _Contents:
-    """Part the network of a Lightning module from what lies around it: buffers, and weights of a loss."""
+    """Separate the network of a Lightning module from what surrounds it: buffers, and weights of a loss."""
     groups: dict[str, list[str]] = {}
     for name in contents.tensors:
         first, dot, _ = name.partition(".")
@@ -362,7 +361,7 @@ def _of_lightning(contents: _Contents) -> _Contents:
     }
     if not network:
         return contents
-    # A module may hold another that holds the network, as in segmentor.model.encoder.
+    # A module may hold a module that holds the network, as in segmentor.model.encoder.
     network = _without_prefix(network, (*_PREFIXES, *(f"{name}." for name in _INNER)))
     return _Contents(
         tensors=network,
@@ -380,9 +379,9 @@ def _without_prefix(tensors: dict[str, Tensor], prefixes: tuple[str, ...] = _PRE
 
 
 def _told(beside: dict[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """Return what of the rest is plain data, and the names of what is not.
+    """Return the plain data of the rest, and the names of everything else.
 
-    Of what programs say of themselves, the parts that are plain are kept.
+    Of the programs' own settings, the plain parts are kept.
     """
     extras: dict[str, Any] = {}
     left_out: list[str] = []
@@ -399,7 +398,7 @@ def _told(beside: dict[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
 
 
 def _pruned(value: dict[Any, Any], path: str, left_out: list[str], steps: list[int]) -> dict[str, Any]:
-    """Return the entries that are plain data, also of dictionaries inside; the others are named."""
+    """Return the entries that are plain data, in nested dictionaries too; name the others."""
     kept: dict[str, Any] = {}
     found: list[str] = []
     for key, one in dict.items(value):
@@ -414,16 +413,16 @@ def _pruned(value: dict[Any, Any], path: str, left_out: list[str], steps: list[i
             kept[key] = inner
         else:
             found.append(name)
-    if kept:  # else the whole of it is named
+    if kept:  # otherwise it is named as a whole
         left_out += [name for name in found if name not in left_out]
     return kept
 
 
 def _is_plain(value: object, steps: list[int] | None = None) -> bool:
-    """Whether a value is plain data that can be written down, and not much of it.
+    """Return whether a value is plain data that can be recorded, and is small.
 
-    Lists may hold each other a thousand times over in a small pickle, so counting stops at a limit, and at
-    that of all values together, which ``steps`` holds.
+    In a small pickle, lists may contain each other a thousand times. Counting therefore stops at a limit per
+    value, and at a limit for all values together, which ``steps`` counts.
     """
     stack, left = [(value, 0)], _MOST_PLAIN
     while stack:
@@ -455,26 +454,24 @@ def _is_scalar(value: object) -> bool:
 
 
 def _check(tensors: dict[str, Tensor], path: Path) -> None:
-    """Refuse tensors that are no plain memory, or that claim to be larger than the file that holds them."""
+    """Refuse tensors that are not plain memory, or that claim to be larger than their file."""
     size, total = path.stat().st_size, 0
     for name, tensor in tensors.items():
         if len(name) > _LONGEST_NAME:
-            raise WeightsError(f"{path}: a tensor's name has {len(name):,} letters; it begins {name[:60]!r}")
+            raise WeightsError(f"{path}: a tensor's name has {len(name):,} characters; it is {name[:60]!r}")
         plain = tensor.layout == torch.strided and not (tensor.is_nested or tensor.is_quantized)
         if not plain or tensor.device.type != "cpu":
             raise WeightsError(
-                f"{path}: tensor {name!r} is sparse, nested, quantised or empty, not plain numbers"
+                f"{path}: tensor {name!r} is sparse, nested, quantised or empty instead of plain numbers"
             )
         if tensor.dtype not in _NUMBERS:
             kind = str(tensor.dtype).removeprefix("torch.")
-            raise WeightsError(
-                f"{path}: tensor {name!r} is of type {kind}, which no network here computes with"
-            )
+            raise WeightsError(f"{path}: tensor {name!r} is of type {kind}, which no network here can use")
         claimed = tensor.numel() * tensor.element_size()
         total += claimed
-        # One number repeated by strides of zero fills any memory once it is copied.
+        # One number repeated with zero strides would fill any memory once it is copied.
         if claimed > tensor.untyped_storage().nbytes() or total > 2 * size:
             raise WeightsError(
                 f"{path}: tensor {name!r} declares {tuple(tensor.shape)}, {claimed:,} bytes, more than "
-                f"the file of {size:,} bytes holds: it is damaged or made to exhaust memory"
+                f"the file of {size:,} bytes holds: the file is damaged or made to exhaust memory"
             )

@@ -1,7 +1,7 @@
-"""``segzoo.convert``: another program's checkpoint becomes a segzoo folder that computes the same logits.
+"""``segzoo.convert``: another program's checkpoint becomes a segzoo folder with the same logits.
 
-The layout is recognised from the names of the tensors (`segzoo.specs.LayoutSpec.signature`) and confirmed by
-every tensor's shape; what does not fit to the last tensor is refused.
+The layout is recognised by the names of the tensors (`segzoo.specs.LayoutSpec.signature`) and confirmed by
+every tensor's shape. A checkpoint is refused unless all of its tensors fit.
 """
 
 from __future__ import annotations
@@ -55,30 +55,30 @@ def convert(
 
     Args:
         file: a ``.pth``, ``.pt``, ``.pth.tar``, ``.ckpt`` or ``.safetensors`` file, or a folder with
-            ``config.json`` and tensors, or such a repository, ``hf-hub:org/name@revision``. Or an ONNX file,
-            which stays one and learns what its classes and images are.
-        out: the folder to write; created where it is missing. Of an ONNX file, the new ONNX file.
-        layout: which program wrote it (`segzoo list layouts`); recognised from the tensors where ``None``.
-        labels: the classes, instead of what file and layout say.
-        preprocessing: instead of the program's own.
-        licence: of the weights, instead of what the layout says.
-        provenance: more to record of where they come from.
-        multilabel: what becomes of the classes: ``"overlapping"`` decides each by a sigmoid of its own,
-            so that a pixel may have several or none; ``"argmax"`` gives each pixel the class of the largest
-            logit. ``None`` does what the program does, and one class a pixel where the file does not say.
-        overwrite: whether the weights that ``out`` holds may be replaced; never those of ``file``.
-        **options: of the layout: what its files do not say, such as ``scale=0.5``.
+          ``config.json`` and tensors, or a repository with these, ``hf-hub:org/name@revision``. Also an ONNX
+          file, which stays ONNX and gets a description of its classes and images.
+        out: the folder to write; created if it is missing. For an ONNX file, the new ONNX file.
+        layout: the program that wrote it (`segzoo list layouts`); if ``None``, the tensors decide.
+        labels: the classes, in place of those that the file and the layout state.
+        preprocessing: preprocessing of images, in place of the program's own.
+        licence: licence of the weights, in place of the layout's.
+        provenance: more to record about the origin of the weights.
+        multilabel: how the classes are decided: ``"overlapping"`` applies a sigmoid to each class, so a pixel
+          may have several classes or none; ``"argmax"`` gives each pixel the class of the largest logit.
+          ``None`` does what the program does, and gives one class per pixel if the file does not say.
+        overwrite: whether weights in ``out`` may be replaced; those of ``file`` never are.
+        **options: options of the layout that its files do not state, such as ``scale=0.5``.
 
     Returns:
-        The folder, or the ONNX file, for `segzoo.load`. A folder of an encoder alone is for
-        ``create(..., encoder_weights=...)``.
+        The folder, or the ONNX file, for `segzoo.load`. Use the folder of an encoder in
+          ``create(..., encoder_weights=...)``.
 
     Raises:
         WeightsError: the file is damaged, would run code, or does not fit the layout; the text lists the
-            tensors that differ.
+          differing tensors.
         UnknownNameError: there is no such layout.
         OptionError: the layout has no such option, or ``out`` is ``file``.
-        FailureError: the folder cannot be written, or holds a model already.
+        FailureError: the folder cannot be written, or already holds a model.
 
     Example:
         >>> convert("unet_carvana_scale0.5_epoch2.pth", "unet-carvana", scale=0.5)
@@ -86,9 +86,9 @@ def convert(
     """
     if isinstance(file, str) and file.startswith(hub.PREFIX):
         file = hub.folder(file)
-    # Not Path.resolve, which raises RuntimeError where a link leads to itself.
+    # Not Path.resolve, which raises RuntimeError for a link to itself.
     if os.path.realpath(file) == os.path.realpath(out):
-        raise OptionError(f"{out} is the folder to convert: write the new one beside it")
+        raise OptionError(f"{out} is the folder to convert: choose another folder for the result")
     if Path(file).suffix.lower() == ".onnx":
         if layout is not None:
             raise OptionError("an ONNX file has no layout: leave out layout (--from)")
@@ -124,7 +124,7 @@ def convert(
 
 
 def recognise(checkpoint: Checkpoint) -> list[str]:
-    """Return the full names of the layouts whose signature a checkpoint has."""
+    """Return the full names of the layouts whose signature a checkpoint matches."""
     return [entry.full_name for entry in _bearing(checkpoint)]
 
 
@@ -132,10 +132,10 @@ def _recognised(checkpoint: Checkpoint, options: Mapping[str, Any]) -> tuple[Ent
     candidates = _bearing(checkpoint)
     if not candidates:
         raise WeightsError(_named(checkpoint) or _unknown(checkpoint, options))
-    # Options tell which of several layouts is meant.
+    # Options decide which of several layouts is meant.
     candidates = [one for one in candidates if set(options) <= set(_options(one))] or candidates
     errors: list[WeightsError] = []
-    # Networks of another library come last: what becomes one of segzoo's has its engines.
+    # Networks of other libraries come last: segzoo's own networks run in more inference engines.
     for fallback in (False, True):
         fitting = []
         for entry in (one for one in candidates if one.spec.fallback is fallback):
@@ -145,39 +145,39 @@ def _recognised(checkpoint: Checkpoint, options: Mapping[str, Any]) -> tuple[Ent
                 errors.append(error)
         if len(fitting) > 1:
             names = " or ".join(repr(entry.full_name) for entry, _ in fitting)
-            raise UnsaidError(f"{checkpoint.file} fits {len(fitting)} layouts: say layout={names} (--from)")
+            raise UnsaidError(f"{checkpoint.file} fits {len(fitting)} layouts: pass layout={names} (--from)")
         if fitting:
             return fitting[0]
     told = _named(checkpoint, certain=True)
-    # The last candidates know more networks, and ask for less.
+    # The last candidates cover more networks and require less.
     unsaid = [error for error in errors if isinstance(error, UnsaidError)]
     if unsaid or told:
         raise unsaid[-1] if unsaid else WeightsError(told)
     lines = list(dict.fromkeys(map(str, errors)))
-    # As many tensors that do not fit are the same ones, whatever each network calls them.
+    # Equal numbers of misfits are the same tensors under each network's names.
     misfits = {error.count if isinstance(error, MisfitError) else 0 for error in errors}
     own = [entry for entry in candidates if not entry.spec.fallback]
     if len(lines) == 1 or (len(own) == 1 and len(misfits) == 1 and 0 not in misfits):
         raise errors[0]
     names = " or ".join(repr(entry.full_name) for entry in candidates)
     raise WeightsError(
-        f"{checkpoint.file} has the names of {len(errors)} layouts and fits none: to see what is amiss with "
-        f"one alone, say layout={names} (`segzoo convert --from`)\n" + "\n".join(lines)
+        f"{checkpoint.file} has the tensor names of {len(errors)} layouts and fits none: to see why "
+        f"for one of them, pass layout={names} (`segzoo convert --from`)\n" + "\n".join(lines)
     )
 
 
 class MisfitError(WeightsError):
-    """Tensors are not those of a layout's network: how many."""
+    """The number of tensors that do not fit a layout's network."""
 
     count = 0
 
 
 def _named(checkpoint: Checkpoint, *, certain: bool = False) -> str:
-    """Return the sentence for a checkpoint that is known and not read, or takes a plug-in; else nothing.
+    """Return the message for an unsupported checkpoint, or one that needs a plug-in; else nothing.
 
     Args:
         checkpoint: a checkpoint that fits no layout.
-        certain: whether it must be of a kind that no layout is for, as it has the names of one.
+        certain: whether it is certainly of an unsupported kind, because it matches the names of one layout.
     """
     beside = {**dict.fromkeys(checkpoint.left_out), **checkpoint.extras}
     stranger = strangers.find(tensors=checkpoint.tensors, beside=beside)
@@ -191,7 +191,7 @@ def _bearing(checkpoint: Checkpoint) -> list[Entry[LayoutSpec]]:
 
 
 def _bears(checkpoint: Checkpoint, spec: LayoutSpec) -> bool:
-    """Whether a checkpoint has the tensors of a layout's signature, and what lies beside them."""
+    """Return whether a checkpoint has the tensors of a layout's signature, and the data saved with them."""
     return all(name in checkpoint.tensors for name in spec.signature) and all(
         strangers.lies_beside(checkpoint.extras, key) for key in spec.beside
     )
@@ -202,13 +202,13 @@ def _layouts() -> list[Entry[LayoutSpec]]:
 
 
 def _options(entry: Entry[LayoutSpec]) -> list[str]:
-    """Return the options that a layout takes."""
+    """Return the names of the options of a layout."""
     known = inspect.signature(resolve(entry.spec.factory)).parameters
     return [name for name in known if name != "checkpoint" and name not in entry.spec.options]
 
 
 def _converted(entry: Entry[LayoutSpec], checkpoint: Checkpoint, options: Mapping[str, Any]) -> Conversion:
-    """Run one layout and hold its result against the network, tensor by tensor."""
+    """Run one layout and compare its result with the network, tensor by tensor."""
     factory, takes = resolve(entry.spec.factory), _options(entry)
     for name in options:
         if name not in takes:
@@ -220,11 +220,11 @@ def _converted(entry: Entry[LayoutSpec], checkpoint: Checkpoint, options: Mappin
         conversion: Conversion = factory(checkpoint, **{**entry.spec.options, **options})
     except SegzooError:
         raise
-    except Exception as error:  # whatever a layout makes of settings that a stranger wrote
+    except Exception as error:  # a layout may fail in any way on a stranger's settings
         told = f"{type(error).__name__}: {error}".splitlines()[0][:300]
         raise WeightsError(
             f"{checkpoint.file} cannot be read by layout {entry.full_name!r} ({told}): its settings are "
-            "damaged, or of a kind that the layout does not know"
+            "damaged, or of a kind that the layout does not support"
         ) from error
     troubles = (*conversion.transfer.troubles(_network(conversion)), no_numbers(conversion.transfer.tensors))
     if any(troubles):
@@ -240,9 +240,9 @@ def _converted(entry: Entry[LayoutSpec], checkpoint: Checkpoint, options: Mappin
 
 
 def _decided(conversion: Conversion, multilabel: str | None) -> Conversion:
-    """Return a conversion whose masks are the program's, or differ from them as was asked for.
+    """Return a conversion whose masks are the program's, or differ from them as requested.
 
-    Equal logits with another rule are another mask: a sigmoid for each class makes classes that overlap.
+    Equal logits give other masks under another rule: a sigmoid per class lets classes overlap.
     """
     one_of("multilabel", multilabel, (None, "overlapping", "argmax"))
     file, classes = conversion.transfer.file, conversion.architecture.num_classes
@@ -252,19 +252,19 @@ def _decided(conversion: Conversion, multilabel: str | None) -> Conversion:
         return replace(conversion, labels=_overlapping(conversion))
     if conversion.rule == "unknown" and multilabel is None:
         note = (
-            f"{file} does not say how its {classes} classes are decided: taken as one class a pixel, the "
-            "largest logit. Where it was trained multi-label, with a sigmoid for each class, say "
+            f"{file} does not say how its {classes} classes are decided; each pixel gets the class with the "
+            "largest logit. If the model was trained for multi-label, with a sigmoid per class, pass "
             "multilabel='overlapping' (--option multilabel=overlapping)"
         )
         return replace(conversion, notes=(*conversion.notes, note))
     if conversion.rule == "sigmoids":
-        note = "the program has a sigmoid for each class; here each pixel has the class of the largest logit"
+        note = "the program applies a sigmoid to each class; here each pixel gets the largest logit"
         return replace(conversion, notes=(*conversion.notes, note))
     return conversion
 
 
 def _overlapping(conversion: Conversion) -> Labels:
-    """Return a sigmoid for each class; those that nobody named are numbered, and none is background."""
+    """Return a sigmoid per class; unnamed classes are numbered, and no class is background."""
     if conversion.labels is None:
         return numbered_labels(conversion.architecture.num_classes, overlapping=True)
     return replace(conversion.labels, overlapping=True, background=None, values=(), ignore_index=None)
@@ -272,18 +272,18 @@ def _overlapping(conversion: Conversion) -> Labels:
 
 def _cut(lines: list[str]) -> list[str]:
     more = len(lines) - _SHOWN
-    return [*lines[:_SHOWN], f"... and {more} more like these"] if more > 0 else lines
+    return [*lines[:_SHOWN], f"... and {more} more"] if more > 0 else lines
 
 
 def _network(conversion: Conversion) -> dict[str, Any]:
-    """Return the tensors, without memory, of the network that a layout takes a file for."""
+    """Return the tensors, without memory, of the network that a layout chooses for a file."""
     try:
         return _built(conversion)
     except (RuntimeError, MemoryError, OverflowError, OptionError) as error:
         if isinstance(error, SegzooError) and not isinstance(error, OptionError):
             raise
         told = str(error).splitlines()[0]
-        raise WeightsError(f"{conversion.transfer.file} has sizes that no network has: {told}") from error
+        raise WeightsError(f"{conversion.transfer.file} has sizes that fit no network: {told}") from error
 
 
 def _built(conversion: Conversion) -> dict[str, Any]:
@@ -328,7 +328,7 @@ def _config(conversion: Conversion, provenance: Mapping[str, Any]) -> dict[str, 
 def _origin(
     entry: Entry[LayoutSpec], checkpoint: Checkpoint, conversion: Conversion, options: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Return what a folder records of the file that it was made from."""
+    """Return what a folder records about the file that it was made from."""
     origin = {
         "file": checkpoint.file,
         "sha256": checkpoint.sha256,
@@ -345,9 +345,9 @@ def _origin(
 
 
 def _tellable(extras: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the numbers and words beside the tensors, such as epochs and learning rates.
+    """Return the numbers and words saved with the tensors, such as epochs and learning rates.
 
-    Paths are left out: a folder may be published, and they say on whose machine it was trained.
+    Paths are left out: a folder may be published, and they would reveal the machine that it was trained on.
     """
     told: dict[str, Any] = {}
     for key, value in extras.items():
@@ -359,12 +359,12 @@ def _tellable(extras: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _without_folder(value: Any) -> Any:
-    """Return an option's value; of a path, only the name of its file."""
+    """Return an option's value; for a path, only the name of its file."""
     return re.split(r"[/\\]", value)[-1] if isinstance(value, str) else value
 
 
 def _are_numbers(values: Sequence[Any]) -> bool:
-    """Whether these are finite numbers, or lists of such."""
+    """Return whether these are finite numbers, or lists of them."""
     return all(_are_numbers(one) if isinstance(one, list | tuple) else _is_number(one) for one in values)
 
 
@@ -379,25 +379,25 @@ def _is_word(value: object) -> bool:
 
 
 def _unknown(checkpoint: Checkpoint, options: Mapping[str, Any]) -> str:
-    """Return the sentence for tensors of no layout, with the first differences from the closest."""
+    """Return the message for tensors that fit no layout, with the first differences from the closest one."""
     first = ", ".join(f"{name} {tuple(t.shape)}" for name, t in list(checkpoint.tensors.items())[:3])
     told = f"no layout has the tensors of {checkpoint.file}: {len(checkpoint.tensors)}, such as {first}"
     closest = max(_layouts(), key=lambda entry: _closeness(checkpoint, entry.spec), default=None)
-    # Words alone, such as conv and norm, are in the names of unrelated networks too.
+    # Single words such as conv and norm also occur in the names of unrelated networks.
     if closest is None or _closeness(checkpoint, closest.spec) < 1:
-        return f"{told}; `segzoo list layouts` shows which there are"
+        return f"{told}; `segzoo list layouts` lists the supported ones"
     try:
         _converted(closest, checkpoint, {})
     except WeightsError as error:
         return f"{told}\nthe closest is {closest.full_name!r}: {error}"
     except OptionError:
-        pass  # it cannot be tried without being told more
+        pass  # it needs options to be tried
     missing = "\n  ".join(name for name in closest.spec.signature if name not in checkpoint.tensors)
     return f"{told}\nthe closest is {closest.full_name!r}, but these are missing:\n  {missing}"
 
 
 def _closeness(checkpoint: Checkpoint, spec: LayoutSpec) -> float:
-    """How many tensors of a signature a file has, and, less, how many of the words in their names it uses."""
+    """Return how many tensors of a signature a file has and, second, how many words of their names."""
     there = sum(name in checkpoint.tensors for name in spec.signature)
     words = _words(spec.signature)
     return there + len(words & _words(checkpoint.tensors)) / (len(words) + 1)

@@ -1,8 +1,8 @@
-"""Weights of other programs, converted once, then loaded as any segzoo folder.
+"""Weights of other programs, converted once and then loaded like any segzoo folder.
 
-They are those of the catalogue, which are fetched, or a checkpoint at hand. The folder's name holds a key
-of all that decides its contents: the hashes of the files, the layout and its options, what the catalogue
-says, and the versions of segzoo, of the plug-ins that own layouts, and of the libraries that these require.
+They come from the catalogue (and are fetched) or from a local checkpoint. The folder's name holds a key
+of everything that determines its contents: the files' hashes, the layout and its options, the catalogue's
+entry, and the versions of segzoo, of the plug-ins that own the layouts, and of the libraries they require.
 """
 
 from __future__ import annotations
@@ -33,21 +33,21 @@ if TYPE_CHECKING:
     from segzoo.config import ModelConfig
     from segzoo.specs import WeightsSpec
 
-#: What becomes of the classes of a program that gives each a sigmoid.
+#: How the classes of a program with a sigmoid per class are decided.
 Multilabel = Literal["overlapping", "argmax"]
 
 _log = logging.getLogger(__name__)
 
-#: What of a spec goes into the folder, or decides how the file becomes one.
+#: Fields of a spec that are written to the folder, or that decide how the file is converted.
 _DECIDES = ("layout", "layout_options", "classes", "labels", "preprocessing", "licence", "data", "claimed")
 
 
 def converted(spec: WeightsSpec) -> Path:
-    """Return the segzoo folder of weights at a URL; fetched and converted if this is the first time.
+    """Return the segzoo folder of weights at a URL; fetched and converted on first use.
 
     Raises:
         FailureError: the file cannot be fetched; the text says what to do.
-        WeightsError: it is not the file that it should be, or not of its layout.
+        WeightsError: the file has another hash than expected, or does not fit its layout.
     """
     folder = folder_for(spec)
     if folder is not None and folder.is_dir():
@@ -66,19 +66,19 @@ def opened(
     spec: WeightsSpec | None = None,
     multilabel: Multilabel | None = None,
 ) -> Path:
-    """Return the segzoo folder of another program's checkpoint at hand; converted if this is the first time.
+    """Return the segzoo folder of another program's local checkpoint; converted on first use.
 
     Args:
         path: a file, or a folder of ``config.json`` and tensors.
-        name: what the person called it, for messages; the path where it is empty.
-        source: where it comes from, to be recorded: of a repository, with the commit.
-        spec: what a catalogue says of it, where it has a name there.
-        multilabel: see `segzoo.convert`; only for a checkpoint that no catalogue names.
+        name: name that the user typed, for messages; the path if it is empty.
+        source: where the checkpoint comes from, to be recorded; for a repository, with the commit.
+        spec: the catalogue's entry, if it has one.
+        multilabel: see `segzoo.convert`; only for a checkpoint that is in no catalogue.
 
     Raises:
-        WeightsError: it is damaged, would run code, is of no layout that is known, or was written to
-            meanwhile.
-        OptionError: the file does not say all that its layout needs; the text says what to do.
+        WeightsError: the checkpoint is damaged, would run code, fits no known layout, or was written to
+          during the conversion.
+        OptionError: the file does not state everything that its layout needs; the text says what to do.
     """
     name = name or str(path)
     found = _hashes(path)
@@ -96,9 +96,9 @@ def opened(
 
     def make(part: Path) -> None:
         convert(part)
-        # The folder is named after these: what was read must not be another file.
+        # The folder is named after these hashes, so the content must belong to them.
         if _hashes(path) != found:
-            raise WeightsError(f"{name} was written to while it was converted: try again when it is whole")
+            raise WeightsError(f"{name} changed during the conversion: try again when it is complete")
 
     made = _made(folder, make, name=name, source=source)
     if new:
@@ -110,7 +110,7 @@ def opened(
 
 
 def _hashes(path: Path) -> dict[str, str]:
-    """Return the hashes of a checkpoint's files by their names in its folder; a lone file has none."""
+    """Return the hashes of a checkpoint's files by their names in its folder; nothing for a single file."""
     try:
         return {
             "" if file == path else file.name: cache.sha256_of(file) for file in map(regular, files_of(path))
@@ -120,7 +120,7 @@ def _hashes(path: Path) -> dict[str, str]:
 
 
 def _origin_of(folder: Path) -> dict[str, Any]:
-    """Return what a converted folder, of a model or of an encoder, records of where it comes from."""
+    """Return the recorded origin of a converted folder of a model or of an encoder."""
     return json_text.read(folder / "config.json").get("provenance", {})
 
 
@@ -132,11 +132,11 @@ def _convert_alone(path: Path, part: Path, *, source: str, multilabel: Multilabe
         convert(path, part, provenance={"source": source} if source else None, multilabel=multilabel)
     except (OptionError, UnsaidError) as error:
         how = command_line("segzoo", "convert", path, "--out", "FOLDER", "--option", "KEY=VALUE")
-        raise type(error)(f"{error}\nOnly you can say it: `{how}`, and FOLDER is the model") from error
+        raise type(error)(f"{error}\nPass it yourself: `{how}`, and use FOLDER as the model") from error
 
 
 def _made(folder: Path, make: Callable[[Path], object], *, name: str, source: str) -> Path:
-    """Return a folder of the cache, made if it is not there, and sealed."""
+    """Return a sealed folder of the cache; made if it is missing."""
     with cache.locked(str(folder)):
         if not folder.is_dir():
             with cache.writing(folder), whole_folder(folder) as part:
@@ -147,7 +147,7 @@ def _made(folder: Path, make: Callable[[Path], object], *, name: str, source: st
 
 
 def folder_for(spec: WeightsSpec) -> Path | None:
-    """Return where a URL's weights are once converted, ``None`` while nobody knows the file's hash."""
+    """Return the folder of a URL's converted weights, or ``None`` while the file's hash is unknown."""
     record = cache.read_record(cache.file_for(spec.url))
     known = max((spec.sha256, record.sha256 if record else ""), key=len)
     fits = len(known) == 64 and known.startswith(spec.sha256)
@@ -155,10 +155,10 @@ def folder_for(spec: WeightsSpec) -> Path | None:
 
 
 def declared(spec: WeightsSpec) -> ModelConfig:
-    """Return the config of weights as their spec states it, for those who want the network without them.
+    """Return the config of weights as their spec states it, to build the network without the weights.
 
     Raises:
-        OptionError: they are weights of an encoder, which alone is no model.
+        OptionError: the weights belong to an encoder, which alone is not a model.
     """
     from segzoo.architecture import plan
     from segzoo.config import ModelConfig
@@ -183,28 +183,28 @@ def declared(spec: WeightsSpec) -> ModelConfig:
 
 
 def check_model(spec: WeightsSpec) -> None:
-    """Raise `OptionError` if a spec's weights are those of an encoder, which alone is no model."""
+    """Raise `OptionError` if a spec's weights belong to an encoder, which alone is not a model."""
     if not spec.classes:
         raise OptionError(
-            f"{spec.name!r} are weights of an encoder: give them to a model that has it, "
+            f"{spec.name!r} are weights of an encoder: use them in a model with that encoder, "
             f"segzoo.create('unet/{spec.model}', num_classes=2, weights={spec.name!r})"
         )
 
 
 def provenance(spec: WeightsSpec) -> dict[str, Any]:
-    """Return what a folder says of where its weights come from."""
+    """Return what a folder records about the origin of its weights."""
     said = {"source": spec.source, "data": spec.data, "claimed": spec.claimed, "homepage": spec.homepage}
     return {key: value for key, value in said.items() if value}
 
 
 def owner_of(spec: WeightsSpec) -> str:
-    """Return the distribution that brings these weights; segzoo where no plug-in registers them yet."""
+    """Return the distribution that provides these weights; segzoo if no plug-in registers them yet."""
     entries = (entry for _, entry in zoo.registry("weights").items())
     return next((entry.owner for entry in entries if entry.spec == spec), "segzoo")
 
 
 def _model(spec: WeightsSpec) -> str:
-    """Return what a spec's owner means by the model that it names, whoever else claims that name."""
+    """Return the model that a spec's owner means by its name, even if others claim that name too."""
     models, decoders, owner = zoo.registry("models"), zoo.registry("decoders"), owner_of(spec)
     if spec.model in models:
         return models.meant(spec.model, owner)
@@ -230,7 +230,7 @@ def _folder(spec: WeightsSpec, sha256: str) -> Path:
 
 
 def _said(spec: WeightsSpec | None) -> dict[str, Any]:
-    """Return what of a spec decides the contents of a folder."""
+    """Return the fields of a spec that determine the contents of a folder."""
     return {} if spec is None else {key: value for key, value in asdict(spec).items() if key in _DECIDES}
 
 
@@ -244,9 +244,9 @@ def _version_of_layout(layout: str) -> str:
 
 
 def _version_of(owner: str) -> str:
-    """Return the version of what owns layouts and, of a plug-in, those of what it requires.
+    """Return the version of a layouts' owner and, for a plug-in, the versions of its requirements.
 
-    Networks of another library have the tensors' names of the version that is installed.
+    Networks of another library have the tensor names of the installed version.
     """
     versions = {record.distribution: record.version for record in zoo.plugins}
     told = [f"{owner} {versions.get(owner, '')}"]

@@ -1,7 +1,7 @@
-"""Fetching one file in as many attempts as it takes: each continues where the last one broke.
+"""Downloading one file: if an attempt breaks off, the next one continues from there.
 
-What has come is ``NAME.part``; beside it, ``NAME.part.json`` says which version of the file it is of, so
-that two versions are never joined (If-Range, RFC 9110, 13.1.5).
+Arrived bytes are in ``NAME.part``; ``NAME.part.json`` records the version of the file that they belong to,
+so that two versions are never joined (If-Range, RFC 9110, 13.1.5).
 """
 
 from __future__ import annotations
@@ -21,27 +21,27 @@ if TYPE_CHECKING:
 
     from segzoo.http import Policy
 
-#: Bytes that are taken of a file whose size nobody tells.
+#: Most bytes of a file whose size is not announced.
 LARGEST_UNTOLD = 16 * 1024**3
 
 
 def download(
     url: str, part: Path, *, name: str, trusted: bool, policy: Policy, most: int | None = None
 ) -> None:
-    """Fetch until the part is whole, continuing it after each failure.
+    """Download until the file is complete, and continue after each failure.
 
     Args:
-        url: http or https; where the file is asked for, which may be a mirror.
-        part: what has come so far; its folder exists.
-        name: for the progress bar.
-        trusted: whether a known hash will tell if the parts do not belong together.
+        url: http or https address of the file, which may be a mirror's.
+        part: file that holds the bytes so far; its folder exists.
+        name: name shown in the progress bar.
+        trusted: whether a known hash will reveal parts that do not belong together.
         policy: how long to try.
-        most: bytes that the file may have; ``None``: what the server tells.
+        most: most bytes that the file may have; ``None``: the size that the server announces.
 
     Raises:
-        FailureError: the server refuses, keeps failing, or gives more; the text says what to do.
+        FailureError: the server refuses, keeps failing, or sends more; the text says what to do.
     """
-    patience = Patience(url, policy, advice=", or name a mirror in SEGZOO_MIRROR")
+    patience = Patience(url, policy, advice=", or set SEGZOO_MIRROR to a mirror")
     while True:
         try:
             _continue(url, part, name=name, trusted=trusted, policy=policy, most=most)
@@ -56,9 +56,9 @@ def _continue(url: str, part: Path, *, name: str, trusted: bool, policy: Policy,
     notes = cache.read_json(_notes(part)) or {}
     version = str(notes.get("version", ""))
     if start and start == notes.get("total"):
-        return  # whole; the process ended before it was renamed
+        return  # complete; the process ended before the file was renamed
     if start and not (version or trusted):
-        start = 0  # nothing says that what has come fits what would
+        start = 0  # nothing shows that the old bytes belong to this file
     try:
         reply = ask(url, start=start, version=version, timeout=policy.timeout)
     except RangeError:
@@ -66,7 +66,7 @@ def _continue(url: str, part: Path, *, name: str, trusted: bool, policy: Policy,
         raise
     if reply.start not in (0, start) or (reply.start and version and reply.version not in ("", version)):
         discard(part)
-        raise AgainError("the server sent another part of the file than it was asked for")
+        raise AgainError("the server sent a different part of the file than requested")
     limit = most if reply.total is None or most is not None else reply.total
     limit = LARGEST_UNTOLD if limit is None else limit
     if (reply.total or 0) > limit:
@@ -83,9 +83,9 @@ def _continue(url: str, part: Path, *, name: str, trusted: bool, policy: Policy,
 def _too_large(url: str, part: Path, limit: int) -> FailureError:
     discard(part)
     return FailureError(
-        f"{http.shown(url)} gives more than the {told_bytes(limit)} that are expected of it, and was not"
-        " kept: it is not the file that it should be, or has been replaced. Look for its new place, or fetch"
-        " it by hand"
+        f"{http.shown(url)} sends more than the expected {told_bytes(limit)}, so the download was"
+        " discarded: it is the wrong file, or the file was replaced. Look for its new address, or download"
+        " it yourself"
     )
 
 
@@ -95,15 +95,15 @@ def _make_room(part: Path, reply: Reply) -> None:
     if needed > available:
         raise FailureError(
             f"{part.parent} has {told_bytes(available)} free and the file needs {told_bytes(needed)}:"
-            " make room (`segzoo cache prune`), or set SEGZOO_HOME to a larger disk"
+            " free some space (`segzoo cache prune`), or set SEGZOO_HOME to a larger disk"
         )
 
 
 def _write(reply: Reply, part: Path, name: str, limit: int) -> int:
-    """Append the body to the part, or begin it anew; stop above ``limit``. Return the part's size."""
+    """Append the body to the part, or start it again; stop above ``limit``. Return the part's size."""
     with (
         cache.writing(part),
-        # Unbuffered: what has come survives a kill.
+        # Unbuffered: arrived bytes survive a kill.
         part.open("r+b" if reply.start else "wb", buffering=0) as stream,
         bar(
             what=name, unit="B", shown=None, total=reply.total, initial=reply.start, unit_scale=True
@@ -121,13 +121,13 @@ def _write(reply: Reply, part: Path, name: str, limit: int) -> int:
 
 
 def discard(part: Path) -> None:
-    """Remove a part and what is known of it."""
+    """Remove a part and its notes."""
     part.unlink(missing_ok=True)
     _notes(part).unlink(missing_ok=True)
 
 
 def part_of(file: Path) -> Path:
-    """Return where the part of a file is kept until it is whole."""
+    """Return where the part of a file is kept until the file is complete."""
     return file.with_name(f"{file.name}.part")
 
 

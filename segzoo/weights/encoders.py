@@ -1,7 +1,7 @@
-"""A trained encoder as a folder: its tensors, and a config that says whose they are.
+"""A trained encoder as a folder: its tensors, and a config that names the encoder.
 
-``segzoo.create("unet-vgg", num_classes=5, weights="local-dir:DIR")`` begins with them. The folder looks like
-a model's, but its config says ``segzoo_encoder``, and no model is loaded from it.
+``segzoo.create("unet-vgg", num_classes=5, weights="local-dir:DIR")`` starts from them. The folder looks like
+a model's, but its config says ``segzoo_encoder``, and it cannot be loaded as a model.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ FORMAT_VERSION = 1
 
 @dataclass(frozen=True, kw_only=True)
 class EncoderConfig:
-    """Whose tensors an encoder's folder holds.
+    """The config of an encoder's folder.
 
     Attributes:
-        encoder: its full name, such as ``segzoo:vgg16`` or ``timm:resnet50``.
-        in_channels: channels of the images.
-        options: of the encoder.
-        preprocessing: of the images that it was trained on.
-        licence: of the weights.
-        provenance: where they come from.
+        encoder: full name of the encoder, such as ``segzoo:vgg16`` or ``timm:resnet50``.
+        in_channels: number of channels of the images.
+        options: options of the encoder.
+        preprocessing: preprocessing of the images that it was trained on.
+        licence: licence of the weights.
+        provenance: origin of the weights.
     """
 
     encoder: str
@@ -60,7 +60,7 @@ def empty_encoder(name: str, *, in_channels: int, options: Mapping[str, Any]) ->
 
 
 def is_encoder(folder: Path) -> bool:
-    """Whether a folder holds an encoder rather than a model; one that cannot be read holds neither."""
+    """Return whether a folder holds an encoder, not a model; false as well if the folder cannot be read."""
     try:
         data = json_text.read(folder / CONFIG)
     except (OSError, json_text.JsonError):
@@ -71,21 +71,21 @@ def is_encoder(folder: Path) -> bool:
 def fill_encoder(model: nn.Module, folder: Path, *, in_channels: int) -> None:
     """Give a model's encoder the tensors of an encoder's folder.
 
-    What the folder has beyond the encoder belongs to features deeper than it yields, and is left. An encoder
-    that was trained on another number of bands has its first convolution spread over those of the model.
+    Tensors of deeper features than the model uses are ignored. If the encoder was trained on another number
+    of bands, its first convolution is spread over the model's bands.
 
     Args:
-        model: gets the tensors.
-        folder: of the encoder.
-        in_channels: bands that the model takes.
+        model: model that gets the tensors.
+        folder: folder of the encoder.
+        in_channels: number of bands of the model's input.
 
     Raises:
-        WeightsError: the model has no encoder, or the folder is damaged or holds those of another encoder.
+        WeightsError: the model has no encoder, or the folder is damaged or holds another encoder.
     """
     trained_on = int(read_encoder_config(folder).get("in_channels", 3))
     encoder = getattr(model, "encoder", None)
     if not isinstance(encoder, nn.Module):
-        raise WeightsError(f"{folder} holds an encoder's weights, and {type(model).__name__} has no encoder")
+        raise WeightsError(f"{folder} holds an encoder's weights, but {type(model).__name__} has no encoder")
     tensors = read_tensors(folder / TENSORS)
     wanted = encoder.state_dict()
     tensors = {**tensors, **adapted_stem(tensors, wanted, trained_on, in_channels)}
@@ -94,10 +94,10 @@ def fill_encoder(model: nn.Module, folder: Path, *, in_channels: int) -> None:
 
 
 def learnt_scale(folder: Path) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Return mean and std of the images that an encoder's folder learnt from.
+    """Return mean and std of the images that an encoder was trained on.
 
     Raises:
-        WeightsError: its config is missing, damaged, or that of something else.
+        WeightsError: the folder's config is missing, damaged, or not an encoder's.
     """
     said = read_encoder_config(folder).get("preprocessing", {})
     plain = Preprocessing()
@@ -113,7 +113,7 @@ def read_encoder_config(folder: Path) -> Mapping[str, Any]:
     """Read ``config.json`` of an encoder's folder.
 
     Raises:
-        WeightsError: it is missing, damaged, or that of something else.
+        WeightsError: the file is missing, damaged, or not an encoder's config.
     """
     path = folder / CONFIG
     try:
@@ -122,7 +122,7 @@ def read_encoder_config(folder: Path) -> Mapping[str, Any]:
         raise WeightsError(f"{folder} holds no readable {CONFIG}: {error}") from error
     if not isinstance(data, dict) or data.get("segzoo_encoder") != FORMAT_VERSION:
         raise WeightsError(
-            f"{path} does not say segzoo_encoder: {FORMAT_VERSION}, so it is no encoder's folder"
+            f"{path} does not say segzoo_encoder: {FORMAT_VERSION}, so it is not the folder of an encoder"
         )
     known = {"segzoo_encoder", *field_names(EncoderConfig)}
     unknown = sorted(set(data) - known)

@@ -1,8 +1,8 @@
-"""From a URL to a file in the cache: resumed, checked, and complete or not there at all.
+"""From a URL to a file in the cache: resumed, checked, and either complete or absent.
 
-What comes is written to ``NAME.part``, hashed, and renamed; an attempt that breaks is continued by the
-next one where the server can. A file without a published hash is pinned: its first hash is recorded and
-checked ever after.
+Arriving bytes are written to ``NAME.part``, hashed, and renamed; if an attempt breaks off, the next one
+continues it if the server can. A file without a published hash is pinned: its first hash is recorded, and
+checked from then on.
 """
 
 from __future__ import annotations
@@ -23,23 +23,23 @@ from segzoo.weights.download import discard, download, part_of
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-#: How far the size of a file without a published hash may be from what is said about it.
+#: How far the size of a file without a published hash may be from the announced size.
 _TOLERANCE = 0.05
 
 
 def fetch(url: str, *, name: str = "", sha256: str = "", size: int = 0, policy: Policy | None = None) -> Path:
-    """Return the file at ``url`` from the cache, where it is fetched to if it is not there.
+    """Return the file at ``url`` from the cache, and fetch it if it is not there.
 
     Args:
-        url: http or https.
-        name: what people call it, for messages and the progress bar.
-        sha256: what is published of its hash: all of it, its beginning, or nothing.
-        size: its bytes, about; 0 where unknown.
+        url: http or https address.
+        name: name of the file in messages and in the progress bar.
+        sha256: published hash: complete, its beginning, or empty.
+        size: approximate number of bytes; 0 if unknown.
         policy: how long to try.
 
     Raises:
-        FailureError: it cannot be fetched, or the cache cannot be written to; the text says what to do.
-        WeightsError: it is not the file that it should be.
+        FailureError: the file cannot be fetched, or the cache cannot be written to; the text says what to do.
+        WeightsError: the file is not the expected one.
     """
     name = name or urlsplit(url).path.rpartition("/")[2]
     file = cache.file_for(url)
@@ -48,7 +48,7 @@ def fetch(url: str, *, name: str = "", sha256: str = "", size: int = 0, policy: 
             # Another process may have fetched it while this one waited.
             if not file.is_file() and not _adopt(url, file, _hashes(file, sha256)):
                 _obtain(url, file, name, sha256, size, policy or Policy())
-            if cache.read_record(file) is None:  # put there by hand
+            if cache.read_record(file) is None:  # put there by the user
                 _record(url, file, name, sha256, at=file)
     for expected in _hashes(file, sha256):
         cache.check(file, expected, name=name)
@@ -56,20 +56,20 @@ def fetch(url: str, *, name: str = "", sha256: str = "", size: int = 0, policy: 
 
 
 def torch_file(url: str) -> Path:
-    """Return where torch.hub keeps the file at ``url``, which need not exist."""
+    """Return where torch.hub keeps the file at ``url``, which may not exist."""
     home = os.environ.get("TORCH_HOME")
     folder = Path(home).expanduser() if home else cache.user_cache() / "torch"
     return folder / "hub" / "checkpoints" / urlsplit(url).path.rpartition("/")[2]
 
 
 def _hashes(file: Path, published: str) -> list[str]:
-    """Return all that is known of a file's hash: what is published, and what was recorded."""
+    """Return the known hashes of a file: the published one, and the recorded one."""
     record = cache.read_record(file)
     return [known for known in dict.fromkeys((published, record.sha256 if record else "")) if known]
 
 
 def _adopt(url: str, file: Path, hashes: Iterable[str]) -> bool:
-    """Take the file that torch.hub has fetched already, if a known hash says that it is the one."""
+    """Use the file that torch.hub has already fetched, if a known hash confirms it."""
     theirs = torch_file(url)
     known = max(hashes, key=len, default="")
     if not known or not theirs.is_file() or not cache.sha256_of(theirs).startswith(known):
@@ -100,24 +100,24 @@ def _obtain(url: str, file: Path, name: str, sha256: str, size: int, policy: Pol
     with cache.writing(part):
         part.parent.mkdir(parents=True, exist_ok=True)
     resumed, at = part.exists(), mirrored(url)
-    # What people say of a size is about, so twice as much is what it cannot be.
+    # Announced sizes are approximate, so only more than twice as much is refused.
     most = 2 * size + 2**20 if size else None
     trusted = any(len(one) == 64 for one in expected)
     download(at, part, name=name, trusted=trusted, policy=policy, most=most)
     if resumed and _wrong(part, expected):
-        # Two versions of the file may have been joined: once more, from the beginning.
+        # Two versions of the file may have been joined: try once more, from the beginning.
         discard(part)
         download(at, part, name=name, trusted=False, policy=policy, most=most)
     wrong = _wrong(part, expected) or _implausible(part, size if not expected else 0)
     if wrong:
         discard(part)
         raise WeightsError(
-            f"{name}: what came from {shown(at)} {wrong}. It was damaged on the way or has been replaced"
-            f" and was not kept. Try again; if the new file is to be trusted:"
+            f"{name}: the file from {shown(at)} {wrong}. It was damaged in transfer or has been replaced,"
+            f" and was not kept. Try again; if you trust the new file:"
             f" `{command_line('segzoo', 'cache', 'prune', '--forget', name)}`"
         )
     if cache.read_record(file) is None:
-        # Before the file is there, so that nobody sees it without.
+        # Written before the file is in place, so that no process sees the file without its record.
         _record(url, part, name, sha256, at=file)
     with cache.writing(file):
         os.replace(part, file)
@@ -125,12 +125,12 @@ def _obtain(url: str, file: Path, name: str, sha256: str, size: int, policy: Pol
 
 
 def by_hand(url: str, file: Path, name: str) -> str:
-    """Return the sentence that says which file to fetch by hand where the network is switched off."""
+    """Return the message that says which file to download yourself when the network is switched off."""
     theirs = torch_file(url)
-    also = f"\ntorch.hub has a file of that name: if it is the one, copy {theirs}" if theirs.is_file() else ""
+    also = f"\ntorch.hub has a file named so: to use it, copy {theirs}" if theirs.is_file() else ""
     return (
         f"{name} is not in the cache, and the network is switched off by {offline()}: unset that variable, or"
-        f" fetch\n  {url}\non another machine and put it at\n  {file}{also}"
+        f" download\n  {url}\non another machine and put it at\n  {file}{also}"
     )
 
 
@@ -147,15 +147,15 @@ def _implausible(part: Path, size: int) -> str:
 
 
 def _record(url: str, contents: Path, name: str, published: str, *, at: Path) -> None:
-    """Write the record of the file ``at``, and tell the person if its hash is taken on trust."""
+    """Write the record of the file ``at``, and log it if its hash is taken on trust."""
     found = cache.sha256_of(contents)
     if not found.startswith(published):
-        return  # the check that follows tells
+        return  # the check that follows reports it
     pinned = len(published) < 64
     if pinned:
         what = f"only the first {len(published)} digits of its hash are" if published else "no hash of it is"
         warnings.warn(
-            f"{name}: {what} published. This file's sha256, {found}, is recorded beside it and checked from"
+            f"{name}: {what} published. This file's sha256, {found}, is recorded next to it and checked from"
             " now on.",
             stacklevel=2,
         )

@@ -1,11 +1,10 @@
-"""Weights from the Hugging Face Hub, by its own client: ``hf-hub:org/name@revision``.
+"""Weights from the Hugging Face Hub, through its own client: ``hf-hub:org/name@revision``.
 
-Two files are fetched of a repository of segzoo's, ``config.json`` and ``model.safetensors``; of one of
-another library its settings and tensors (`segzoo.weights.parts`). Whatever else it holds, code above all, is
-never looked at. The client checks sizes only, so all files are hashed here each time they are used: against
-what the Hub itself calls them, against the catalogue, and against what they were when they were first loaded.
-Branches and tags are resolved to a commit first, so that all files are of one commit, and the person is told
-when a branch has moved since.
+From a segzoo repository two files are fetched, ``config.json`` and ``model.safetensors``; from another
+library's repository its settings and tensors (`segzoo.weights.parts`). No other file, and no code, is ever
+read. The client only checks sizes, so all files are hashed at each use and compared with the Hub's hashes,
+with the catalogue, and with the hashes recorded at first load. Branches and tags are first resolved to a
+commit, so that all files belong to one commit, and a warning is logged if a branch has moved since.
 """
 
 from __future__ import annotations
@@ -49,7 +48,7 @@ _POLICY = Policy(attempts=3, timeout=15.0)
 
 @dataclass(frozen=True)
 class Place:
-    """A repository and a branch, tag or commit of it."""
+    """A repository, and one of its branches, tags or commits."""
 
     repo: str
     revision: str = "main"
@@ -62,20 +61,20 @@ def parse(text: str) -> Place:
     """Read ``org/name`` or ``org/name@revision``, with or without ``hf-hub:``.
 
     Raises:
-        UsageError: it has another form.
+        UsageError: the text has another form.
     """
     match = _PLACE.fullmatch(text.removeprefix(PREFIX))
     if match is None or ".." in text:
         raise UsageError(
-            f"{text!r} does not name a repository: say {PREFIX}org/name or {PREFIX}org/name@revision"
+            f"{text!r} does not name a repository: use {PREFIX}org/name or {PREFIX}org/name@revision"
         )
     return Place(match["repo"], match["revision"] or "main")
 
 
 def pinned(text: str) -> str:
-    """Return a repository at the commit that it was first loaded from; unchanged where one is named.
+    """Return a repository at the commit that it was first loaded from; unchanged if it names a commit.
 
-    That stays so when a person loads the repository again by the name of a branch that has moved.
+    The commit stays the same even if the branch has moved and is loaded again by name.
     """
     place = parse(text)
     commit = "" if _COMMIT.fullmatch(place.revision) else _Known(place.repo).first.get(place.revision, "")
@@ -83,18 +82,18 @@ def pinned(text: str) -> str:
 
 
 def folder(text: str, *, sha256: str = "", name: str = "", only_config: bool = False) -> Path:
-    """Return the folder that holds a repository's config and weights, fetched if they are not there.
+    """Return the folder that holds a repository's config and weights; fetched if it is missing.
 
     Args:
-        text: as in `parse`.
-        sha256: what the catalogue says of the file of tensors: all of the hash, or its beginning.
-        name: of the registered weights, for messages.
-        only_config: whether the config alone is wanted; of a repository of another library there is more
-            to see to know what its network is, and all is fetched.
+        text: see `parse`.
+        sha256: hash of the file of tensors in the catalogue: complete, or its beginning.
+        name: name of the registered weights, for messages.
+        only_config: whether the config alone is needed; for another library's repository, everything is
+          fetched, because the config alone does not describe the network.
 
     Raises:
         FailureError: the Hub cannot be reached, or refuses; the text says what to do.
-        WeightsError: a file is damaged or not the one that it was, or the repository needs code of its own.
+        WeightsError: a file is damaged or has changed, or the repository needs its own code.
     """
     place = parse(text)
     commit, config = _resolve(place)
@@ -113,12 +112,12 @@ def folder(text: str, *, sha256: str = "", name: str = "", only_config: bool = F
 
 
 def _of_another_library(at: Place, known: _Known, config: Path) -> list[Path]:
-    """Fetch what lies beside a config that is not segzoo's: what it does to images, and the tensors."""
+    """Fetch the other files of a repository that is not segzoo's: its image processing, and its tensors."""
     parts.refuse_code(parts.read_settings(config), f"{at}: {CONFIG}")
     parts.refuse_stranger(config.parent, str(at))
 
     def find(name: str) -> Path | None:
-        # A commit never changes: what it lacked it lacks, and a cache that is read alone need not ask.
+        # A commit never changes: a file that was absent stays absent, so an offline cache need not ask.
         if known.lacks(at, name) or (offline() and not _is_cached(at, name)):
             return None
         try:
@@ -132,16 +131,16 @@ def _of_another_library(at: Place, known: _Known, config: Path) -> list[Path]:
         tensors = parts.weights_of(find, str(at))
     except WeightsError:
         if offline():
-            _download(at, TENSORS)  # says what to fetch by hand
+            _download(at, TENSORS)  # reports what to download
         raise
     return [*beside, *tensors]
 
 
 def endpoint() -> str | None:
-    """Return ``HF_ENDPOINT`` as it is now; the client reads it once, when it is imported.
+    """Return the current ``HF_ENDPOINT``; the client reads it once, when it is imported.
 
     Raises:
-        UsageError: it is no address.
+        UsageError: it is not an address.
     """
     said = os.environ.get("HF_ENDPOINT", "").rstrip("/")
     try:
@@ -151,7 +150,7 @@ def endpoint() -> str | None:
 
 
 def _resolve(place: Place) -> tuple[str, Path]:
-    """Return the commit that a revision means now, and that commit's config."""
+    """Return the commit that a revision points to now, and that commit's config."""
     config = _download(place, CONFIG)
     return config.parent.name, config
 
@@ -161,7 +160,7 @@ def _download(place: Place, filename: str) -> Path:
 
     if not offline() and not _is_cached(place, filename):
         _ask_before(place, filename)
-    # The client asks the Hub about its caller even where it is told to read its cache alone.
+    # The client contacts the Hub even when it should only read its cache.
     with refusing_offline(f"{filename} of {place} was not fetched"), told(place, filename):
         path = hf_hub_download(
             place.repo,
@@ -186,12 +185,12 @@ def _is_cached(place: Place, filename: str) -> bool:
 
 
 def _ask_before(place: Place, filename: str) -> None:
-    """Ask for what the Hub says of a file that is to be fetched, and tell what is wrong with the answer.
+    """Ask the Hub about a file before fetching it, and report what is wrong with the answer.
 
-    The client itself would wait for as long as a server says, and call most refusals a lost connection.
+    The client would wait as long as a server demands, and reports most refusals as a lost connection.
 
     Raises:
-        FailureError: the file will not come; the text says what to do.
+        FailureError: the file cannot be fetched; the text says what to do.
     """
     from huggingface_hub import get_hf_file_metadata, hf_hub_url
 
@@ -208,35 +207,35 @@ def _ask_before(place: Place, filename: str) -> None:
             patience.wait(again)
     if not found.commit_hash or not found.etag:
         raise FailureError(
-            f"{place}: {filename}: what answers at {shown(url)} is not a Hugging Face Hub: a login page of"
+            f"{place}: {filename}: the server at {shown(url)} is not a Hugging Face Hub: a login page of"
             " your network, a proxy, or another server in HF_ENDPOINT. Open the address in a browser to see"
         )
     if url.startswith("https:") and not str(found.location).startswith("https:"):
         raise FailureError(
-            f"{shown(url)} leads to {shown(str(found.location))}, which is less safe: it is not followed"
+            f"{shown(url)} leads to {shown(str(found.location))}, which is less safe: the redirect is refused"
         )
 
 
 class AbsentError(FailureError):
-    """A repository has no such file."""
+    """The repository has no such file."""
 
 
 class _Known:
-    """What was recorded of a repository when it was loaded before."""
+    """What was recorded about a repository when it was loaded before."""
 
     def __init__(self, repo: str) -> None:
         self.path = cache.home() / "hub" / f"{repo.replace('/', '--')}.json"
         self.repo = repo
-        #: Commits that branches and tags meant when they were last loaded, and when they were first.
+        #: Commits that branches and tags pointed to when they were last loaded, and when first.
         self.revisions: dict[str, str] = {}
         self.first: dict[str, str] = {}
-        #: Of commits: files and their hashes, "" of those that a commit lacks.
+        #: For each commit: files and their hashes; "" for files that the commit does not have.
         self.hashes: dict[str, dict[str, str]] = {}
         self._absent: list[str] = []
         self._read()
 
     def check(self, at: Place, file: Path, *, name: str, sha256: str = "") -> None:
-        """Raise `WeightsError` if a file is not what the Hub, the catalogue or our record says."""
+        """Raise `WeightsError` if a file differs from what the Hub, the catalogue or our record says."""
         what = f"{name + ': ' if name else ''}{file.name} of {at}"
         _check_blob(file, what)
         found = cache.sha256_of(file)
@@ -245,34 +244,34 @@ class _Known:
             if not found.startswith(expected):
                 raise WeightsError(
                     f"{what}: its sha256 is {found}, {whose} {expected}: damaged or replaced. Delete"
-                    f" {file.parent} and try again; if it comes back the same, do not use it"
+                    f" {file.parent} and try again; if it is the same again, do not use it"
                 )
 
     def lacks(self, at: Place, name: str) -> bool:
-        """Whether a commit was found to have no such file."""
+        """Return whether a commit is known not to have a file."""
         return self.hashes.get(at.revision, {}).get(name) == ""
 
     def absent(self, name: str) -> None:
-        """Remember that a commit has no such file; `record` writes it down."""
+        """Remember that a commit does not have a file; `record` writes it."""
         self._absent.append(name)
 
     def record(self, asked: Place, commit: str, files: list[Path]) -> None:
-        """Write down the commit and the hashes; tell the person if a branch has moved."""
+        """Record the commit and the hashes; log it if a branch has moved."""
         before = self.revisions.get(asked.revision)
         found = {**dict.fromkeys(self._absent, ""), **{file.name: cache.sha256_of(file) for file in files}}
         hashes = {**self.hashes.get(commit, {}), **found}
         moved = before is not None and before != commit
         if moved:
             warnings.warn(
-                f"{asked} has moved from {before} to {commit} since it was loaded here last; to stay with one"
-                f" state, say {PREFIX}{asked.repo}@{commit}",
+                f"{asked} has moved from {before} to {commit} since it was last loaded here; to keep one"
+                f" commit, use {PREFIX}{asked.repo}@{commit}",
                 stacklevel=2,
             )
         named = not _COMMIT.fullmatch(asked.revision)
         if hashes == self.hashes.get(commit) and (before == commit or not named):
             return
         with cache.locked(str(self.path)):
-            self._read()  # another process may have written in between
+            self._read()  # another process may have written in the meantime
             if named:
                 self.first.setdefault(asked.revision, commit)
                 self.revisions[asked.revision] = commit
@@ -293,21 +292,21 @@ class _Known:
             self.hashes = {str(commit): dict(files) for commit, files in data["files"].items()}
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise WeightsError(
-                f"{self.path} is not what segzoo writes: delete it, and the repository is pinned anew"
+                f"{self.path} was not written by segzoo: delete it, and the commit is recorded anew"
             ) from error
-        # a--b/c and a/b--c have one file; names that differ in case alone may, and are one repository.
+        # a--b/c and a/b--c share one file. Names that differ only in case may too, but are one repository.
         if of.casefold() != self.repo.casefold():
             raise WeightsError(
                 f"{self.path} is the record of {of!r}, not of {self.repo!r}: delete it, and the "
-                "repository is pinned anew"
+                "repository's commit is recorded anew"
             )
 
 
 def _check_blob(file: Path, what: str) -> None:
     """Check a file against the name that the client gave it: the Hub's own hash of its contents.
 
-    Large files are named by their sha256, small ones as git names them. Where the client cannot link
-    (Windows), files have no such name, and only the catalogue and our record speak.
+    Large files are named by their sha256, small ones by git's hash. If the client cannot link files
+    (Windows), they have no such name, and only the catalogue and our record are checked.
     """
     if not file.is_symlink():
         return
@@ -321,28 +320,28 @@ def _check_blob(file: Path, what: str) -> None:
     else:
         return
     if found != digits:
-        # The client would hand out the damaged file for ever.
+        # The client would return the damaged file forever.
         file.unlink()
         blob.unlink(missing_ok=True)
         raise WeightsError(
-            f"{what} hashes to {found}, the Hub calls it {digits}: it was damaged on the way, or on disk. It"
-            " was removed from the cache: try again"
+            f"{what} hashes to {found}, but the Hub expects {digits}: it was damaged in transfer or on disk."
+            " It was removed from the cache: try again"
         )
 
 
 @contextmanager
 def told(place: Place, what: str, *, writes: bool = False, passing: bool = False) -> Iterator[None]:
-    """Turn what the client raises into errors that say what to do.
+    """Turn the client's exceptions into errors that say what to do.
 
     Args:
         place: the repository.
-        what: the file that is wanted, or what is done to the repository.
-        writes: whether the repository is changed.
-        passing: whether what a later request may mend is an `AgainError`.
+        what: the requested file, or the action on the repository.
+        writes: whether the action changes the repository.
+        passing: whether errors that a later attempt may not meet become `AgainError`.
     """
     from huggingface_hub import errors
 
-    # The client has been built on three HTTP libraries; this is the one that it is built on now.
+    # The client has used three HTTP libraries over time; this is the current one.
     http_error = cast("type[Exception]", errors.HfHubHTTPError.__bases__[0])
     try:
         yield
@@ -353,18 +352,18 @@ def told(place: Place, what: str, *, writes: bool = False, passing: bool = False
         ) from error
     except errors.RepositoryNotFoundError as error:
         raise FailureError(
-            f"{place}: the Hub shows no such repository. Mind the spelling; for a private one, log in with"
+            f"{place}: the Hub shows no such repository. Check the spelling; for a private one, log in with"
             " `hf auth login` or set HF_TOKEN"
         ) from error
     except errors.RevisionNotFoundError as error:
-        raise FailureError(f"{place}: the repository has no branch, tag or commit of that name") from error
+        raise FailureError(f"{place}: the repository has no branch, tag or commit with that name") from error
     except errors.LocalEntryNotFoundError as error:
         raise FailureError(_by_hand(place, what, error.__cause__ or error)) from error
     except errors.EntryNotFoundError as error:
         raise AbsentError(
             f"{place} holds no {what}: repositories of segzoo, transformers and segmentation_models.pytorch"
-            f" have {CONFIG} and {TENSORS}. If it holds a checkpoint of another name, download that and say"
-            " the file's name instead"
+            f" have {CONFIG} and {TENSORS}. If it holds a checkpoint with another name, download that and use"
+            " its path instead"
         ) from error
     except (OSError, http_error, ValueError) as error:
         _fail(place, what, error, writes=writes, passing=passing)
@@ -377,29 +376,29 @@ def _fail(place: Place, what: str, error: Any, *, writes: bool, passing: bool) -
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
         raise FailureError(
             f"{place}: {what} cannot be written to {cache.client_cache()}: {error.strerror}. Set HF_HOME to a"
-            " folder that you may write to and that has room"
+            " folder that you may write to and that has enough space"
         ) from error
     if "onsistency check" in str(error):
         raise FailureError(
-            f"{place}: {what} came truncated, or of another size than the Hub says, and was not kept: try"
-            f" again\n{_line(error)}"
+            f"{place}: {what} arrived truncated, or with another size than the Hub states, and was not kept:"
+            f" try again\n{_line(error)}"
         ) from error
     kind = type(error).__name__
     if kind == "TooManyRedirects":
         raise FailureError(
-            f"{place}: {what}: {_page(place)} leads from one address to another and to no file. Is"
-            " HF_ENDPOINT right? Does your network want a login?"
+            f"{place}: {what}: {_page(place)} redirects without end and leads to no file. Is"
+            " HF_ENDPOINT correct? Does your network require a login?"
         ) from error
     if isinstance(error, ValueError) and "JSON" in kind:
         raise FailureError(
-            f"{place}: {what}: what answers at {_page(place)} is not a Hugging Face Hub: a login page of your"
+            f"{place}: {what}: the server at {_page(place)} is not a Hugging Face Hub: a login page of your"
             " network, a proxy, or another server in HF_ENDPOINT. Open the address in a browser to see"
         ) from error
     if passing and "Timeout" in kind:
         raise AgainError("the server did not answer in time") from error
     if writes:
         raise FailureError(
-            f"{place}: {what}: the Hub could not be reached, or went away: {_line(error)}"
+            f"{place}: {what}: the Hub could not be reached, or the connection was lost: {_line(error)}"
         ) from error
     raise FailureError(_by_hand(place, what, error)) from error
 
@@ -407,20 +406,20 @@ def _fail(place: Place, what: str, error: Any, *, writes: bool, passing: bool) -
 def _refused(
     place: Place, what: str, response: Any, error: Exception, *, writes: bool, passing: bool
 ) -> NoReturn:
-    """Raise what a status means."""
+    """Raise the error that a status code means."""
     status = int(response.status_code)
     wait = seconds_to_wait(str(response.headers.get("Retry-After", "")))
     if passing and status in PASSING:
         raise AgainError(status_in_words(status), wait) from error
-    later = f"wait {wait:.0f} s" if wait else "wait some minutes"
-    writing = "your token may not do this: make one that may write, and `hf auth login`"
-    reading = "the repository may be gated, or your token may not read it: open its page, and `hf auth login`"
+    later = f"wait {wait:.0f} s" if wait else "wait a few minutes"
+    writing = "your token may not write: create one with write access, and run `hf auth login`"
+    reading = "the repository may be gated, or your token cannot read it: see its page; run `hf auth login`"
     advice = {
         401: "log in with `hf auth login`, or set HF_TOKEN",
         403: writing if writes else reading,
-        404: "there is no such file or repository: mind the spelling, and see that HF_ENDPOINT names a Hub",
+        404: "there is no such file or repository: check the spelling, and that HF_ENDPOINT is a Hub",
         429: f"too many requests: {later}, or log in for a higher limit",
-    }.get(status, f"the Hub has trouble: {later}, and try again" if status >= 500 else "the Hub refuses")
+    }.get(status, f"the Hub has an error: {later}, and try again" if status >= 500 else "the Hub refuses it")
     raise FailureError(f"{place}: {what}: {status_in_words(status)} at {_page(place)}: {advice}") from error
 
 
@@ -430,13 +429,13 @@ def _page(place: Place) -> str:
 
 def _by_hand(place: Place, what: str, error: BaseException) -> str:
     switch = offline()
-    why = f"the network is switched off by {switch}" if switch else "the Hub cannot be reached, or went away"
+    why = f"the network is switched off by {switch}" if switch else "the Hub cannot be reached"
     reason = "" if switch else f"\n{_line(error)}"
     return (
-        f"{what} of {place} is not in the cache, and {why}: on another machine, fetch from\n"
-        f"  {_page(place)}/tree/{place.revision}\n{CONFIG}; {' or '.join(parts.BESIDE)}, where there is one;"
+        f"{what} of {place} is not in the cache, and {why}: on another machine, download from\n"
+        f"  {_page(place)}/tree/{place.revision}\n{CONFIG}; {' or '.join(parts.BESIDE)}, if there is one;"
         f" {' or '.join(parts.TENSORS)}, or the {parts.INDEX} of either with all files that it names. Put"
-        f" them into one folder, bring it here, and say local-dir:FOLDER{reason}"
+        f" them into one folder, copy it here, and use local-dir:FOLDER{reason}"
     )
 
 

@@ -1,9 +1,9 @@
-"""What stands for the objects in a pickle that are not tensors: data that does nothing.
+"""Stand-ins for the objects in a pickle that are not tensors: data without behaviour.
 
 torch's own reader of pickles (``weights_only=True``) refuses every class that it does not know. Programs
-put objects beside their tensors all the same: MMEngine its buffers of losses, Lightning callbacks and paths,
-all of them numbers of NumPy. While such a file is read, that reader is given each of these names with a
-stand-in from here, so that nothing of the named module is imported or called.
+nevertheless save objects next to their tensors: MMEngine its buffers of losses, Lightning callbacks and
+paths, and all of them NumPy numbers. While such a file is read, each of these names is mapped to a stand-in
+from this module, so that no code of the named module is imported or called.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
     from segzoo.pickles import Kind
 
-#: torch keeps the classes that it lets pass in one place for the whole process.
+#: torch keeps the allowed classes in one place for the whole process.
 _LOCK = threading.Lock()
 _NAMESPACE = "argparse.Namespace"
 _SCALARS = ("numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar")
-#: How `struct` calls NumPy's types of numbers.
+#: `struct` codes of NumPy's number types.
 _FORMATS = {"b1": "?", "f2": "e", "f4": "f", "f8": "d", "i1": "b", "i2": "h", "i4": "i", "i8": "q"} | {
     "u1": "B",
     "u2": "H",
@@ -36,37 +36,37 @@ _FORMATS = {"b1": "?", "f2": "e", "f4": "f", "f8": "d", "i1": "b", "i2": "h", "i
 
 
 class Inert:
-    """Stands for an object of whatever class."""
+    """Stands for an object of any class."""
 
     args: tuple[Any, ...]
     state: Any
 
     def __new__(cls, *args: Any) -> Inert:
-        """Keep what it is made from; pickles call this alone, or the class."""
+        """Keep the arguments; pickles call this directly, or the class."""
         made = super().__new__(cls)
         made.args, made.state = args, None
         return made
 
     def __setstate__(self, state: Any) -> None:
-        """Keep what the object would have been filled with."""
+        """Keep the state that would have filled the object."""
         self.state = state
 
 
 class _Mapping:
-    """Stands for an object that entries are set in: a dictionary of them."""
+    """Stands for an object whose items are set: a dictionary of them."""
 
     def __new__(cls, *args: Any) -> Any:
         return OrderedDict()
 
 
 class _List(list[Any]):
-    """Stands for an object that items are appended to: a list of them."""
+    """Stands for an object to which items are appended: a list of them."""
 
     def __init__(self, *args: Any) -> None:
         super().__init__()
 
     def __setstate__(self, state: Any) -> None:
-        """Leave out what else the object would have held."""
+        """Ignore everything else that the object would have held."""
 
 
 _STAND_INS: dict[Kind, type] = {"object": Inert, "mapping": _Mapping, "list": _List}
@@ -74,11 +74,11 @@ _STAND_INS: dict[Kind, type] = {"object": Inert, "mapping": _Mapping, "list": _L
 
 @contextmanager
 def standing_in(names: Mapping[str, Kind]) -> Iterator[None]:
-    """Let ``torch.load(weights_only=True)`` read a pickle with these names, as nothing but data.
+    """Let ``torch.load(weights_only=True)`` read a pickle with these names, as plain data.
 
     Args:
-        names: functions and classes as ``module.name``, with what becomes of what they make. Those that torch
-            knows itself are read as it reads them.
+        names: functions and classes as ``module.name``, with what replaces their results. Those that torch
+          knows itself are read as usual.
     """
     known: list[Any] = [argparse.Namespace]
     for name, kind in names.items():
@@ -91,7 +91,7 @@ def standing_in(names: Mapping[str, Kind]) -> Iterator[None]:
 
 
 def _scalar(kind: Any = None, data: Any = None) -> Any:
-    """Return the number that NumPy would make of a type and bytes."""
+    """Return the number that NumPy would make from a type and bytes."""
     try:
         layout, order = kind.args[0], kind.state[1]
         return struct.unpack(f"{'>' if order == '>' else '<'}{_FORMATS[layout]}", data)[0]

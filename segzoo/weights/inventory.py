@@ -1,4 +1,4 @@
-"""What the cache holds, and removing what nobody needs."""
+"""Listing what the cache holds, and removing what is not needed."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ if TYPE_CHECKING:
 
 Kind = Literal["file", "part", "folder", "hub", "record"]
 
-#: Seconds after its last byte during which a part is taken to be on its way.
+#: Seconds after its last byte during which a part counts as still arriving.
 _IN_PROGRESS = 600.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Item:
-    """One thing in the cache.
+    """One entry of the cache.
 
     Attributes:
-        kind: ``file`` as it was fetched; ``part`` of one; ``folder`` converted from one; ``hub`` for
-            what is known of a Hugging Face repository, whose files that client keeps; ``record`` of a
-            file that is gone.
-        name: of the registered weights that it belongs to, else of the file.
-        path: where it is.
-        bytes: its size on disk.
-        sha256: of a file, if it is recorded.
-        pinned: whether that hash was taken at first use.
-        needed: whether weights that are registered would be loaded from it as things are.
+        kind: ``file``: as it was fetched; ``part``: an incomplete file; ``folder``: converted from a file;
+          ``hub``: record of a Hugging Face repository, whose files its client keeps; ``record``: record of
+          a file that was removed.
+        name: name of the registered weights that it belongs to, else of the file.
+        path: location on disk.
+        bytes: size on disk.
+        sha256: hash of a file, if it is recorded.
+        pinned: whether that hash was taken at the first download.
+        needed: whether registered weights would now be loaded from it.
     """
 
     kind: Kind
@@ -58,19 +58,19 @@ def items() -> list[Item]:
 def prune(
     names: Collection[str] = (), *, everything: bool = False, forget: bool = False, dry_run: bool = False
 ) -> list[Item]:
-    """Remove what nobody needs, or what is named, or everything; return what was removed.
+    """Remove what is not needed, or what is named, or everything; return what was removed.
 
-    Needed are converted folders, and fetched files that are not converted yet. The recorded hashes
-    of files stay, so that the same file must come when it is fetched again.
+    Converted folders are needed, and fetched files that are not converted yet. The recorded hashes of files
+    are kept, so that a later download must be the same file.
 
     Args:
-        names: weights whose files go, needed or not.
-        everything: whether all files go.
-        forget: whether the hashes of what is named, or of everything, are forgotten too.
-        dry_run: whether nothing is removed, and only returned.
+        names: weights whose files are removed, needed or not.
+        everything: whether all files are removed.
+        forget: whether the hashes of the named files, or of all, are forgotten too.
+        dry_run: whether to return what would be removed without removing it.
 
     Raises:
-        UnknownNameError: the cache holds nothing of such a name.
+        UnknownNameError: the cache holds nothing with such a name.
         FailureError: a file cannot be removed.
     """
     present = items()
@@ -78,7 +78,7 @@ def prune(
     for name in names:
         if name not in known:
             close = did_you_mean(name, known)
-            raise UnknownNameError(f"the cache holds nothing of {name!r}{close}; `segzoo cache` lists it")
+            raise UnknownNameError(f"the cache holds no {name!r}{close}; `segzoo cache` lists what it holds")
     if names or everything:
         chosen = [item for item in present if everything or item.name in names]
     else:
@@ -161,7 +161,7 @@ def _specs() -> list[WeightsSpec]:
 
 
 def _current() -> dict[str, Path]:
-    """Return the folders that registered weights are loaded from now, by name."""
+    """Return the folders that registered weights are now loaded from, by name."""
     current = {}
     for spec in _specs():
         try:

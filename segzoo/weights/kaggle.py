@@ -1,8 +1,8 @@
-"""Files of Kaggle's competitions, with the person's own credentials.
+"""Files of Kaggle's competitions, fetched with the user's own credentials.
 
-Kaggle answers with the signed address of a store; that one is fetched without credentials, resumed
-where it breaks as any other file. A mirror (SEGZOO_MIRROR) is asked instead of Kaggle, without credentials.
-Those are the ones of Kaggle's own program: KAGGLE_USERNAME and KAGGLE_KEY, or ``kaggle.json`` in
+Kaggle answers with the signed address of a store. That file is fetched without credentials, and resumed
+like any other file. If a mirror is set (SEGZOO_MIRROR), it is asked instead of Kaggle, without credentials.
+The credentials are those of Kaggle's own program: KAGGLE_USERNAME and KAGGLE_KEY, or ``kaggle.json`` in
 KAGGLE_CONFIG_DIR or ``~/.kaggle``.
 """
 
@@ -23,23 +23,23 @@ from segzoo.weights.fetch import by_hand
 
 _API = "https://www.kaggle.com/api/v1"
 _HOW = (
-    "Kaggle wants a login: make a token at https://www.kaggle.com/settings (API) and put the file"
+    "Kaggle requires a login: create a token at https://www.kaggle.com/settings (API) and put the file"
     " kaggle.json into ~/.kaggle, or set KAGGLE_USERNAME and KAGGLE_KEY"
 )
 
 
 def fetch_from_kaggle(address: str, *, sha256: str = "", policy: Policy | None = None) -> Path:
-    """Return a competition's file from the cache, where it is fetched to if it is not there.
+    """Return a competition's file from the cache, and fetch it if it is not there.
 
     Args:
         address: ``competition/file``.
-        sha256: what it must hash to, where that is known; else its first hash is recorded.
+        sha256: expected hash, if it is known; otherwise the first hash is recorded.
         policy: how long to try.
 
     Raises:
         OptionError: there are no credentials.
         FailureError: Kaggle refuses; the text says what to do.
-        WeightsError: it is not the file that it was, or should be.
+        WeightsError: the file is not the expected one.
     """
     contest, _, name = address.partition("/")
     url = f"{_API}/competitions/data/download/{contest}/{name}"
@@ -60,10 +60,10 @@ def fetch_from_kaggle(address: str, *, sha256: str = "", policy: Policy | None =
 
 
 def credentials() -> tuple[str, str]:
-    """Return the person's name and key at Kaggle.
+    """Return the user's name and key at Kaggle.
 
     Raises:
-        OptionError: there are none, or the file is damaged.
+        OptionError: there are no credentials, or the file is damaged.
     """
     name, key = os.environ.get("KAGGLE_USERNAME"), os.environ.get("KAGGLE_KEY")
     if name and key:
@@ -76,7 +76,7 @@ def credentials() -> tuple[str, str]:
     except FileNotFoundError as error:
         raise OptionError(_HOW) from error
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise OptionError(f"{path} is not what Kaggle gave you ({type(error).__name__}). {_HOW}") from error
+        raise OptionError(f"{path} is not Kaggle's kaggle.json ({type(error).__name__}). {_HOW}") from error
 
 
 def _obtain(url: str, contest: str, file: Path, name: str, policy: Policy) -> None:
@@ -84,7 +84,7 @@ def _obtain(url: str, contest: str, file: Path, name: str, policy: Policy) -> No
     with cache.writing(part):
         part.parent.mkdir(parents=True, exist_ok=True)
     stored = mirrored(url) if mirror_address() else _stored_at(url, contest, policy)
-    # The signed address changes each time, so what came before is trusted to the store's ETag alone.
+    # The signed address changes each time, so resuming relies on the store's ETag alone.
     download(stored, part, name=name, trusted=False, policy=policy)
     with cache.writing(file):
         os.replace(part, file)
@@ -99,7 +99,7 @@ def _stored_at(url: str, contest: str, policy: Policy) -> str:
     advice = {
         401: f"Kaggle does not know that name and key. {_HOW}",
         403: f"accept the competition's rules first: https://www.kaggle.com/c/{contest}/rules",
-        404: "Kaggle has no such file (any more): fetch it by hand, then: segzoo data prepare",
+        404: "Kaggle has no such file (any more): download it yourself, then run: segzoo data prepare",
     }
     patience = Patience(asked, policy)
     while True:

@@ -38,16 +38,17 @@ def load(source: str | os.PathLike[str], *, mirror: bool | None = None) -> nn.Mo
 
     Args:
         source: ``local-dir:path``, a path, or the name of registered weights. An exported file, such as
-            ``model.onnx``, gives a network that its own runtime computes: it predicts, and cannot be trained.
-        mirror: another value for `segzoo.Segmenter`'s option: ``False`` gives the bare network of
-            valid convolutions.
+          ``model.onnx``, gives a network that its own inference engine runs: it predicts, and cannot be
+          trained.
+        mirror: overrides `segzoo.Segmenter`'s option: ``False`` gives the bare network of
+          valid convolutions.
 
     Raises:
         UnknownNameError: there are no such weights, or a plug-in that they need is not installed.
-        OptionError: the network has no such option, or not with that value.
-        WeightsError: a file is missing or damaged, or the tensors are not those of the network; or an
-            exported file does not say how it predicts.
-        MissingExtraError: the runtime of an exported file is not installed.
+        OptionError: the network has no such option, or does not accept that value.
+        WeightsError: a file is missing or damaged, or the tensors do not fit the network; or an
+          exported file does not state how to predict with it.
+        MissingExtraError: the engine of an exported file is not installed.
     """
     check_flags(**({} if mirror is None else {"mirror": mirror}))
     file = exported(source)
@@ -60,7 +61,7 @@ def load(source: str | os.PathLike[str], *, mirror: bool | None = None) -> nn.Mo
     if _was_multilabel(config):
         warnings.warn(
             f"{folder} was converted by an older segzoo from a network with a sigmoid for each class: its "
-            "masks give each pixel one class, and are not the program's. Convert it again to settle that",
+            "masks give each pixel one class, and differ from the program's. Convert it again to fix that",
             stacklevel=2,
         )
     with _hinting(config.architecture.requires, folder / CONFIG):
@@ -76,14 +77,14 @@ def load(source: str | os.PathLike[str], *, mirror: bool | None = None) -> nn.Mo
 
 @contextmanager
 def _hinting(requires: Mapping[str, str], file: Path) -> Iterator[None]:
-    """Add to an error about a network which plug-in to install, or which is older than the folder's.
+    """Add to an error about a network which plug-in to install or to update.
 
-    A name that nothing has, or a part that fails, was not said by the person but by ``file``, which is named.
+    An unknown name, or a part that fails, comes from ``file``, not from the user, so the file is named.
     """
     try:
         yield
     except (UnknownNameError, PluginError, WeightsError) as error:
-        # People may name segzoo by its distribution; its parts are registered under one name.
+        # segzoo may be distributed under another name; its parts are registered under one name.
         needed = {owner_of(name): version for name, version in requires.items()}
         where = "" if isinstance(error, WeightsError) else f"{file}: "
         raise type(error)(f"{where}{error}{_missing(needed)}{_older(needed)}") from error
@@ -91,7 +92,7 @@ def _hinting(requires: Mapping[str, str], file: Path) -> Iterator[None]:
 
 def _missing(requires: Mapping[str, str]) -> str:
     present = {record.distribution for record in zoo.plugins if record.status == "ok"}
-    # The file may come from anyone, and people paste what they are told to: names and versions only.
+    # The file may come from anyone, and people paste suggested commands: names and versions only.
     absent = [
         f"'{requirement(name, bounds=f'>={version}')}'"
         for name, version in requires.items()
@@ -103,10 +104,10 @@ def _missing(requires: Mapping[str, str]) -> str:
 
 
 def _older(requires: Mapping[str, str]) -> str:
-    """Return which plug-ins are older than those that a folder was made with; nothing where none is."""
+    """Return which plug-ins are older than those that a folder was made with; nothing if none is."""
     present = {record.distribution: record.version for record in zoo.plugins if record.status == "ok"}
     older = [
-        f"\nthe folder was made with {name} {version}, and {present[name]} is installed: "
+        f"\nthe folder was made with {name} {version}, but {present[name]} is installed: "
         f"pip install '{requirement(name, bounds=f'>={version}')}'"
         for name, version in requires.items()
         if name in present and _DISTRIBUTION.fullmatch(f"{name} {version}")

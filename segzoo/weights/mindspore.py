@@ -1,9 +1,9 @@
 """MindSpore's ``.ckpt``: named tensors in a protobuf, read without MindSpore.
 
 The format is a repeated message ``value {tag = 1; tensor = 2 {dims = 1; tensor_type = 2; tensor_content
-= 3}}`` (MindSpore's ``checkpoint.proto``). It is data through and through, and small enough to be
-read strictly: a field that does not belong there is an error, not something to skip. MindSpore itself
-is a package of several hundred MB for few platforms, so it is not asked to do it.
+= 3}}`` (MindSpore's ``checkpoint.proto``). It is pure data, and small enough to be read strictly: an
+unexpected field is an error. MindSpore itself is not used, because it is a package of several hundred MB for
+few platforms.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ _TYPES = {
     "UInt8": np.uint8,
     "Bool": np.bool_,
 }
-#: Networks have tensors of up to five dimensions, numpy takes 64.
+#: Networks have tensors with up to five dimensions; numpy accepts 64.
 _MOST_DIMS, _LARGEST_DIM = 16, 1 << 40
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
-#: What training writes beside the network: an optimizer's moments are named after the network's tensors.
+#: What training saves next to the network: an optimizer's moments are named after the network's tensors.
 _MOMENTS = ("moment1.", "moment2.", "moments.", "accum.", "momentum.", "mean_grad.", "mean_square.", "stat.")
 _COUNTER_NAMES = (
     "beta1_power beta2_power global_step learning_rate momentum epoch_num step_num loss_scale scale_sense "
@@ -50,20 +50,20 @@ Span = tuple[int, int]
 
 
 def read_mindspore(path: Path) -> tuple[dict[str, Tensor], tuple[str, ...]]:
-    """Return the network's tensors by name, and the names of what belongs to its training.
+    """Return the network's tensors by name, and the names of the tensors that only training needs.
 
     Raises:
-        WeightsError: it is no such file, or damaged, or declares sizes that it does not have.
+        WeightsError: the file is not a MindSpore checkpoint, or is damaged, or declares false sizes.
     """
     with path.open("rb") as file:
-        # Copied on write only: torch wants memory that could be written to.
+        # Copy on write: torch requires memory that could be written to.
         data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
     try:
         parts = _values(data)
         for name, part in parts.items():
             _check_size(name, *part)
     except WeightsError as error:
-        raise WeightsError(f"{path.name} is no MindSpore checkpoint, or a damaged one: {error}") from error
+        raise WeightsError(f"{path.name} is damaged or not a MindSpore checkpoint: {error}") from error
     training = tuple(name for name in parts if _of_training(name, parts))
     return {name: _tensor(data, *part) for name, part in parts.items() if name not in training}, training
 
@@ -74,7 +74,7 @@ def _of_training(name: str, names: Container[str]) -> bool:
 
 
 def _values(data: mmap.mmap) -> dict[str, tuple[tuple[int, ...], str, list[Span]]]:
-    """Return dims, type and the pieces of the contents of every tensor; large ones come in several."""
+    """Return dims, type and pieces of the contents of every tensor; large tensors come in several pieces."""
     values: dict[str, tuple[tuple[int, ...], str, list[Span]]] = {}
     for number, wire, value in _fields(data, (0, len(data))):
         if (number, wire) != (1, _BYTES) or isinstance(value, int):
@@ -82,7 +82,7 @@ def _values(data: mmap.mmap) -> dict[str, tuple[tuple[int, ...], str, list[Span]
         name, dims, kind, content = _value(data, value)
         known = values.setdefault(name, (dims, kind, []))
         if known[:2] != (dims, kind):
-            raise WeightsError(f"tensor {name!r} is there twice, in two shapes or types")
+            raise WeightsError(f"tensor {name!r} occurs twice, with two shapes or types")
         known[2].append(content)
     if not values:
         raise WeightsError("it holds no tensor")
@@ -93,14 +93,14 @@ def _value(data: mmap.mmap, span: Span) -> tuple[str, tuple[int, ...], str, Span
     name, tensor = "", None
     for number, wire, value in _fields(data, span):
         if isinstance(value, int) or wire != _BYTES or number not in (1, 2):
-            what = "a hash map, which no network here has" if number == 3 else f"unexpected field {number}"
+            what = "a hash map, which is not supported" if number == 3 else f"unexpected field {number}"
             raise WeightsError(f"value {name!r} holds {what}")
         if number == 1:
             name = _text(data, value)
         else:
             tensor = _header(data, value)
     if not name or tensor is None:
-        raise WeightsError(f"value {name!r} lacks a name or a tensor")
+        raise WeightsError(f"value {name!r} has no name or no tensor")
     return (name, *tensor)
 
 
@@ -120,16 +120,16 @@ def _header(data: mmap.mmap, span: Span) -> tuple[tuple[int, ...], str, Span]:
             case _:
                 raise WeightsError(f"unexpected field {number} in a tensor")
     if content is None or kind not in _TYPES:
-        raise WeightsError(f"a tensor lacks its contents or has the unknown type {kind!r}")
+        raise WeightsError(f"a tensor has no contents or the unknown type {kind!r}")
     return tuple(dims), kind, content
 
 
 def _check_size(name: str, dims: tuple[int, ...], kind: str, spans: list[Span]) -> None:
     size = sum(end - start for start, end in spans)
-    # Dimensions of 0 would hide the others.
+    # A dimension of 0 would hide the others.
     claimed = _count(dims, spans, kind) * np.dtype(_TYPES[kind]).itemsize
     if claimed != size or len(dims) > _MOST_DIMS or max(dims, default=0) > _LARGEST_DIM:
-        raise WeightsError(f"tensor {name!r} says it is {dims[:20]} of {kind}, and holds {size} bytes")
+        raise WeightsError(f"tensor {name!r} declares {dims[:20]} of {kind}, but holds {size} bytes")
 
 
 def _count(dims: tuple[int, ...], spans: list[Span], kind: str) -> int:
@@ -137,7 +137,7 @@ def _count(dims: tuple[int, ...], spans: list[Span], kind: str) -> int:
 
 
 def _is_old_scalar(dims: tuple[int, ...], spans: list[Span], kind: str) -> bool:
-    """Whether this is how older versions write a number: of dims (0,), and with contents."""
+    """Return whether a number is in the form of older versions: dims (0,), but with contents."""
     return dims == (0,) and sum(end - start for start, end in spans) == np.dtype(_TYPES[kind]).itemsize
 
 
@@ -146,13 +146,13 @@ def _tensor(data: mmap.mmap, dims: tuple[int, ...], kind: str, spans: list[Span]
     start, end = (0, len(contents)) if len(spans) > 1 else spans[0]
     dtype = np.dtype(_TYPES[kind])
     array = np.frombuffer(contents, dtype, (end - start) // dtype.itemsize, start)
-    # Nothing in a protobuf begins at a multiple of four, but torch counts on it.
+    # Data in a protobuf is not aligned to four bytes, but torch requires it.
     array = np.require(array, requirements=["ALIGNED", "WRITEABLE"])
     return torch.from_numpy(array.reshape(() if _is_old_scalar(dims, spans, kind) else dims))
 
 
 def _fields(data: mmap.mmap, span: Span) -> Iterator[tuple[int, int, int | Span]]:
-    """Yield number, wire type and value of each field: an integer, or where its bytes lie."""
+    """Yield number, wire type and value of each field: an integer, or the span of its bytes."""
     at, end = span
     while at < end:
         key, at = _varint(data, at, end)
@@ -166,9 +166,9 @@ def _fields(data: mmap.mmap, span: Span) -> Iterator[tuple[int, int, int | Span]
         elif wire in (_FIXED64, _FIXED32):
             length = 8 if wire == _FIXED64 else 4
         else:
-            raise WeightsError(f"byte {at} is no field of a protobuf")
+            raise WeightsError(f"byte {at} is not a protobuf field")
         if length > end - at:
-            raise WeightsError(f"a field at byte {at} has {length} bytes, and {end - at} are left")
+            raise WeightsError(f"a field at byte {at} has {length} bytes, but {end - at} are left")
         yield number, wire, (at, at + length)
         at += length
 

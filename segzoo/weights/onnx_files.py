@@ -1,8 +1,8 @@
-"""``segzoo.convert`` for ONNX files of other programs: the file learns what its classes and images are.
+"""``segzoo.convert`` for other programs' ONNX files: adds a description of classes and images to the file.
 
-The network stays as it is. Around it, what other programs do otherwise is brought to segzoo's form: images
-``(N, C, H, W)`` float32 to logits ``(N, K, H, W)`` of the image's size. Channels may stand last, images be
-bytes, and outputs be probabilities, class maps or smaller than the image.
+The network stays unchanged. Nodes around it adapt other conventions to segzoo's: images ``(N, C, H, W)``
+float32 to logits ``(N, K, H, W)`` of the image's size. In the original, channels may be last, images may be
+bytes, and outputs may be probabilities, class maps, or smaller than the image.
 """
 
 from __future__ import annotations
@@ -29,26 +29,26 @@ if TYPE_CHECKING:
 
     from segzoo.specs import Labels
 
-#: Options, each with what it says.
+#: Options, each with its description.
 OPTIONS = {
-    "mean": "mean of each channel, of values in 0 to 1, which is subtracted",
-    "std": "standard deviation of each channel, of values in 0 to 1, which is divided by",
-    "channels": "rgb, bgr or grey: what the network takes",
-    "intensity": "how values become 0 to 1: uint8, range:0,4095, percentiles:1,99.8, dtype or standard",
-    "resize": "stretch or letterbox, which bring images to the size that the file is made for",
-    "activation": "what the file ends with: none, softmax, sigmoid or argmax",
+    "mean": "mean of each channel, for values from 0 to 1; it is subtracted",
+    "std": "standard deviation of each channel, for values from 0 to 1; values are divided by it",
+    "channels": "channel order that the network expects: rgb, bgr or grey",
+    "intensity": "scaling of values to 0 to 1: uint8, range:0,4095, percentiles:1,99.8, dtype or standard",
+    "resize": "how images are resized to the size that the file is made for: stretch or letterbox",
+    "activation": "last operation in the file: none, softmax, sigmoid or argmax",
     "output": "name of the output that holds the classes",
-    "axes": "NCHW or NHWC: where the channels of the images stand",
+    "axes": "order of the axes of the images: NCHW or NHWC",
 }
-#: Sides of the images that a file is tried with where its own are free.
+#: Image sides tried for a file that accepts any size.
 _SIDES = (256, 224, 512, 518)
-#: The least and largest probability of which a logarithm is taken.
+#: Least and largest probability whose logarithm is taken.
 _SURE = 1e-7
-#: Operations that end a network, and what they make of logits.
+#: Operations that end a network, and what they turn logits into.
 _ENDS = {"Softmax": "softmax", "Sigmoid": "sigmoid", "HardSigmoid": "sigmoid", "ArgMax": "argmax"}
-#: Operations that an end may be followed by.
+#: Operations that may follow the last one.
 _PASSING = {"Identity", "Cast", "Transpose", "Squeeze", "Unsqueeze", "Reshape", "Resize", "Upsample"}
-#: Bytes of a model that protobuf takes.
+#: Largest model in bytes that protobuf accepts.
 _MOST = 1_900_000_000
 
 
@@ -64,27 +64,27 @@ def convert_onnx(
     overwrite: bool = False,
     **options: Any,
 ) -> Path:
-    """Write an ONNX file of another program as one that says how it predicts; see `segzoo.convert`.
+    """Write another program's ONNX file together with what prediction needs; see `segzoo.convert`.
 
     Raises:
-        UnsaidError: neither the file nor an option says what must be known; the text names the option.
-        OptionError: there is no such option, or not with that value; or ``out`` is no ONNX file.
-        WeightsError: the file is damaged, or is no network from one image to classes.
+        UnsaidError: neither the file nor an option states something needed; the text names the option.
+        OptionError: an option does not exist, or has an invalid value; or ``out`` is not an ONNX file.
+        WeightsError: the file is damaged, or is not a network from one image to classes.
     """
     for name in options:
         if name not in OPTIONS:
             told = f"there are: {', '.join(OPTIONS)}"
             raise OptionError(f"ONNX files have no option {name!r}{did_you_mean(name, OPTIONS, told)}")
     if out.suffix.lower() != ".onnx":
-        raise OptionError(f"an ONNX file stays one: give --out a name that ends in .onnx, got {out}")
+        raise OptionError(f"an ONNX file stays ONNX: --out must end in .onnx, got {out}")
     one_of("multilabel", multilabel, (None, "overlapping", "argmax"))
     refuse_taken([out], overwrite=overwrite, inputs=[file])
     model, info = read_onnx(file)
     if info is not None:
-        raise OptionError(f"{file} says already how it predicts ({info.name}): it is a model as it is")
+        raise OptionError(f"{file} already states how it predicts ({info.name}): use it as a model directly")
     if labels is None:
         raise UnsaidError(
-            f"{file} does not say what its classes are: name them with labels=Labels(classes=...) "
+            f"{file} does not state its classes: name them with labels=Labels(classes=...) "
             "(--classes background,road)"
         )
     _load_beside(model, file)
@@ -115,22 +115,22 @@ def convert_onnx(
 
 @dataclass(frozen=True, kw_only=True)
 class _Network:
-    """What was found of a file.
+    """What is known about a file.
 
     Attributes:
-        image: the input.
-        output: name of the output that is taken.
-        channels: of the images.
-        classes: channels of the logits.
+        image: the input of images.
+        output: name of the output that is used.
+        channels: order of the channels in the images.
+        classes: number of channels of the logits.
         labels: the classes.
-        size: height and width that it is made for; ``None`` where they are free.
-        last: whether channels stand last in the images.
-        classes_last: whether they do in the output.
-        rank: axes of the output.
-        activation: what it ends with.
-        smaller: whether the output is not of the image's size.
-        tried: the images that it was tried with, ``(N, C, H, W)``.
-        notes: what the person should know.
+        size: height and width that it is made for; ``None`` if it accepts any.
+        last: whether channels are last in the images.
+        classes_last: whether channels are last in the output.
+        rank: number of axes of the output.
+        activation: last operation in the file.
+        smaller: whether the output's size differs from the image's.
+        tried: images that it was tried with, ``(N, C, H, W)``.
+        notes: remarks for the user.
     """
 
     image: Port
@@ -149,14 +149,14 @@ class _Network:
 
 
 def _load_beside(model: Any, file: Path) -> None:
-    """Take tensors that lie in other files into the model."""
+    """Load tensors from other files into the model."""
     helper: Any = import_module("onnx.external_data_helper")
     try:
         helper.load_external_data_for_model(model, str(file.parent))
     except (OSError, ValueError) as error:
-        raise WeightsError(f"{file}: the tensors beside it cannot be read: {error}") from error
+        raise WeightsError(f"{file}: its external tensors cannot be read: {error}") from error
     if model.ByteSize() > _MOST:
-        raise FailureError(f"{file} has more than 2 GB of tensors, which no single ONNX file can hold")
+        raise FailureError(f"{file} has more than 2 GB of tensors, too many for a single ONNX file")
 
 
 def _examined(
@@ -165,11 +165,11 @@ def _examined(
     program = OnnxProgram(onnx_session(model.SerializeToString(), file))
     if len(program.inputs) != 1 or len(program.inputs[0].shape) != 4:
         told = ", ".join(map(str, program.inputs))
-        raise WeightsError(f"{file} takes {told}: a network takes one input of images (N, C, H, W)")
+        raise WeightsError(f"{file} takes {told}; one input of images (N, C, H, W) is expected")
     image = program.inputs[0]
     if image.dtype not in ("float32", "float16", "float64", "uint8"):
         raise WeightsError(
-            f"{file} takes images of {image.dtype}: known are float32, float16, float64, uint8"
+            f"{file} takes images of {image.dtype}: supported are float32, float16, float64, uint8"
         )
     last = _channels_last(image, file, options)
     batch, channels, height, width = (image.shape[axis] for axis in ((0, 3, 1, 2) if last else (0, 1, 2, 3)))
@@ -188,17 +188,17 @@ def _examined(
     notes = [f"{image} to {name} {told_shape(array.shape)}"]
     if activation == "sigmoid" and classes > 1 and multilabel != "argmax":
         labels = replace(labels, overlapping=True, background=None, values=(), ignore_index=None)
-        notes.append("each class is decided by a sigmoid of its own: say multilabel=argmax for one a pixel")
+        notes.append("each class is decided by a sigmoid: for one class per pixel, pass multilabel=argmax")
     elif multilabel == "overlapping" and not maps:
         labels = replace(labels, overlapping=True, background=None, values=(), ignore_index=None)
     if maps:
-        notes.append("the file gives a class a pixel: there are no probabilities, and thresholds do nothing")
+        notes.append("the file outputs one class per pixel: no probabilities, so thresholds have no effect")
     if smaller:
-        notes.append("its output is not of the image's size, and is resized to it bilinearly")
+        notes.append("its output has another size than the image, and is resized to it bilinearly")
     if size and not options.get("resize"):
         notes.append(
             f"it is made for images of {size[0]}x{size[1]}: larger ones are cut into tiles. If its program "
-            "resizes images instead, say resize=stretch or resize=letterbox"
+            "resizes images instead, pass resize=stretch or resize=letterbox"
         )
     return _Network(
         image=image,
@@ -224,8 +224,8 @@ def _channels_last(image: Port, file: Path, options: Mapping[str, Any]) -> bool:
     few = [isinstance(image.shape[axis], int) and image.shape[axis] in range(1, 17) for axis in (1, 3)]
     if few[0] == few[1]:
         raise UnsaidError(
-            f"{file} takes {image.name} {told_shape(image.shape)}, which does not tell where its channels "
-            "stand: say axes=NCHW or axes=NHWC (--option axes=NCHW)"
+            f"{file} takes {image.name} {told_shape(image.shape)}, which does not show where its channels "
+            "are: pass axes=NCHW or axes=NHWC (--option axes=NCHW)"
         )
     return few[1]
 
@@ -237,7 +237,7 @@ def _tried(
     outer: tuple[int, int],
     size: tuple[int, int] | None,
 ) -> tuple[tuple[int, int, int, int], dict[str, np.ndarray[Any, Any]]]:
-    """Return the size of images that a file takes, ``(N, C, H, W)``, and all its outputs by name."""
+    """Return the size of images that a file accepts, ``(N, C, H, W)``, and all its outputs by name."""
     errors: list[str] = []
     for sides in [size] if size else [(side, side) for side in _SIDES]:
         shape = (*outer, *sides)
@@ -266,12 +266,12 @@ def _output(
     if len(names) == 1:
         return names[0]
     raise UnsaidError(
-        f"{file} has several outputs: say which holds the classes (--option output=NAME): {told}"
+        f"{file} has several outputs: choose the one with the classes (--option output=NAME): {told}"
     )
 
 
 def _ending(model: Any, name: str, array: np.ndarray[Any, Any]) -> str:
-    """Return what a file ends with, by the operation that makes its output."""
+    """Return the last operation in a file, by the node that makes its output."""
     if array.dtype.kind in "iub":
         return "argmax"
     made = {output: node for node in model.graph.node for output in node.output}
@@ -281,42 +281,42 @@ def _ending(model: Any, name: str, array: np.ndarray[Any, Any]) -> str:
 
 
 def _classes_of(array: np.ndarray[Any, Any], labels: Labels, *, maps: bool, file: Path) -> tuple[int, bool]:
-    """Return how many logits an output has or stands for, and whether they stand last."""
+    """Return how many logits an output has or represents, and whether their axis is last."""
     named = len(labels.classes)
     counts = {1: 3} if array.ndim == 4 else {}
     told = f"{file} gives {told_shape(array.shape)}"
     if maps:
         if array.ndim == 3 or (array.ndim == 4 and 1 in (array.shape[1], array.shape[3])):
             return named, array.ndim == 4 and array.shape[3] == 1 and array.shape[1] != 1
-        raise WeightsError(f"{told}, which is no map of classes (N, H, W)")
+        raise WeightsError(f"{told}, which is not a map of classes (N, H, W)")
     if array.ndim == 3:
         if named == 2:
             return 1, False
-        raise UnsaidError(f"{told}, one logit a pixel, which tells 2 classes apart, and {named} are named")
+        raise UnsaidError(f"{told}, one logit per pixel, which separates 2 classes, but {named} are named")
     wanted = (named, 1) if named == 2 else (named,)
     for axis in (1, *counts.values()):
         if array.ndim == 4 and array.shape[axis] in wanted:
             return array.shape[axis], axis == 3
     raise UnsaidError(
-        f"{told}, and {named} classes are named: name as many as it has logits, in their order (--classes), "
-        "or say which output is meant (--option output=NAME)"
+        f"{told}, but {named} classes are named: name as many as it has logits, in their order (--classes), "
+        "or choose another output (--option output=NAME)"
     )
 
 
 def _preprocessing(file: Path, network: _Network, options: Mapping[str, Any]) -> Preprocessing:
-    """Return what images go through, as the options say it."""
+    """Return the preprocessing of images, from the options."""
     given = {name: options[name] for name in ("mean", "std", "channels", "intensity") if name in options}
     if network.image.dtype == "uint8" and not given.keys() & {"mean", "std"}:
-        given |= {"mean": 0.0, "std": 1 / 255}  # bytes as they are
+        given |= {"mean": 0.0, "std": 1 / 255}  # bytes unchanged
     if not given:
         raise UnsaidError(
-            f"{file} does not say what its images go through before: say it with preprocessing= or "
-            "--option mean=0.485,0.456,0.406 --option std=0.229,0.224,0.225 (ImageNet's, of values in 0 to "
-            f"1), or --option mean=0 --option std=1 for values in 0 to 1. Options: {_told_options()}"
+            f"{file} does not state the preprocessing of its images: pass preprocessing= or "
+            "--option mean=0.485,0.456,0.406 --option std=0.229,0.224,0.225 (ImageNet, for values from 0 to "
+            f"1), or --option mean=0 --option std=1 for values from 0 to 1. Options: {_told_options()}"
         )
     values: dict[str, Any] = {name: _numbers(name, given[name]) for name in ("mean", "std") if name in given}
     if any(abs(value) > 3 for value in (*values.get("mean", ()), *values.get("std", ()))):
-        raise OptionError("mean and std are of values in 0 to 1: divide those of bytes by 255")
+        raise OptionError("mean and std are for values from 0 to 1: divide those for bytes by 255")
     if "intensity" in given:
         values["intensity"] = parse_intensity(given["intensity"])
     usual = {1: "grey", 3: "rgb"}.get(network.channels, "any")
@@ -324,7 +324,7 @@ def _preprocessing(file: Path, network: _Network, options: Mapping[str, Any]) ->
     if resize is not None:
         one_of("resize", resize, ("stretch", "letterbox"))
         if network.size is None:
-            raise OptionError(f"resize={resize} needs a file made for one size, and {file} takes any")
+            raise OptionError(f"resize={resize} needs a file made for one size, but {file} accepts any")
         height, width = network.size
         values["resize"] = Resize(mode=resize, height=height, width=width, interpolation="bilinear")
     # One number serves all channels.
@@ -346,11 +346,11 @@ def _numbers(name: str, value: Any) -> tuple[float, ...]:
             tuple(float(one) for one in listed) if not isinstance(listed, int | float) else (float(listed),)
         )
     except (TypeError, ValueError):
-        raise OptionError(f"{name} must be numbers with commas between, got {shown(value)}") from None
+        raise OptionError(f"{name} must be numbers separated by commas, got {shown(value)}") from None
 
 
 def _origin(model: Any, file: Path, network: _Network, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what the new file records of the one that it was made from."""
+    """Return what the new file records about the file that it was made from."""
     origin = {
         "file": file.name,
         "sha256": read_sha256(file),
@@ -364,7 +364,7 @@ def _origin(model: Any, file: Path, network: _Network, options: Mapping[str, Any
 
 
 def _wrapped(model: Any, network: _Network, info: ExportInfo) -> Any:
-    """Return a model in segzoo's form around the network, with its metadata."""
+    """Return a model in segzoo's form around the network, with metadata."""
     onnx: Any = import_module("onnx")
     compose: Any = import_module("onnx.compose")
     converter: Any = import_module("onnx.version_converter")
@@ -373,7 +373,7 @@ def _wrapped(model: Any, network: _Network, info: ExportInfo) -> Any:
         try:
             model = converter.convert_version(model, 13)
         except Exception as error:
-            raise WeightsError(f"the file is of an old ONNX that cannot be renewed: {error}") from error
+            raise WeightsError(f"the file's old ONNX version cannot be upgraded: {error}") from error
     inner = compose.add_prefix(model, "net/")
     kind = onnx.TensorProto
     graph, images, last = inner.graph, IMAGES, f"net/{network.output}"
@@ -436,7 +436,7 @@ def _sides(after: _Nodes, of: str, axes: tuple[int, int]) -> str:
 
 
 class _Nodes:
-    """Collects nodes and constants under names of their own."""
+    """Collects nodes and constants under unique names."""
 
     def __init__(self, onnx: Any, prefix: str) -> None:
         self._onnx, self._prefix = onnx, prefix
@@ -444,7 +444,7 @@ class _Nodes:
         self.constants: list[Any] = []
 
     def __call__(self, kind: str, *inputs: str, name: str = "", **attributes: Any) -> str:
-        """Add a node, and return the name of what it makes."""
+        """Add a node, and return the name of its output."""
         name = name or f"{self._prefix}/{kind}_{len(self.nodes)}"
         self.nodes.append(
             self._onnx.helper.make_node(kind, list(inputs), [name], name=f"{name}_node", **attributes)
@@ -459,11 +459,11 @@ class _Nodes:
 
 
 def _check(data: bytes, network: _Network, out: Path) -> None:
-    """Raise `WeightsError` unless the model that was made gives logits."""
+    """Raise `WeightsError` unless the new model outputs logits."""
     program = OnnxProgram(onnx_session(data, out))
     logits = program(np.zeros(network.tried, np.float32))
     wanted = (network.tried[0], network.classes, *network.tried[2:])
     if logits.shape != wanted:
         raise WeightsError(
-            f"{out} would give {told_shape(logits.shape)} where logits are {told_shape(wanted)}"
+            f"{out} would output {told_shape(logits.shape)} instead of logits {told_shape(wanted)}"
         )

@@ -1,7 +1,7 @@
-"""The files that a folder of transformers or segmentation_models.pytorch is made of.
+"""The files in a folder of transformers or segmentation_models.pytorch.
 
-Beside ``config.json`` lie the tensors: in one file, or in several that an index names. An index comes from a
-stranger, so each file that it names must lie in the folder itself.
+Next to ``config.json`` are the tensors: in one file, or in several that an index names. An index may come
+from a stranger, so each file that it names must be in the folder itself.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ if TYPE_CHECKING:
 
 
 CONFIG, PROCESSOR = "config.json", "preprocessor_config.json"
-#: What libraries keep beside a config, and the name in `Checkpoint.extras` of what it says.
+#: Files that libraries save next to a config, and the name in `Checkpoint.extras` of their content.
 BESIDE = {PROCESSOR: "preprocessor_config", "albumentations_config_eval.json": "albumentations_config"}
-#: Names of a file of tensors, in the order in which they are looked for; an index has one more ending.
+#: Names of a file of tensors, in order of preference; an index has one more ending.
 TENSORS = ("model.safetensors", "pytorch_model.bin")
 INDEX = ".index.json"
 _PLAIN_NAME = re.compile(r"[\w][\w. -]*")
-#: Keys that configs of segzoo's own folders have.
+#: Keys in the configs of segzoo's own folders.
 _OWN = ("segzoo_format", "segzoo_encoder")
 
 
 def read_settings(path: Path) -> dict[str, Any]:
-    """Return what a file of settings of another program says.
+    """Return the content of another program's settings file.
 
     Raises:
-        WeightsError: it is missing, not JSON, or no object.
+        WeightsError: the file is missing, not JSON, or not an object.
     """
     try:
         settings = json_text.read(path)
@@ -45,7 +45,7 @@ def read_settings(path: Path) -> dict[str, Any]:
 
 
 def is_foreign(folder: Path) -> bool:
-    """Whether a folder has a config, and one of another program; one that cannot be read is nobody's."""
+    """Return whether a folder has another program's config; false as well if the config cannot be read."""
     try:
         settings = json_text.read(folder / CONFIG)
     except (OSError, ValueError):
@@ -54,11 +54,11 @@ def is_foreign(folder: Path) -> bool:
 
 
 def refuse_stranger(folder: Path, where: str) -> None:
-    """Raise `WeightsError` that names a folder of a kind that is not read, as far as its files tell.
+    """Raise `WeightsError` that names the kind of an unsupported folder, as far as its files show it.
 
     Args:
-        folder: holds some of what it should.
-        where: what it is called.
+        folder: folder that has some of the expected files.
+        where: name of the folder in messages.
     """
     marks = {mark for stranger in strangers.STRANGERS for mark in stranger.files}
     there = [mark for mark in marks if not mark.startswith("/") and (folder / mark).exists()]
@@ -70,26 +70,26 @@ def refuse_stranger(folder: Path, where: str) -> None:
 
 
 def refuse_code(settings: dict[str, Any], where: str) -> None:
-    """Raise `WeightsError` if a config names code of its own repository, which is never run."""
+    """Raise `WeightsError` if a config refers to code in its repository, which is never run."""
     named = settings.get("auto_map")
     if named:
         first = next(iter(named.values()), "") if isinstance(named, dict) else named
         raise WeightsError(
-            f"{where} names code of its own repository (auto_map: {str(first)[:100]!r}), which is never run "
-            "here: its network is none of transformers'. Look for a repository of the same model without "
+            f"{where} refers to code in its own repository (auto_map: {str(first)[:100]!r}), never "
+            "run by segzoo: its network is not transformers'. Find a repository of the same model without "
             "`auto_map`"
         )
 
 
 def weights_of(find: Callable[[str], Path | None], where: str) -> list[Path]:
-    """Return the files of tensors that a folder has: one, or the index and each file that it names.
+    """Return the files of tensors in a folder: one, or the index and each file that it names.
 
     Args:
-        find: returns a file of the folder by its name, ``None`` where there is none.
-        where: the folder, for errors.
+        find: returns a file of the folder by its name, or ``None`` if there is none.
+        where: name of the folder in messages.
 
     Raises:
-        WeightsError: there is none, or an index names a file that is not in the folder.
+        WeightsError: there is no file of tensors, or an index names a file that is not in the folder.
     """
     for name in TENSORS:
         found = find(name)
@@ -102,20 +102,20 @@ def weights_of(find: Callable[[str], Path | None], where: str) -> list[Path]:
 
 
 def shards_of(index: Path) -> dict[str, set[str]]:
-    """Return which files an index names, and the tensors of each.
+    """Return the files that an index names, and the tensors of each.
 
     Raises:
-        WeightsError: it is no index, or names a file that would lie elsewhere.
+        WeightsError: the file is not an index, or names a file elsewhere.
     """
     named = read_settings(index).get("weight_map")
     if not isinstance(named, dict) or not named:
-        raise WeightsError(f"{index} is no index of tensors: it has no `weight_map`")
+        raise WeightsError(f"{index} is not an index of tensors: it has no `weight_map`")
     shards: dict[str, set[str]] = {}
     for tensor, shard in named.items():
         if not isinstance(shard, str) or not _PLAIN_NAME.fullmatch(shard):
             raise WeightsError(
-                f"{index} says that tensor {tensor!r} lies in {str(shard)[:100]!r}: a file's plain name is "
-                "expected, of a file in the same folder"
+                f"{index} says that tensor {tensor!r} is in {str(shard)[:100]!r}: the name of a file of "
+                "the same folder is expected"
             )
         shards.setdefault(shard, set()).add(tensor)
     return shards
@@ -129,10 +129,10 @@ def _shard(find: Callable[[str], Path | None], name: str, index: Path) -> Path:
 
 
 def files_of(path: Path) -> list[Path]:
-    """Return all files that a checkpoint at hand is made of: itself, or those of the folder that are read.
+    """Return all files of a local checkpoint: the file itself, or the files of the folder that are read.
 
     Raises:
-        WeightsError: a folder lacks what it needs.
+        WeightsError: a folder does not have a file that it needs.
     """
     if not path.is_dir():
         return [path]

@@ -1,6 +1,6 @@
-"""Where weights are: from what a person says to a folder on this machine, fetched if need be.
+"""From the name or path of weights to a folder on this machine; fetched if necessary.
 
-What is of another program is converted into the cache on the way, and that is said.
+Another program's weights are converted into the cache on the way, and the conversion is logged.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from segzoo.specs import WeightsSpec
 
 LOCAL = "local-dir:"
-#: How names of checkpoints end; a file without such an ending may happen to have the name of a model.
+#: Endings of checkpoint names; a file without such an ending may have the name of a model by chance.
 ENDINGS = (".pth", ".pt", ".tar", ".ckpt", ".safetensors", ".bin", ".pkl", ".model", ".weights")
 
 
@@ -30,21 +30,21 @@ def locate(source: str | os.PathLike[str], *, only_config: bool = False) -> Path
 
     Args:
         source: ``local-dir:path``, ``hf-hub:org/name@revision``, a path, or registered weights. A path is
-            that of a segzoo folder, or of a file or folder of another program, which is converted.
-        only_config: whether the config is all that is wanted of a repository of segzoo's.
+          a segzoo folder, or another program's file or folder, which is converted.
+        only_config: whether only the config of a segzoo repository is needed.
 
     Raises:
-        UsageError: it is neither text nor a path, or it is empty.
-        UnknownNameError: it is neither a name nor a path.
-        WeightsError: the folder does not exist, a fetched file is not what it should be, or what another
-            program wrote cannot be converted.
-        OptionError: a file of another program does not say all that its layout needs.
-        FailureError: it cannot be fetched; the text says what to do.
+        UsageError: the source is neither text nor a path, or is empty.
+        UnknownNameError: the source is neither a name nor a path.
+        WeightsError: the folder does not exist, a fetched file is not the expected one, or another
+          program's file cannot be converted.
+        OptionError: another program's file does not state everything that its layout needs.
+        FailureError: the weights cannot be fetched; the text says what to do.
     """
     if not isinstance(source, str | os.PathLike) or not isinstance(text := os.fspath(source), str):
-        raise UsageError(f"weights are a name or a folder, got {type(source).__name__}")
+        raise UsageError(f"weights must be a name or a folder, got {type(source).__name__}")
     if not text.strip():
-        raise UsageError("the name of the weights is empty; `segzoo list weights` shows those there are")
+        raise UsageError("the name of the weights is empty; `segzoo list weights` shows the names")
     if text.startswith(LOCAL):
         return _existing(Path(text.removeprefix(LOCAL)).expanduser())
     if text.startswith(hub.PREFIX):
@@ -56,16 +56,16 @@ def locate(source: str | os.PathLike[str], *, only_config: bool = False) -> Path
         return folder_of(registered.get(text))
     if os.path.exists(text):  # noqa: PTH110 (Path raises where a name is too long)
         return _existing(Path(text))
-    if spec_of(Path(text)):  # no name ends so
+    if spec_of(Path(text)):  # no name has such an ending
         raise WeightsError(f"there is no file {text}")
     raise UnknownNameError(
-        registered.unknown(text, also=f", and there is no folder of that name, nor a file{_instead(text)}")
+        registered.unknown(text, also=f", and no folder or file has that name{_instead(text)}")
         + zoo.of_hub(text)
     )
 
 
 def _of_hub(text: str, *, only_config: bool) -> Path:
-    """Return the folder of a repository, converted where it is not segzoo's."""
+    """Return the folder of a repository, converted if it is not segzoo's."""
     place = hub.parse(text)
     folder = hub.folder(text, only_config=only_config)
     if not is_foreign(folder):
@@ -74,13 +74,11 @@ def _of_hub(text: str, *, only_config: bool) -> Path:
 
 
 def _instead(text: str) -> str:
-    return no_address(
-        text, "say hf-hub:ORG/NAME, or download the checkpoint and make a folder of it with `segzoo convert`"
-    )
+    return no_address(text, "use hf-hub:ORG/NAME, or download the checkpoint and run `segzoo convert`")
 
 
 def folder_of(spec: WeightsSpec) -> Path:
-    """Return the folder of registered weights: shipped, fetched and converted, or from the Hub."""
+    """Return the folder of registered weights: bundled, fetched and converted, or from the Hub."""
     if spec.folder:
         return in_package(spec)
     if spec.hub:
@@ -94,7 +92,7 @@ def folder_of(spec: WeightsSpec) -> Path:
 
 
 def exported(source: str | os.PathLike[str]) -> Path | None:
-    """Return the file that ``source`` means where it is of an export format, by the ending of its name."""
+    """Return the file that ``source`` means if its name has the ending of an export format."""
     text = os.fspath(source) if isinstance(source, str | os.PathLike) else ""
     if not isinstance(text, str) or text.startswith(hub.PREFIX):
         return None
@@ -105,32 +103,32 @@ def exported(source: str | os.PathLike[str]) -> Path | None:
 
 
 def is_location(name: str) -> bool:
-    """Whether ``name`` says where weights are, by a scheme or as a file, rather than what they are called."""
+    """Return whether ``name`` is a location of weights, by a scheme or as a file, not a registered name."""
     return name.startswith((LOCAL, hub.PREFIX)) or is_file(name)
 
 
 def passed_on(source: str) -> str:
-    """Return a source of weights as it may be published: of a path on this machine, the last part alone."""
+    """Return a source of weights in publishable form: for a path on this machine, only its last part."""
     path = Path(source.removeprefix(LOCAL))
     return path.resolve().name if source and path.exists() else source
 
 
 def is_file(name: str) -> bool:
-    """Whether ``name`` is a file of weights at hand: one with an ending of theirs, or named by a path."""
-    if not os.path.isfile(name):  # noqa: PTH113 (likewise)
+    """Return whether ``name`` is a local file of weights: it has one of their endings, or is a path."""
+    if not os.path.isfile(name):  # noqa: PTH113 (see above)
         return False
     ends = name.lower().endswith(ENDINGS) or spec_of(Path(name)) is not None
     return ends or "/" in name or os.sep in name
 
 
 def located(model: str | os.PathLike[str]) -> str:
-    """Return a model's name, or, where it is a path to weights, that path by its scheme.
+    """Return a model's name, or, for a path to weights, that path with its scheme.
 
-    Text is a path where a file or folder of weights is there, unless it is the name of a model and no more,
-    or where it begins as no name does: ``/``, ``./``, ``../``, ``~/``.
+    Text is a path if a file or folder of weights exists there and it is not just the name of a model, or
+    if it begins with ``/``, ``./``, ``../`` or ``~/``, as no name does.
 
     Raises:
-        OptionError: it is neither text nor a path.
+        OptionError: the model is neither text nor a path.
     """
     if not isinstance(model, str | os.PathLike) or not isinstance(text := os.fspath(model), str):
         raise OptionError(
@@ -139,7 +137,7 @@ def located(model: str | os.PathLike[str]) -> str:
     begins = Path(text).is_absolute() or re.match(r"(~|\.\.?)[/\\]", text)
     if begins or not isinstance(model, str) or is_file(text):
         return f"{LOCAL}{text}"
-    there = bool(text) and os.path.isfile(os.path.join(text, CONFIG))  # noqa: PTH113, PTH118 (likewise)
+    there = bool(text) and os.path.isfile(os.path.join(text, CONFIG))  # noqa: PTH113, PTH118 (see above)
     return f"{LOCAL}{text}" if there and ("/" in text or os.sep in text or not _is_name(text)) else text
 
 
@@ -152,26 +150,26 @@ def _is_name(text: str) -> bool:
 
 
 def in_package(spec: WeightsSpec) -> Path:
-    """Return the folder of weights that ship inside a package.
+    """Return the folder of weights that are bundled in a package.
 
     Raises:
-        PluginError: the package does not hold it.
+        PluginError: the package does not contain it.
     """
     package, _, path = spec.folder.partition(":")
     file = import_module(package).__file__
     folder = Path(file or "").parent / path
     if file is None or not folder.is_dir():
-        raise PluginError(f"weights {spec.name!r}: package {package!r} holds no folder {path!r}")
+        raise PluginError(f"weights {spec.name!r}: package {package!r} contains no folder {path!r}")
     return folder
 
 
 def _existing(path: Path) -> Path:
-    """Return the segzoo folder at a path, or the one converted from what another program wrote there."""
-    if not os.path.exists(path):  # noqa: PTH110 (likewise)
+    """Return the segzoo folder at a path, or the one converted from another program's files."""
+    if not os.path.exists(path):  # noqa: PTH110 (see above)
         raise WeightsError(f"there is no folder or file {path}")
     if exported(path):
         raise WeightsError(
-            f"{path} is exported, and what is exported cannot be trained, published or changed: take the "
+            f"{path} is exported, and exported models cannot be trained, published or changed: use the "
             "folder or checkpoint that it was made from. `segzoo predict`, evaluate and benchmark run it"
         )
     if not path.is_dir() or is_foreign(path):

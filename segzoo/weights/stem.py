@@ -1,7 +1,7 @@
-"""Trained weights for images of another number of bands: the first convolution is spread over them.
+"""Trained weights for images with another number of bands: the first convolution is spread over them.
 
-The rule is timm's (``adapt_input_conv``): grey gets the sum over the colours; more bands get the colours'
-weights over and over, scaled so that what leaves the convolution stays about as large.
+The rule is timm's (``adapt_input_conv``): grey gets the sum over the colours; more bands repeat the colours'
+weights, scaled so that the output of the convolution keeps about the same size.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 def adapted_stem(
     tensors: Mapping[str, Tensor], wanted: Mapping[str, Tensor], old: int, new: int
 ) -> dict[str, Tensor]:
-    """Return those tensors that see the image, for another number of bands.
+    """Return the tensors that read the image, adapted to another number of bands.
 
     Args:
-        tensors: of weights that were trained on ``old`` bands.
-        wanted: tensors of the network that takes ``new`` bands, by name.
-        old: bands that were trained on.
-        new: bands that are wanted.
+        tensors: tensors of weights that were trained on ``old`` bands.
+        wanted: tensors of the network with ``new`` bands, by name.
+        old: number of bands in training.
+        new: number of bands of the network.
 
     Returns:
-        Convolutions, by name, whose shape differs from the wanted one in the bands alone.
+        Convolutions, by name, whose shape differs from the wanted one only in the bands.
     """
     if old == new:
         return {}
@@ -42,7 +42,7 @@ def adapted_stem(
 
 
 def spread(weight: Tensor, bands: int) -> Tensor:
-    """Return the weight ``(out, bands, h, w)`` of a convolution, made of one for other bands."""
+    """Return the weight ``(out, bands, h, w)`` of a convolution, made from one for other bands."""
     if bands == 1:
         return weight.sum(dim=1, keepdim=True)
     old = weight.shape[1]

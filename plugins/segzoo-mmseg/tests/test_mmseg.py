@@ -311,7 +311,7 @@ def test_a_palette_that_is_none_is_made_up_and_told(conversion):
     made = conversion(text(), dataset_meta={"classes": ["a", "a"], "palette": [[0, 0, 999], [0, 0]]})
     assert made.labels.classes == ("a 0", "a 1")
     assert made.labels.palette == ()
-    assert any("colours are made up" in note for note in made.notes)
+    assert any("segzoo chose the colours" in note for note in made.notes)
 
 
 def test_reduced_labels_and_windows_are_told(conversion):

@@ -1,20 +1,20 @@
-"""Layouts: how other programs name and order tensors, and how to bring them to segzoo's.
+"""Layouts: how other programs name and order tensors, and how to translate them to segzoo's.
 
-A layout is a function ``(checkpoint, **options) -> Conversion``, named by a `segzoo.specs.LayoutSpec`. It
-looks at names and shapes, decides which network they are, and says with a `Transfer` where each
-tensor goes. Nothing may be skipped: what it neither moves nor leaves out by name is an error, as are
-tensors that it looks for in vain and those of a shape that the network does not have.
+A layout is a function ``(checkpoint, **options) -> Conversion``, registered by a `segzoo.specs.LayoutSpec`.
+It looks at names and shapes, decides which network they describe, and uses a `Transfer` to assign each
+tensor. Nothing may be skipped: a tensor that is neither moved nor left out by name is an error, and so are
+missing tensors and tensors whose shape the network does not have.
 
-What changes on the way, and keeps every logit:
+The following may change in the process, without changing any logit:
 
 - a convolution's bias in front of a batch norm is subtracted from its running mean;
-- where the file joins (upsampled, skip) and segzoo (skip, upsampled), the next convolution's input
+- if the file concatenates (upsampled, skip) and segzoo (skip, upsampled), the next convolution's input
   channels are rolled;
-- a bias that the file lacks becomes zeros;
+- a bias that the file does not have becomes zeros;
 - one tensor may become several, such as the queries, keys and values of attention, or several one;
-- channels may stand in another order;
+- channels may be reordered;
 - a linear layer becomes a 1x1 convolution, or the other way round;
-- a batch norm's epsilon that is not 1e-5 is made up for in its running variance.
+- a batch norm's epsilon other than 1e-5 is compensated for in its running variance.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ __all__ = [
 ]
 
 _EPS = 1e-5
-#: Where trainings with segmentation_models.pytorch say which of its losses they took.
+#: Where segmentation_models.pytorch's training scripts record the loss that they used.
 MODES = ("mode", "loss_mode", "task", "problem_type")
 #: Activations, and modes of losses, that give each pixel one class.
 _ONE_CLASS = ("softmax", "logsoftmax", "argmax", "multiclass")
@@ -63,25 +63,25 @@ _MINDSPORE = {"weight": "gamma", "bias": "beta", "mean": "moving_mean", "var": "
 
 
 class UnsaidError(WeightsError):
-    """A file does not say what its layout must know; the text names the option that says it."""
+    """A file does not state something that its layout needs; the text names the option for it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Conversion:
-    """What a layout makes of a checkpoint.
+    """The result of a layout for a checkpoint.
 
     Attributes:
-        architecture: the network, as `plan` gives it. For ``part="encoder"`` its name
-            is an encoder's, its options are that encoder's, and ``num_classes`` means nothing.
+        architecture: the network, as `plan` returns it. For ``part="encoder"``, its name and options
+          are the encoder's, and ``num_classes`` has no meaning.
         transfer: the tensors under segzoo's names.
-        part: whether the tensors are those of a whole model or of an encoder.
-        preprocessing: what the program does to an image.
-        labels: the classes, where the file or the program names them.
-        threshold: above which probability one logit means foreground.
-        rule: how the program makes classes of several logits: ``"softmax"`` gives each pixel one class,
-            ``"sigmoids"`` decides each class by itself, so that classes overlap and a pixel may have none;
-            ``"unknown"`` where the file does not say.
-        licence: of the weights, where known.
+        part: whether the tensors belong to a whole model or to an encoder.
+        preprocessing: the program's preprocessing of an image.
+        labels: the classes, if the file or the program names them.
+        threshold: probability above which one logit means foreground.
+        rule: how the program decides between several logits: ``"softmax"`` gives each pixel one class;
+          ``"sigmoids"`` decides each class separately, so classes overlap and a pixel may have none;
+          ``"unknown"`` if the file does not state it.
+        licence: licence of the weights, if known.
         notes: what the program does and segzoo does not repeat, in sentences.
     """
 
@@ -97,11 +97,11 @@ class Conversion:
 
 
 class Transfer:
-    """Moves a checkpoint's tensors to segzoo's names, and keeps account of every one.
+    """Moves a checkpoint's tensors to segzoo's names, and keeps track of each one.
 
     Args:
-        checkpoint: where the tensors come from.
-        norms: what its batch norms call their tensors.
+        checkpoint: source of the tensors.
+        norms: names of the tensors in its batch norms.
     """
 
     def __init__(self, checkpoint: Checkpoint, *, norms: Literal["torch", "mindspore"] = "torch") -> None:
@@ -115,25 +115,25 @@ class Transfer:
         self._norm_names = _MINDSPORE if norms == "mindspore" else _NAMES
 
     def __contains__(self, name: object) -> bool:
-        """Whether the checkpoint has a tensor of that name."""
+        """Return whether the checkpoint has a tensor with that name."""
         return name in self._source
 
     def shape(self, name: str, rank: int = 4) -> tuple[int, ...]:
-        """Return the shape of a tensor that decides what the network is.
+        """Return the shape of a tensor that determines the network.
 
         Args:
-            name: of the tensor in the checkpoint.
-            rank: how many dimensions it must have.
+            name: name of the tensor in the checkpoint.
+            rank: number of dimensions that it must have.
 
         Raises:
-            WeightsError: there is no such tensor, or it has another number of dimensions.
+            WeightsError: there is no such tensor, or its number of dimensions differs.
         """
         if name not in self._source:
-            raise WeightsError(f"{self.file} is of another network:\n  missing: {name}")
+            raise WeightsError(f"{self.file} belongs to another network:\n  missing: {name}")
         shape = tuple(self._source[name].shape)
         if len(shape) != rank or 0 in shape:
             raise WeightsError(
-                f"{self.file} is of another network:\n  {name} is {shape}, not of {rank} dimensions above 0"
+                f"{self.file} belongs to another network:\n  {name} is {shape}; {rank} sides above 0 expected"
             )
         return shape
 
@@ -143,7 +143,8 @@ class Transfer:
         Args:
             source: its name in the file.
             target: its name in the network.
-            up_first: so many input channels of a convolution come first in the file and last in the network.
+            up_first: number of input channels of a convolution that are first in the file and last in the
+              network.
         """
         tensor = self._take(source)
         if tensor is None:
@@ -153,46 +154,46 @@ class Transfer:
         self._put(source, target, tensor)
 
     def split(self, source: str, targets: Sequence[str], *, dim: int = 0) -> None:
-        """Move one tensor to several, which get equal parts of it in this order.
+        """Move one tensor to several, which get equal parts in this order.
 
         Args:
             source: its name in the file.
             targets: their names in the network.
-            dim: the dimension that is divided: 0 for outputs, 1 for inputs.
+            dim: dimension that is divided: 0 for outputs, 1 for inputs.
         """
         tensor = self._take(source)
         if tensor is None:
             return
         if tensor.ndim <= dim or tensor.shape[dim] % len(targets):
-            self._put(source, targets[0], tensor)  # of no network's shape, so that it is among the troubles
+            self._put(source, targets[0], tensor)  # a shape that no network has, so that it is reported
             return
         for target, part in zip(targets, tensor.chunk(len(targets), dim), strict=True):
             self._put(source, target, part)
 
     def join(self, sources: Sequence[str], target: str, *, dim: int = 0) -> None:
-        """Move several tensors to one, in which they follow one another.
+        """Concatenate several tensors to one.
 
         Args:
             sources: their names in the file.
             target: its name in the network.
-            dim: along which dimension: 0 for outputs, 1 for inputs.
+            dim: dimension of the concatenation: 0 for outputs, 1 for inputs.
         """
         found = [tensor for name in sources if (tensor := self._take(name)) is not None]
         if len(found) < len(sources):
             return
         rests = {(*tensor.shape[:dim], *tensor.shape[dim + 1 :]) for tensor in found}
         alike = len(rests) == 1 and found[0].ndim > dim
-        # Of no network's shape where they do not fit each other, so that it is among the troubles.
+        # If they do not fit each other, a shape that no network has, so that it is reported.
         self._put(sources[0], target, torch.cat(found, dim) if alike else found[0][None])
 
     def reorder(self, source: str, target: str, order: Sequence[int], *, dim: int = -1) -> None:
-        """Move one tensor whose channels stand in another order.
+        """Move one tensor and reorder its channels.
 
         Args:
             source: its name in the file.
             target: its name in the network.
-            order: for each channel of the network, the file's.
-            dim: the dimension of the channels.
+            order: for each channel of the network, the index of the file's channel.
+            dim: dimension of the channels.
         """
         tensor = self._take(source)
         if tensor is None:
@@ -201,11 +202,11 @@ class Transfer:
         self._put(source, target, tensor.index_select(dim, torch.tensor(order)) if fits else tensor)
 
     def add(self, sources: Sequence[str], target: str) -> None:
-        """Move several tensors of one shape to their sum, such as biases of layers whose outputs are added.
+        """Move the sum of several tensors of one shape, such as biases of layers whose outputs are added.
 
         Args:
             sources: their names in the file.
-            target: the name in the network.
+            target: name in the network.
         """
         found = [tensor for name in sources if (tensor := self._take(name)) is not None]
         if len(found) < len(sources):
@@ -215,7 +216,7 @@ class Transfer:
         self._put(sources[0], target, total)
 
     def pointwise(self, source: str, target: str, *, rank: Literal[2, 4]) -> None:
-        """Move a layer that sees single pixels, and its bias: linear layers and 1x1 convolutions are alike.
+        """Move a layer that works on single pixels, and its bias: a linear layer or a 1x1 convolution.
 
         Args:
             source: its name in the checkpoint, without ``.weight``.
@@ -229,14 +230,13 @@ class Transfer:
         self.move(f"{source}.bias", f"{target}.bias")
 
     def conv(self, source: str, target: str, *, up_first: int = 0, transposed: bool = False) -> None:
-        """Move a convolution that has a bias in the network; where the file has none it is zero.
+        """Move a convolution that has a bias in the network; if the file has none, the bias is zero.
 
         Args:
             source: its name in the checkpoint, without ``.weight``.
             target: its name in the network.
-            up_first: as of `move`.
-            transposed: whether it is a transposed convolution, whose outputs are the second
-                dimension.
+            up_first: see `move`.
+            transposed: whether it is a transposed convolution, whose second dimension is the outputs.
         """
         self.move(f"{source}.weight", f"{target}.weight", up_first=up_first)
         bias, weight = f"{source}.bias", self._source.get(f"{source}.weight")
@@ -247,12 +247,12 @@ class Transfer:
         self._put(f"{source}.weight", f"{target}.bias", torch.zeros(channels, dtype=torch.float32))
 
     def norm(self, source: str, target: str, *, bias: str = "", eps: float = _EPS) -> None:
-        """Move a batch norm; the tensor named ``bias``, if it exists, folds into its mean.
+        """Move a batch norm; the tensor named ``bias``, if it exists, is folded into its mean.
 
         Args:
             source: its name in the checkpoint, without ``.weight``.
             target: its name in the network.
-            bias: the tensor of a convolution's bias before the norm.
+            bias: name of the bias of the convolution before the norm.
             eps: what the other program adds to the variance.
         """
         names = self._norm_names
@@ -269,18 +269,18 @@ class Transfer:
         count = f"{source}.num_batches_tracked"
         if count in self._source:
             self.move(count, f"{target}.num_batches_tracked")
-        else:  # MindSpore and old versions of torch do not count; it matters to no logit
+        else:  # MindSpore and old torch versions do not count batches; no logit depends on it
             self._put(count, f"{target}.num_batches_tracked", torch.zeros((), dtype=torch.int64))
 
     def unit(self, conv: str, norm: str, target: str, *, up_first: int = 0, eps: float = _EPS) -> None:
         """Move a convolution and its batch norm to a `segzoo.blocks.convolution.ConvUnit`.
 
         Args:
-            conv: the convolution's name in the checkpoint.
-            norm: the norm's.
-            target: the unit's name in the network.
-            up_first: as of `move`.
-            eps: as of `norm`.
+            conv: name of the convolution in the checkpoint.
+            norm: name of the norm in the checkpoint.
+            target: name of the unit in the network.
+            up_first: see `move`.
+            eps: see `norm`.
         """
         self.move(f"{conv}.weight", f"{target}.conv.weight", up_first=up_first)
         self.norm(norm, f"{target}.norm", bias=f"{conv}.bias", eps=eps)
@@ -288,12 +288,12 @@ class Transfer:
     def copy(
         self, source: str, target: str, *, renamed: Mapping[str, str] | None = None, eps: float = _EPS
     ) -> None:
-        """Move every tensor left whose name begins with ``source``, exchanging that for ``target``.
+        """Move every remaining tensor whose name begins with ``source``, and replace that by ``target``.
 
         Args:
-            source: how the names begin in the file.
-            target: how they begin in the network.
-            renamed: regular expressions for parts of the rest of a name, and what each becomes.
+            source: beginning of the names in the file.
+            target: beginning of the names in the network.
+            renamed: regular expressions for parts of the remaining name, and their replacements.
             eps: what the other program's batch norms add to the variance.
         """
         for name in self._source:
@@ -311,14 +311,14 @@ class Transfer:
     def adopt(
         self, tensors: Mapping[str, Tensor], *, missing: Iterable[str] = (), unused: Iterable[str] = ()
     ) -> None:
-        """Take what another library's own loading made of the checkpoint, under the network's names.
+        """Take the tensors that another library's own loading produced, under the network's names.
 
-        Every tensor of the checkpoint counts as used but those that the loading says it did not use and that
-        were not left out before.
+        Every tensor of the checkpoint counts as used, except those that the loading reports as unused and
+        that were not left out before.
 
         Args:
             tensors: the network's tensors.
-            missing: names that the loading looked for in vain, as the library has them.
+            missing: names that the loading did not find, as the library reports them.
             unused: names in the checkpoint that the loading did not use.
         """
         spare = set(unused)
@@ -328,26 +328,26 @@ class Transfer:
             self._put(name, name, tensor)
 
     def leave_out(self, *prefixes: str) -> None:
-        """Leave out the tensors whose names begin so: the network has no use for them."""
+        """Leave out the tensors whose names begin with these prefixes: the network does not need them."""
         names = [name for name in self._source if name.startswith(prefixes) and name not in self._used]
         self._used.update(names)
         self.left_out += names
 
     def troubles(self, network: Mapping[str, Tensor]) -> tuple[list[str], list[str], list[str]]:
-        """Return what is missing, what is left over, and what has not the network's shape or type."""
+        """Return the missing tensors, the unused ones, and those whose shape or type differs."""
         missing = [f"missing: {name}" for name in self._missing]
         if not missing:
             unfilled = (name for name in network if name not in self.tensors)
-            missing = [f"missing: what becomes {name} {tuple(network[name].shape)}" for name in unfilled]
+            missing = [f"missing: the tensor for {name} {tuple(network[name].shape)}" for name in unfilled]
         extra = {name: self._source[name] for name in self._source if name not in self._used}
         extra.update({self._origin[name]: t for name, t in self.tensors.items() if name not in network})
         wrong = [
-            f"{self._origin[name]} is {tuple(tensor.shape)}, the network's is {tuple(network[name].shape)}"
+            f"{self._origin[name]} is {tuple(tensor.shape)}, the network has {tuple(network[name].shape)}"
             for name, tensor in self.tensors.items()
             if name in network and tensor.shape != network[name].shape
         ]
         wrong += [
-            f"{self._origin[name]} is of type {tensor.dtype}, the network's of {network[name].dtype}"
+            f"{self._origin[name]} is of type {tensor.dtype}, the network has {network[name].dtype}"
             for name, tensor in self.tensors.items()
             if name in network and tensor.is_floating_point() != network[name].is_floating_point()
         ]
@@ -367,26 +367,26 @@ class Transfer:
 
 
 def _with_eps(var: Tensor, eps: float) -> Tensor:
-    """Return the variance to which adding 1e-5 gives what adding ``eps`` gave."""
+    """Return the variance that gives with 1e-5 what ``var`` gives with ``eps``."""
     return var if eps == _EPS else (var.double() + (eps - _EPS)).float()
 
 
 def _folded(mean: Tensor, shift: Tensor) -> Tensor:
     if mean.shape != shift.shape:
-        return shift.reshape(1, -1)  # of no network's shape, so that it is listed among the troubles
+        return shift.reshape(1, -1)  # a shape that no network has, so that it is reported
     return (mean.double() - shift.double()).float()
 
 
 def one_of(name: str, value: Any, choices: tuple[Any, ...]) -> Any:
-    """Return an option's value if it is among the choices.
+    """Return an option's value if it is one of the choices.
 
     Args:
-        name: of the option, for the error.
-        value: as it was given.
-        choices: all that it may be.
+        name: name of the option, for the error.
+        value: given value.
+        choices: allowed values.
 
     Raises:
-        OptionError: it is not; the text lists them.
+        OptionError: the value is not allowed; the text lists the choices.
     """
     if value not in choices:
         raise OptionError(f"{name} must be {' or '.join(map(repr, choices))}, got {value!r}")
@@ -394,15 +394,15 @@ def one_of(name: str, value: Any, choices: tuple[Any, ...]) -> Any:
 
 
 def number(name: str, value: Any, *, whole: bool = False) -> Any:
-    """Return an option's value if it is a number above 0, and a whole one if that is asked.
+    """Return an option's value if it is a number above 0, and a whole number if required.
 
     Args:
-        name: of the option, for the error.
-        value: as it was given.
+        name: name of the option, for the error.
+        value: given value.
         whole: whether it must be a whole number.
 
     Raises:
-        OptionError: it is not.
+        OptionError: the value is not such a number.
     """
     kinds = int if whole else int | float
     if isinstance(value, bool) or not isinstance(value, kinds) or not 0 < value < float("inf"):
@@ -413,15 +413,16 @@ def number(name: str, value: Any, *, whole: bool = False) -> Any:
 def named_labels(
     names: Sequence[str], *, logits: int, palette: object = (), ignore_index: object = None
 ) -> tuple[Labels, list[str]]:
-    """Return the classes that another program's file names, and what was changed of them, in sentences.
+    """Return the classes that another program's file names, and what was changed in them, in sentences.
 
-    One logit tells a class from the background, which comes first; a single name is that of the other.
+    One logit separates a class from the background, which comes first; a single name belongs to the other
+    class.
 
     Args:
-        names: names of the classes, none of them empty; those that are alike get their number behind them.
-        logits: channels of the head.
-        palette: red, green and blue of each class, as the file has them; left out where it has other things.
-        ignore_index: the index in the file; an index that no class has where masks cannot have it.
+        names: names of the classes, none of them empty; equal names get their number appended.
+        logits: number of channels of the head.
+        palette: red, green and blue of each class in the file; ignored if it holds anything else.
+        ignore_index: index in the file; an index that no class has if masks cannot contain it.
     """
     names, notes = [name.strip() for name in names], []
     colours = list(palette) if isinstance(palette, list | tuple) else []
@@ -431,22 +432,22 @@ def named_labels(
     distinct = _distinct(names)
     if distinct != names:
         twice = [name for name, made in zip(names, distinct, strict=True) if name != made]
-        notes.append(f"classes that share a name got their number as well: {listed(twice)}")
+        notes.append(f"classes that share a name got their number appended: {listed(twice)}")
     lower = [name.lower() for name in distinct]
     background = lower.index("background") if "background" in lower else 0 if logits == 1 else None
     made = Labels(classes=tuple(distinct), background=background)
     with suppress(TypeError, ValueError, OptionError):
         made = replace(made, palette=tuple((int(red), int(green), int(blue)) for red, green, blue in colours))
     if palette and not made.palette:
-        notes.append("the file's palette has not a colour of 0 to 255 for each class: colours are made up")
-    # Of the classes' own indices none is ignored, and True is no index.
+        notes.append("the file's palette does not have a colour for each class: segzoo chose the colours")
+    # An index of a class cannot be ignored, and True is not an index.
     if type(ignore_index) is not int or not len(distinct) <= ignore_index <= made.unused_index:
         ignore_index = made.unused_index
     return replace(made, ignore_index=ignore_index), notes
 
 
 def _distinct(names: Sequence[str]) -> list[str]:
-    """Return names of which no two are alike: those that share one get their number behind it."""
+    """Return distinct names: those that occur more than once get their number appended."""
     made: list[str] = []
     for index, name in enumerate(names):
         one = name if names.count(name) == 1 else f"{name} {index}"
@@ -457,11 +458,11 @@ def _distinct(names: Sequence[str]) -> list[str]:
 
 
 def rule_of(checkpoint: Checkpoint, activation: object) -> Literal["softmax", "sigmoids", "unknown"]:
-    """Return how a program decides several classes, as a `Conversion` has it.
+    """Return how a program decides between several classes; see `Conversion`.
 
     Args:
-        checkpoint: what lies beside its tensors may name a loss.
-        activation: what follows the logits, in the program's words, such as ``"softmax2d"``.
+        checkpoint: checkpoint whose extras may name a loss.
+        activation: what follows the logits, in the program's terms, such as ``"softmax2d"``.
     """
     said = [activation]
     for key, value in checkpoint.extras.items():
@@ -476,32 +477,32 @@ def rule_of(checkpoint: Checkpoint, activation: object) -> Literal["softmax", "s
 def wrapper_preprocessing(
     checkpoint: Checkpoint, in_channels: int, input_range: float | None
 ) -> Preprocessing | None:
-    """Return what the module around a network does to images by its ``mean`` and ``std``.
+    """Return the preprocessing of a module around a network, from its ``mean`` and ``std``.
 
     Args:
-        checkpoint: whose module holds them.
-        in_channels: channels of the network's images.
-        input_range: the largest value of the images that the mean is subtracted from, 1 or 255: no file
-            says it, and people's images have both with the same numbers.
+        checkpoint: checkpoint that holds the module's tensors.
+        in_channels: number of channels of the network's images.
+        input_range: largest value of the images that the mean is subtracted from, 1 or 255: no file
+          states it, and both occur with the same numbers.
 
     Returns:
-        The preprocessing, ``None`` where the module holds no mean and std.
+        The preprocessing, or ``None`` if the module has no mean and std.
 
     Raises:
         UnsaidError: ``input_range`` is not given.
-        OptionError: it is another number.
-        WeightsError: mean and std are not those of so many channels.
+        OptionError: ``input_range`` is another number.
+        WeightsError: the number of means or deviations differs from the number of channels.
     """
     mean, std = (checkpoint.wrapper.get(name) for name in ("mean", "std"))
     if mean is None or std is None:
         return None
-    # As many digits as float32 has, so that 0.485 is 0.485.
+    # Rounded to the digits of float32, so that 0.485 is 0.485.
     means, stds = (tuple(float(f"{value:.7g}") for value in one.flatten().tolist()) for one in (mean, std))
     told = ", ".join(f"{one:g}" for one in means[:4])
     if input_range is None:
         raise UnsaidError(
-            f"{checkpoint.file} subtracts a mean ({told}) by itself, and nothing in it says whether from "
-            "images of 0..1 or of 0..255: pass input_range=1 or input_range=255 (--option input_range=255)"
+            f"{checkpoint.file} subtracts a mean ({told}) in the model, but does not state if its images "
+            "are 0..1 or 0..255: pass input_range=1 or input_range=255 (--option input_range=255)"
         )
     one_of("input_range", input_range, (1, 255))
     if {len(means), len(stds)} - {1, in_channels} or not all(isfinite(one) for one in (*means, *stds)):

@@ -1,8 +1,8 @@
-"""What transformers' folders say beside their tensors: how images are prepared, and what the classes are.
+"""Files that transformers saves next to the tensors: how images are prepared, and what the classes are.
 
 ``preprocessor_config.json`` names an image processor and overrides its defaults; ``config.json`` names the
-classes. Both are read as data. Files of before 2023 say ``feature_extractor_type`` and ``reduce_labels``, and
-sizes as one number.
+classes. Both are read as data. Files from before 2023 use ``feature_extractor_type`` and ``reduce_labels``,
+and sizes as one number.
 
 Facts: documentation and image processors of transformers 5.24.
 """
@@ -26,10 +26,10 @@ __all__ = ["Classes", "Prepared", "labels", "processor"]
 _FILE = "preprocessor_config.json"
 _IMAGENET = (IMAGENET.mean, IMAGENET.std)
 _HALF = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
-#: Pillow's numbers of filters.
+#: Pillow's numbers for filters.
 _FILTERS: dict[int, Literal["nearest", "bilinear", "bicubic"]] = {0: "nearest", 2: "bilinear", 3: "bicubic"}
 _OTHER_FILTERS = {1: "Lanczos", 4: "box", 5: "Hamming"}
-#: From this size on ConvNext's processor warps, below it cuts out the middle of a larger image.
+#: From this size on ConvNext's processor resizes to a square; below it crops a larger image's centre.
 _CONVNEXT_WARPS = 384
 
 
@@ -37,7 +37,7 @@ class Prepared(NamedTuple):
     """What an image processor does, as far as segzoo repeats it.
 
     Attributes:
-        preprocessing: from pixels to the network's input.
+        preprocessing: steps from pixels to the network's input.
         notes: what the processor does and segzoo does not, in sentences.
     """
 
@@ -49,8 +49,8 @@ class Classes(NamedTuple):
     """The classes that a config names.
 
     Attributes:
-        labels: their names; ``None`` where the config has none of its own.
-        notes: what was changed, and what the masks of the training had, in sentences.
+        labels: their names; ``None`` if the config has no names of its own.
+        notes: what was changed, and how the masks in training differed, in sentences.
     """
 
     labels: Labels | None
@@ -59,17 +59,17 @@ class Classes(NamedTuple):
 
 @dataclass(frozen=True)
 class _Defaults:
-    """What a processor does where its file does not say otherwise.
+    """What a processor does if its file does not state it.
 
     Attributes:
-        size: size in the form that files have.
-        resample: Pillow's number of a filter.
+        size: size in the form used in the files.
+        resample: Pillow's number for a filter.
         values: mean and std.
-        square: whether a size of one number is that of both sides, rather than of the shorter.
-        crops: whether the middle is cut out.
+        square: whether a size of one number applies to both sides instead of the shorter one.
+        crops: whether the centre is cropped.
         normalises: whether mean and std are applied.
         bgr: whether blue comes first.
-        divisor: what sides are stretched up to multiples of.
+        divisor: number whose multiples the sides are stretched up to.
     """
 
     size: Mapping[str, int]
@@ -103,7 +103,7 @@ _PROCESSORS = {
     "OneFormer": _Defaults(_MASKS, square=False),
     "Eomt": _Defaults({"shortest_edge": 640, "longest_edge": 640}, square=False),
 }
-#: The processor that a model's folder has, by the config's model_type, where the file is missing.
+#: The processor for the config's model_type, if the folder names none.
 _OF_MODELS = {
     "segformer": "Segformer",
     "upernet": "Segformer",
@@ -124,14 +124,13 @@ def processor(config: Mapping[str, Any] | None, *, model_type: str = "", in_chan
     """Return what an image processor of transformers does to an image.
 
     Args:
-        config: what ``preprocessor_config.json`` holds; ``None`` where the folder has none: the mean and std
-            that the library gives to the processor of ``model_type`` are taken then, and images keep their
-            size.
-        model_type: that of config.json; only read if ``config`` is missing or names no processor.
-        in_channels: bands that the network takes.
+        config: content of ``preprocessor_config.json``; ``None`` if the folder has none: mean and std are
+          then those of the library's processor for ``model_type``, and images keep their size.
+        model_type: model type in config.json; only used if ``config`` is missing or names no processor.
+        in_channels: number of bands that the network takes.
 
     Raises:
-        WeightsError: a setting is not of a form that the library knows, such as a size that is no number.
+        WeightsError: a setting is not in a form of the library, such as a size that is not a number.
 
     Example:
         >>> from segzoo.weights.layouts.processors import processor
@@ -147,14 +146,14 @@ def processor(config: Mapping[str, Any] | None, *, model_type: str = "", in_chan
     notes: list[str] = []
     if config is None:
         values = "mean and std 0.5" if defaults.values is _HALF else "ImageNet's mean and std"
-        values = values if defaults.normalises else "values of 0 to 1, blue first,"
+        values = values if defaults.normalises else "values of 0 to 1, BGR order,"
         notes.append(
-            f"there is no {_FILE}: {values} are assumed, as {name or 'most'} image processors have them, and "
+            f"there is no {_FILE}: {values} are assumed, as in {name or 'most'} image processors, and "
             "images keep their size"
         )
     elif name not in _PROCESSORS:
         notes.append(
-            f"{_FILE} names {_said(settings)}, which segzoo does not know: its settings are read as those of "
+            f"{_FILE} names {_said(settings)}, which is unknown: its settings are read as those of "
             "most image processors"
         )
     try:
@@ -164,8 +163,8 @@ def processor(config: Mapping[str, Any] | None, *, model_type: str = "", in_chan
     mean, std = _values(settings, defaults)
     if len(mean) not in (1, in_channels):
         notes.append(
-            f"{_FILE} has {len(mean)} means, and the network takes {in_channels} bands: give its "
-            "preprocessing, as values of 0 to 1 are assumed"
+            f"{_FILE} has {len(mean)} means, but the network takes {in_channels} bands: pass its "
+            "preprocessing; values from 0 to 1 are assumed"
         )
         mean, std = (0.0,), (1.0,)
     channels: Literal["rgb", "bgr", "grey", "any"] = "grey" if in_channels == 1 else "any"
@@ -181,13 +180,13 @@ def labels(
     """Return the classes that a config of transformers names; their colours are unknown.
 
     Args:
-        config: what ``config.json`` holds; ``id2label`` counts in numeric order.
+        config: content of ``config.json``; ``id2label`` is sorted by number.
         num_classes: channels of the head's logits.
-        preprocessor: what ``preprocessor_config.json`` holds, which says whether label maps were reduced.
+        preprocessor: content of ``preprocessor_config.json``, which states whether label maps were reduced.
 
     Raises:
-        WeightsError: ``id2label`` is no map of numbers to names, or names another number of classes than the
-            head has.
+        WeightsError: ``id2label`` does not map numbers to names, or names another number of classes than the
+          head has.
     """
     named = config.get("id2label")
     ignored = next(
@@ -201,15 +200,15 @@ def labels(
     notes: list[str] = []
     if any(_flag(preprocessor or {}, key, False) for key in ("do_reduce_labels", "reduce_labels")):
         notes.append(
-            "label maps of the training were reduced by one (do_reduce_labels): in their files 0 counts for "
-            "nothing, and class 0 is 1"
+            "label maps were reduced by one for training (do_reduce_labels): in their files 0 is ignored, "
+            "and class 0 is 1"
         )
     if named is None:
         return Classes(None, tuple(notes))
     names = _names(named)
     if len(names) != num_classes:
         raise WeightsError(
-            f"config.json names {len(names)} classes (id2label), its head has {num_classes}: mend id2label, "
+            f"config.json names {len(names)} classes (id2label), its head has {num_classes}: fix id2label, "
             "which needs one name for each channel of the head"
         )
     if all(re.fullmatch(r"LABEL_\d+", name) for name in names):
@@ -218,7 +217,7 @@ def labels(
     if isinstance(backwards, Mapping) and any(
         backwards.get(name, index) != index for index, name in enumerate(names)
     ):
-        notes.append("label2id of config.json contradicts id2label, which is what counts")
+        notes.append("label2id of config.json contradicts id2label, which was used")
     made, told = named_labels(names, logits=num_classes, ignore_index=ignored)
     return Classes(made, (*notes, *told))
 
@@ -230,7 +229,7 @@ def _names(named: object) -> list[str]:
     for key, name in named.items():
         digits = isinstance(key, str) and re.fullmatch(r"\d{1,9}", key)
         if not digits and (isinstance(key, bool) or not isinstance(key, int)):
-            raise WeightsError(f"config.json: id2label has the key {key!r}; its keys are numbers from 0")
+            raise WeightsError(f"config.json: id2label has the key {key!r}; its keys must be numbers from 0")
         numbered[int(key)] = str(name).strip()
     if sorted(numbered) != list(range(len(named))):
         gap = next(index for index in range(len(named) + 1) if index not in numbered)
@@ -244,7 +243,7 @@ def _said(settings: Mapping[str, Any]) -> str:
 
 
 def _name(settings: Mapping[str, Any]) -> str:
-    """Return a processor's name without what tells its kind: ``Segformer``."""
+    """Return a processor's name without its kind: ``Segformer``."""
     said = settings.get("image_processor_type") or settings.get("feature_extractor_type")
     return re.sub(r"(ImageProcessor(Fast|Pil)?|FeatureExtractor)$", "", said) if isinstance(said, str) else ""
 
@@ -263,7 +262,7 @@ def _wrong(key: str, value: object, expected: str) -> WeightsError:
 
 
 def _values(settings: Mapping[str, Any], defaults: _Defaults) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Return mean and std of values divided by 255, whatever the file multiplies them by."""
+    """Return mean and std for values divided by 255, for any factor in the file."""
     if not _flag(settings, "do_normalize", defaults.normalises):
         mean, std = (0.0,), (1.0,)
     else:
@@ -296,7 +295,7 @@ def _numbers(settings: Mapping[str, Any], key: str, default: tuple[float, ...]) 
 
 def _resize(name: str, settings: Mapping[str, Any], defaults: _Defaults, notes: list[str]) -> Resize | None:
     if _flag(settings, "do_split_image", default=False):
-        notes.append("the program cuts a resized image into square windows; segzoo gives it whole")
+        notes.append("the program cuts a resized image into square windows; segzoo does not cut it")
     if not _flag(settings, "do_resize", default=True):
         return None
     interpolation = _filter(settings, defaults, notes)
@@ -306,13 +305,13 @@ def _resize(name: str, settings: Mapping[str, Any], defaults: _Defaults, notes: 
         divisor = 1
     if _flag(settings, "do_center_crop", defaults.crops):
         notes.append(
-            f"the program cuts the middle, {_sides(settings.get('crop_size'))}, out of a resized image; "
-            "segzoo gives the network all of it"
+            f"the program crops the centre, {_sides(settings.get('crop_size'))}, of a resized image; "
+            "segzoo uses the whole image"
         )
     if {"height", "width"} <= set(size):
         if _flag(settings, "keep_aspect_ratio", default=False):
             notes.append(
-                "the program keeps the aspect (keep_aspect_ratio) and rounds sides to multiples of "
+                "the program keeps the aspect ratio (keep_aspect_ratio) and rounds sides to multiples of "
                 f"{settings.get('ensure_multiple_of', 1)}; segzoo resizes the shorter side and pads"
             )
             short = min(size["height"], size["width"])
@@ -325,10 +324,10 @@ def _resize(name: str, settings: Mapping[str, Any], defaults: _Defaults, notes: 
     if name == "ConvNext":
         if short >= _CONVNEXT_WARPS:
             return Resize(mode="stretch", height=short, width=short, interpolation=interpolation)
-        notes.append(f"the program cuts the middle, {short}x{short}, out of a resized image; segzoo does not")
+        notes.append(f"the program crops the centre, {short}x{short}, of a resized image; segzoo does not")
         short = int(short / (settings.get("crop_pct") or 224 / 256))
     if long and long < short:
-        # The longer side alone decides: no side may be longer.
+        # Only the longer side counts: no side may be longer.
         short = long
     return Resize(mode="short", short=short, long=long, multiple=divisor, interpolation=interpolation)
 
@@ -344,12 +343,12 @@ def _filter(
         )
     if number in _FILTERS:
         return _FILTERS[number]
-    notes.append(f"the program resizes with the {_OTHER_FILTERS[number]} filter, segzoo bicubically")
+    notes.append(f"the program resizes with the {_OTHER_FILTERS[number]} filter, segzoo with the bicubic one")
     return "bicubic"
 
 
 def _size(settings: Mapping[str, Any], defaults: _Defaults) -> dict[str, int]:
-    """Return the size that a file names in one of its forms: by height and width, or by edges."""
+    """Return the size that a file states in one of its forms: by height and width, or by edges."""
     size, most = settings.get("size"), settings.get("max_size")
     if size is None:
         size = defaults.size

@@ -1,8 +1,7 @@
 """segmentation_models.pytorch's U-Net, as its ``save_pretrained`` writes a folder, or Lightning around it.
 
-``config.json``, or the module's hyper-parameters, name the encoder, which no tensor's name does. Encoders
-that are known: the ResNets and ResNeXts, the VGGs, and timm's (``tu-...``) whose features lie at strides 2 to
-32.
+``config.json``, or the module's hyper-parameters, name the encoder, because no tensor's name does. Supported
+encoders are the ResNets and ResNeXts, the VGGs, and timm's (``tu-...``) with features at strides 2 to 32.
 """
 
 from __future__ import annotations
@@ -31,19 +30,19 @@ if TYPE_CHECKING:
     from segzoo.weights.layouts import Checkpoint
 
 _TORCHVISION = re.compile(r"(resnet|resnext|vgg)\d\w*")
-#: What a config may say beyond what the tensors show, and the only values that are known here.
+#: What a config may state in addition to what the tensors show, and the only supported values.
 _KNOWN = {
     "_model_class": ("Unet",),
     "arch": ("Unet", "unet"),
     "decoder_attention_type": (None,),
     "decoder_interpolation": ("nearest",),
     "aux_params": (None,),
-    # A dictionary may have an epsilon of its own, and InPlaceABN takes its weights' absolute values.
+    # A dictionary may set another epsilon, and InPlaceABN takes its weights' absolute values.
     "decoder_use_norm": (True, False, None, "batchnorm", "identity"),
     "decoder_use_batchnorm": (True, False, None),
 }
 
-#: All that a folder's config may say; what is more goes to an encoder of timm, and may change it.
+#: All keys that a folder's config may have; further keys go to a timm encoder, and may change it.
 _ARGUMENTS = {
     *_KNOWN,
     *("encoder_name", "encoder_depth", "encoder_weights", "decoder_channels", "add_center_block"),
@@ -55,26 +54,26 @@ _ARGUMENTS = {
 def smp_unet(
     checkpoint: Checkpoint, *, encoder: str | None = None, input_range: float | None = None
 ) -> Conversion:
-    """Convert a folder, a Lightning checkpoint, or a bare file whose encoder is told.
+    """Convert a folder, a Lightning checkpoint, or a bare file whose encoder is given.
 
     Args:
         checkpoint: the folder or file.
-        encoder: its name there, such as ``resnet34`` or ``tu-resnet50``; the config's where ``None``.
-        input_range: where a Lightning module subtracts a mean: the largest value of its images, 1 or 255.
+        encoder: name of the encoder, such as ``resnet34`` or ``tu-resnet50``; if ``None``, the config's.
+        input_range: largest value of the images, 1 or 255, if a Lightning module subtracts a mean.
     """
     config = _config(checkpoint)
     for key, values in _KNOWN.items():
         if key in config and config[key] not in values:
             raise WeightsError(
-                f"{checkpoint.file}: {key} is {config[key]!r}; only {' or '.join(map(repr, values))} is known"
+                f"{checkpoint.file}: {key} is {config[key]!r}; supported: {' or '.join(map(repr, values))}"
             )
     if "config" in checkpoint.extras and (further := sorted(set(config) - _ARGUMENTS)):
         raise WeightsError(
-            f"{checkpoint.file}: config.json says {', '.join(further)}, which is not known here"
+            f"{checkpoint.file}: config.json says {', '.join(further)}, which is not supported"
         )
     name = encoder or config.get("encoder_name")
     if not isinstance(name, str):
-        raise UnsaidError(f"{checkpoint.file} does not say which encoder it has: pass encoder='resnet34'")
+        raise UnsaidError(f"{checkpoint.file} does not name its encoder: pass encoder='resnet34'")
     backbone = _backbone(name, checkpoint.file)
     moves = Transfer(checkpoint)
     steps = sum(f"decoder.blocks.{step}.conv1.0.weight" in moves for step in range(8))
@@ -106,7 +105,7 @@ def smp_unet(
 
 
 def _config(checkpoint: Checkpoint) -> Mapping[str, Any]:
-    """Return the arguments of the library's class, where the folder or the Lightning module says them."""
+    """Return the arguments of the library's class, if the folder or the Lightning module has them."""
     said = (checkpoint.extras.get(key) for key in ("config", "hyper_parameters"))
     return next((one for one in said if isinstance(one, dict)), {})
 
@@ -115,19 +114,19 @@ def _backbone(name: str, file: str) -> str:
     backbone = name.removeprefix("tu-")
     if not (name.startswith("tu-") or _TORCHVISION.fullmatch(name)) or not timm.is_model(backbone):
         raise WeightsError(
-            f"{file} has the encoder {name!r}; known are resnet..., resnext..., vgg... and timm's tu-..."
+            f"{file} has the encoder {name!r}; supported are resnet..., resnext..., vgg... and timm's tu-..."
         )
     config = timm.get_pretrained_cfg(backbone)
     if config is not None and config.fixed_input_size:
         raise WeightsError(
             f"{file} has the encoder {name!r}, which does not take images of any size; "
-            "segzoo-smp has a network for it"
+            "segzoo-smp has such a network"
         )
     return backbone
 
 
 def _encoder(moves: Transfer, name: str, steps: int) -> str:
-    """Move the encoder; return the name of its first convolution where every encoder of the kind has it."""
+    """Move the encoder; return the name of its first convolution if all encoders of the kind share it."""
     target = "encoder.encoder.backbone."
     if name.startswith("tu-"):
         moves.copy("encoder.model.", target)
@@ -135,14 +134,14 @@ def _encoder(moves: Transfer, name: str, steps: int) -> str:
     if name.startswith("vgg"):
         moves.copy("encoder.features.", f"{target}features_")
         return "encoder.features.0.weight"
-    # Stages below the deepest feature that the decoder takes lie idle in the file.
+    # Stages below the deepest feature that the decoder uses are unused tensors in the file.
     moves.leave_out(*(f"encoder.layer{layer}." for layer in range(max(steps, 1), 5)))
     moves.copy("encoder.", target)
     return "encoder.conv1.weight"
 
 
 def _decoder(moves: Transfer, steps: int, *, normed: bool) -> list[int]:
-    """Move the decoder, and what lies between it and a VGG; return its widths."""
+    """Move the decoder, and the layers between it and a VGG; return its widths."""
     if "decoder.center.0.0.weight" in moves:
         for half, name in enumerate(("first", "second")):
             _unit(moves, f"decoder.center.{half}", f"encoder.centre.{name}", normed=normed)

@@ -1,7 +1,7 @@
 """torchvision's ImageNet classifiers, as encoders: their features are kept, their classifiers left out.
 
-They become the tensors of the timm backbones of the same networks. torchvision's MobileNetV3 has batch norms
-of epsilon 1e-3 where timm's has 1e-5, which the running variances make up for.
+The result fits the timm backbones of the same networks. torchvision's MobileNetV3 has batch norms with
+epsilon 1e-3, timm's with 1e-5; the running variances compensate for that.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def _vgg(checkpoint: Checkpoint, encoder: str) -> Conversion:
 
 
 def _block(moves: Transfer, source: str, target: str) -> None:
-    """Move an inverted residual; the first of all does not expand, some squeeze and excite."""
+    """Move an inverted residual; the first one does not expand, some have squeeze-and-excite."""
     squeezes = [part for part in range(4) if f"{source}.{part}.fc1.weight" in moves]
     units = [part for part in range(4) if f"{source}.{part}.0.weight" in moves]
     names = {2: ("conv_dw", "conv_pw"), 3: ("conv_pw", "conv_dw", "conv_pwl")}.get(len(units), ())

@@ -1,4 +1,4 @@
-"""What albumentations does to images, as its file beside a checkpoint says; read as data.
+"""The albumentations pipeline saved next to a checkpoint, read as data.
 
 segmentation_models.pytorch's repositories keep it as ``albumentations_config_eval.json``. Facts: the
 documentation of albumentations 2.0.8 (MIT), and files that it wrote.
@@ -21,21 +21,21 @@ if TYPE_CHECKING:
 __all__ = ["transforms"]
 
 _FILE = "albumentations_config_eval.json"
-#: OpenCV's numbers of filters.
+#: OpenCV's numbers for filters.
 _FILTERS: dict[int, Literal["nearest", "bilinear", "bicubic"]] = {0: "nearest", 1: "bilinear", 2: "bicubic"}
 #: Steps that change no pixel.
 _NOTHING = ("Compose", "NoOp", "ToTensorV2", "ToFloat")
 
 
 def transforms(config: Mapping[str, Any], *, in_channels: int = 3) -> Prepared:
-    """Return what a pipeline of albumentations does to an image, as far as segzoo repeats it.
+    """Return what an albumentations pipeline does to an image, as far as segzoo repeats it.
 
     Args:
-        config: what the file holds.
-        in_channels: bands that the network takes.
+        config: content of the file.
+        in_channels: number of bands that the network takes.
 
     Raises:
-        WeightsError: a setting is not of the form that the library writes.
+        WeightsError: a setting is not in the form that the library writes.
 
     Example:
         >>> from segzoo.weights.layouts.transforms import transforms
@@ -78,10 +78,10 @@ def _steps(transform: Any, depth: int = 0) -> Iterator[tuple[str, Mapping[str, A
 
 
 def _normalised(step: Mapping[str, Any], notes: list[str]) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Return mean and std of values of 0 to 1; albumentations' are shares of the largest value."""
+    """Return mean and std for values from 0 to 1; albumentations' are shares of the largest value."""
     kind = step.get("normalization", "standard")
     if kind != "standard":
-        notes.append(f"{_FILE} normalises by {shown(kind)}: values of 0 to 1 are taken instead")
+        notes.append(f"{_FILE} normalises by {shown(kind)}: values from 0 to 1 are used instead")
         return (0.0,), (1.0,)
     largest = step.get("max_pixel_value", 255.0)
     mean, std = (_numbers(key, step.get(key)) for key in ("mean", "std"))
@@ -101,7 +101,7 @@ def _numbers(key: str, values: Any) -> tuple[float, ...]:
 def _resized(name: str, step: Mapping[str, Any]) -> Resize:
     how = step.get("interpolation", 1)
     if how not in _FILTERS:
-        raise OptionError(f"interpolation {shown(how)} is not known; 0, 1 and 2 are")
+        raise OptionError(f"interpolation {shown(how)} is not supported; use 0, 1 or 2")
     given: Any = {"interpolation": _FILTERS[how], "antialias": False}
     if name == "Resize":
         return Resize(mode="stretch", height=step.get("height", 0), width=step.get("width", 0), **given)
