@@ -190,7 +190,7 @@ def test_what_was_chosen_on_validation_is_told_with_its_reasons() -> None:
     provenance = {**CONFIG.provenance, "chosen": chosen}
     text = model_card(replace(CONFIG, thresholds={"nucleus": 0.4}, provenance=provenance))
     assert "Thresholds of probabilities: nucleus 0.4." in text
-    assert "Chosen on validation images: threshold 0.4 instead of 0.5: dice 0.8 -> 0.9." in text
+    assert "Selected on validation images: threshold 0.4 instead of 0.5: dice 0.8 -> 0.9." in text
     # A config that people wrote may hold anything.
     for wrong in (["reasons"], {"reasons": 5}, {"reasons": [5, None]}, "chosen"):
         assert model_card(replace(CONFIG, provenance={"chosen": wrong}))

@@ -128,9 +128,9 @@ def test_findings_are_numbered_errors_first_each_with_its_cure_and_errors_give_e
     assert cli.run(["doctor"]) == 1
     text = capsys.readouterr().out.partition("problems\n")[2]
     assert re.fullmatch(
-        r"  1\. error: SEGZOO_MIRROR='mirror\.example\.org' is no address.*\n"
+        r"  1\. error: SEGZOO_MIRROR='mirror\.example\.org' is not an address.*\n"
         r"     solution: .*\n"
-        r"  2\. warning: SEGZOO_OFFLNE is no variable of segzoo's; did you mean 'SEGZOO_OFFLINE'\?\n"
+        r"  2\. warning: SEGZOO_OFFLNE is not a variable of segzoo; did you mean 'SEGZOO_OFFLINE'\?\n"
         r"     solution: .*\n"
         r"\n1 of 2 stops segzoo from working\n",
         text,
@@ -165,7 +165,7 @@ def test_a_part_that_cannot_be_looked_at_leaves_the_others_standing(
     assert cli.run(["doctor"]) == 0
     text = capsys.readouterr().out
     assert f"{part}\n  PermissionError: [Errno 13] no: '/somewhere'\n" in text
-    assert f"1. warning: the part {part} cannot be looked at: PermissionError" in text
+    assert f"1. warning: the part {part} cannot be checked: PermissionError" in text
 
 
 def test_what_is_no_text_is_told_all_the_same(
@@ -305,10 +305,10 @@ def test_a_version_that_is_too_old_is_an_error_for_what_is_needed_and_a_warning_
     install(site.folder, "accelerate", "1.5.2")
     part = installation.look_at_packages(WELL)
     assert re.search(
-        r"error: timm 0\.9\.16 does not do: segzoo needs (timm>=[\d.]+) -> pip install '\1'", told(part)
+        r"error: timm 0\.9\.16 is not supported: segzoo needs (timm>=[\d.]+) -> pip install '\1'", told(part)
     )
     assert re.search(
-        r"warning: accelerate 1\.5\.2 does not do for the extra 'train', which needs accelerate>=[\d.]+ "
+        r"warning: accelerate 1\.5\.2 is not supported by the extra 'train', which needs accelerate>=[\d.]+ "
         r"-> pip install --upgrade 'segmentation-zoo\[train\]'",
         told(installation.look_at_extras()),
     )
@@ -383,9 +383,9 @@ def device(**facts: Any) -> Part:
 
 
 def test_a_gpu_that_torch_does_not_use_is_a_warning_unless_it_is_hidden_on_purpose() -> None:
-    found = device(hardware=["an NVIDIA GPU"], why="this torch is built for the CPU alone")
+    found = device(hardware=["an NVIDIA GPU"], why="this torch is built for the CPU only")
     assert (
-        "this machine has an NVIDIA GPU, and torch does not use it: this torch is built for the CPU alone"
+        "this machine has an NVIDIA GPU, but torch does not use it: this torch is built for the CPU alone"
     ) in told(found)
     hidden = "CUDA_VISIBLE_DEVICES=''"
     assert told(device(hardware=["an NVIDIA GPU"], hidden=hidden)) == ""
@@ -393,7 +393,7 @@ def test_a_gpu_that_torch_does_not_use_is_a_warning_unless_it_is_hidden_on_purpo
 
 def test_a_device_that_cannot_compute_is_an_error() -> None:
     found = device(chosen="cuda", error="RuntimeError: no kernel image is available")
-    assert told(found).startswith("error: cuda is chosen and cannot compute: RuntimeError: no kernel image")
+    assert told(found).startswith("error: cuda is selected but cannot compute: RuntimeError: no kernel image")
 
 
 # -- memory and cores
@@ -531,8 +531,8 @@ def test_a_password_is_not_shown_however_odd_its_address(
 @pytest.mark.parametrize(
     ("name", "value", "text"),
     [
-        ("SEGZOO_HOEM", "x", "SEGZOO_HOEM is no variable of segzoo's; did you mean 'SEGZOO_HOME'?"),
-        ("SEGZOO_OFFLINE", "yep", "SEGZOO_OFFLINE='yep' is taken as 1: nothing is fetched"),
+        ("SEGZOO_HOEM", "x", "SEGZOO_HOEM is not a variable of segzoo; did you mean 'SEGZOO_HOME'?"),
+        ("SEGZOO_OFFLINE", "yep", "SEGZOO_OFFLINE='yep' is treated as 1: nothing is fetched"),
         ("SEGZOO_DATA", "/no/such", "SEGZOO_DATA='/no/such' is no folder"),
         ("SEGZOO_MIRROR", "me:pw@host", "SEGZOO_MIRROR='(not shown)@host' is no address"),
         ("SEGZOO_PLUGINS", "segzoo-medcal", "did you mean 'segzoo-medical'?"),
@@ -574,7 +574,7 @@ def test_a_broken_plugin_is_an_error_where_it_stops_all_others(
 @pytest.mark.parametrize(
     ("contents", "text"),
     [
-        (None, "are not whole: there is no"),
+        (None, "are incomplete: there is no"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "is a Git LFS pointer"),
     ],
 )

@@ -315,7 +315,7 @@ def test_a_file_of_a_repository_that_changes_on_disk_is_found(hub, tmp_path):
         ({"config.json": b"[]"}, "holds no model.safetensors"),
         (
             {"config.json": b"{}", "model.safetensors.index.json": b'{"weight_map": {"a": "../b"}}'},
-            "plain name",
+            "the name of a file",
         ),
         ({"config.json": b"{}", "model.safetensors.index.json": b'{"weight_map": {"a": "b"}}'}, "holds no b"),
         ({"README.md": b"hello"}, r"holds no config\.json: repositories of segzoo, transformers"),

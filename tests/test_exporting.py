@@ -67,10 +67,10 @@ def test_damaged_metadata_name_what_is_wrong(text, match):
 @pytest.mark.parametrize(
     ("out", "options", "match"),
     [
-        ("m.tflite", {}, r"suffix of no export format.*onnx \(\.onnx\)"),
+        ("m.tflite", {}, r"has no suffix of an export format.*onnx \(\.onnx\)"),
         ("m.onnx", {"format": "onx"}, "did you mean 'onnx'"),
         ("m.onnx", {"format": "torch"}, r"end in \.pt2"),
-        ("m.pt2", {"precision": "int8"}, "torch files are written in float32 or float16"),
+        ("m.pt2", {"precision": "int8"}, "torch files support float32 or float16"),
         ("m.onnx", {"precision": "int8"}, "--calibrate IMAGES"),
         ("m.onnx", {"precision": "float64"}, "float32"),
         ("m.onnx", {"opset": 3}, "opset must be one of 18 to 23"),
@@ -239,7 +239,7 @@ def test_a_rule_that_needs_a_whole_run_is_refused():
     with pytest.raises(UsageError, match="measured over the images of a run"):
         WholeImage(model, config_of(model), torch.uint8)
     model = taught(num_classes=2, preprocessing={"bands": ("red", "nir", "2")})
-    with pytest.raises(UsageError, match="take bands by name"):
+    with pytest.raises(UsageError, match="select bands by name"):
         WholeImage(model, config_of(model), torch.uint8)
 
 

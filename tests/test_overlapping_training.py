@@ -251,7 +251,7 @@ def test_the_card_and_a_score_that_is_made_again_say_how_classes_are_decided(dis
     assert cli.run(["release", str(run), str(out), "--full", "--data", str(discs)]) == 0
     card = (out / "README.md").read_text()
     assert "masks of 2 classes that overlap out" in card
-    assert "Each class has a sigmoid and is where it exceeds 0.5" in card
+    assert "Each class has a sigmoid, and includes the pixels where it exceeds 0.5" in card
     again = ["reproduce", str(out), "--check", "--device", "cpu", "--data", str(discs)]
     assert cli.run(again) == 0
     assert "reproduced" in capsys.readouterr().out

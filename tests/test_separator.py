@@ -275,7 +275,7 @@ def test_registered_weights_may_say_that_they_have_a_separator():
 
 def test_people_read_that_touching_objects_are_told_apart():
     model = separating(2)
-    told = "One more logit tells objects that touch apart, by their boundary."
+    told = "One more logit separates touching objects, by their boundary."
     assert told in model_card(config_of(model), name="cells")
     assert "told apart by the last logit, their boundary" in model._repr_html_()
     assert "threshold" in separating(1)._repr_html_()

@@ -1,6 +1,6 @@
-"""Models leave for other runtimes: written with preprocessing and labels, and a measured certificate.
+"""Export: models as files for other inference engines, with preprocessing, labels and a measured certificate.
 
-Names are imported when first used, so that a plug-in's writer can be typed without torch.
+Names are imported on first use, so that a plug-in can use the writers' types without importing torch.
 """
 
 from __future__ import annotations

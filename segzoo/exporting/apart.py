@@ -1,12 +1,12 @@
-"""A file of another runtime, opened and run in a process of its own.
+"""Opens and runs an exported file in a separate process.
 
-There are two reasons. A native runtime that crashes, on an instruction that this processor lacks or on a file
-that a stranger made, ends that process and not the export, whose unfinished files are then removed. And a
-process that never saw the network proves that the file stands by itself: no operation, constant or class is
-left over from writing it.
+There are two reasons. If a native engine crashes, on an instruction that this processor does not have or on
+a stranger's file, only that process ends, and the export can still remove its unfinished files. And a process
+that never loaded the network proves that the file is complete: no operation, constant or class remains from
+writing it.
 
-Parent and child talk in lines of JSON over the child's standard streams; arrays go through ``.npy`` files in
-a folder that both know.
+The processes exchange lines of JSON over the child's standard streams; arrays go through ``.npy`` files in
+a shared folder.
 """
 
 from __future__ import annotations
@@ -40,21 +40,21 @@ _CODE = "from segzoo.exporting.apart import main; main()"
 
 
 class RuntimeEndedError(FailureError):
-    """The process that ran a file ended; nothing more can be asked of it."""
+    """The process that ran a file ended, and cannot answer further requests."""
 
 
 class ProgramApart:
     """A `segzoo.runtimes.Program` in another process; use it in a ``with`` statement.
 
     Args:
-        path: of the file.
-        runtime: ``"package.module:callable"`` that opens it, as `segzoo.specs.ExportSpec` names it.
-        threads: of the CPU.
+        path: path of the file.
+        runtime: ``"package.module:callable"`` that opens it, see `segzoo.specs.ExportSpec`.
+        threads: number of CPU threads.
 
     Raises:
-        WeightsError: the file is damaged, or is none of this format.
-        MissingExtraError: the runtime is not installed.
-        RuntimeEndedError: the process ended, as a runtime that crashes makes it; the text says how.
+        WeightsError: the file is damaged, or has another format.
+        MissingExtraError: the engine is not installed.
+        RuntimeEndedError: the process ended, for example because the engine crashed; the text says how.
     """
 
     info: ExportInfo | None
@@ -84,11 +84,11 @@ class ProgramApart:
         self.description = about["description"]
 
     def __call__(self, images: NDArray[Any]) -> NDArray[Any]:
-        """Map the array of the one input to that of the first output."""
+        """Map the input array to the array of the first output."""
         return self.timed(images)[0]
 
     def timed(self, images: NDArray[Any]) -> tuple[NDArray[Any], float]:
-        """Return what the file makes of an array, and in how many seconds."""
+        """Return the output for an array, and the seconds that it took."""
         given, made = (str(Path(self._folder.name) / name) for name in ("in.npy", "out.npy"))
         np.save(given, images, allow_pickle=False)
         self._doing = f"running it on {'x'.join(map(str, images.shape))}"
@@ -124,7 +124,7 @@ class ProgramApart:
         if not line:
             raise RuntimeEndedError(
                 f"{self._path.name}: the process that runs it ended while {self._doing} "
-                f"({_ending(self._process.wait())}): what it printed stands above"
+                f"({_ending(self._process.wait())}): see its output above"
             )
         answer = json.loads(line)
         if "error" in answer:
@@ -134,7 +134,7 @@ class ProgramApart:
 
 
 def clock() -> Callable[[], float]:
-    """Return the clock that speed is measured with: processor time with one thread, else wall-clock time.
+    """Return the clock for measuring speed: processor time with one thread, otherwise wall-clock time.
 
     Processor time leaves out other work on the machine, but it adds up over threads.
     """
@@ -156,12 +156,12 @@ def _port(data: dict[str, Any]) -> Port:
     return Port(**{**data, "shape": tuple(data["shape"])})
 
 
-# The other process.
+# Code of the child process.
 
 
 def main() -> None:
     """Answer requests on standard input until it ends."""
-    # Libraries print; what they print must not be taken for an answer.
+    # Libraries print; their output must not be mistaken for an answer.
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     program: Program | None = None
@@ -173,7 +173,7 @@ def main() -> None:
                 answer = _about(program)
             else:
                 answer = _run(program, request)
-        # Whatever a runtime dislikes about a file or an image is for the other process to judge.
+        # The parent process judges any error that the engine raises.
         except Exception as error:
             text = str(error) if isinstance(error, SegzooError) else f"{type(error).__name__}: {error}"
             answer = {"error": text, "kind": type(error).__name__}

@@ -1,14 +1,14 @@
-"""Certificate of an exported file: what was measured where it ran, as data, as JSON, and as a table.
+"""Certificate of an exported file: the measurements in its inference engine, as data, JSON and a table.
 
-It lies beside the file as ``FILE.certificate.json``. A file that does not hold its tolerance gets none, as it
-is not left either.
+It is saved next to the file as ``FILE.certificate.json``. A file outside its tolerance is removed and gets
+no certificate.
 """
 
 from __future__ import annotations
 
 import math
 
-# Types of fields, by which a certificate is read from JSON.
+# The types of fields are used to read a certificate from JSON.
 from collections.abc import Mapping  # noqa: TC003
 from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePath
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Sequence
 
-#: What is added to the name of a file for that of its certificate.
+#: Ending that turns the name of a file into that of its certificate.
 SUFFIX = ".certificate.json"
 #: Version of the certificate's own format.
 FORMAT = 1
-#: Two classes tie at a pixel where their logits differ by less than this share of the largest logit.
+#: Two classes are tied at a pixel if their logits differ by less than this share of the largest logit.
 TIE = 1e-3
-#: Two classes tie at a pixel where their probabilities differ by less than this; a file with preprocessing
-#: gives no logits to compare.
+#: Two classes are tied at a pixel if their probabilities differ by less than this; a file with preprocessing
+#: outputs no logits to compare.
 TIE_PROBABILITY = 0.01
 #: Columns of `Certificate.rows`.
 HEADER = ("image", "input", "largest difference", "of the largest logit", "other class", "not near a tie")
@@ -42,15 +42,15 @@ HEADER = ("image", "input", "largest difference", "of the largest logit", "other
 
 @dataclass(frozen=True, kw_only=True)
 class Tolerance:
-    """How far a file may be from its model.
+    """Largest allowed differences between a file and its model.
 
     Attributes:
-        relative: largest difference of a logit, as a share of the largest logit of the same images; without
-            meaning for a file with preprocessing, which gives no logits.
-        disagreement: share of the pixels of all images that may have another class although two classes do
-            not nearly tie there.
-        random: whether random images are held to it too where there are real ones. A network of int8 is
-            calibrated on images like those to come, and noise is none of them.
+        relative: largest difference of a logit, as a share of the largest logit of the same images; not used
+          for a file with preprocessing, which outputs no logits.
+        disagreement: share of all pixels that may have another class although no two classes are nearly tied
+          there.
+        random: whether random images must meet it even if there are real images. An int8 network is
+          calibrated on images of its task, which noise does not resemble.
     """
 
     relative: float
@@ -64,35 +64,35 @@ class Tolerance:
                 raise OptionError(f"the tolerance's {name} must be from 0 to 1, got {getattr(self, name)}")
 
 
-#: What is asked of a file, by its number type.
+#: Tolerance for each number type.
 TOLERANCES: Mapping[ExportPrecision, Tolerance] = {
     "float32": Tolerance(relative=1e-4, disagreement=0.0),
     "float16": Tolerance(relative=2e-2, disagreement=0.005),
     "int8": Tolerance(relative=0.25, disagreement=0.02, random=False),
 }
-#: Share of pixels that may have another class where a file resizes images itself: a value of 8 bits that lies
-#: between two whole ones may be rounded to the other.
+#: Share of pixels that may have another class if a file resizes images itself: an 8-bit value halfway
+#: between two integers may be rounded either way.
 RESIZING = 0.001
 
 
 @dataclass(frozen=True, kw_only=True)
 class Probe:
-    """An image, or a batch of them, that the file and the model were both given.
+    """An image, or a batch of images, that both the file and the model processed.
 
     Attributes:
-        source: name of the image's file; ``random`` for one that was made up.
-        shape: of the file's input.
-        seed: of `segzoo.exporting.probing.random_image`; ``None`` for a real image.
-        held: whether it must hold the tolerance.
+        source: name of the image's file; ``random`` for a generated one.
+        shape: shape of the file's input.
+        seed: seed of `segzoo.exporting.probing.random_image`; ``None`` for a real image.
+        held: whether it must meet the tolerance.
         largest: largest absolute logit of the model; 0 for a file with preprocessing.
         difference: largest absolute difference of a logit.
-        pixels: how many the class map has, in all classes where they overlap.
-        differing: pixels of another class.
-        clear: those of them where two classes do not nearly tie; see `TIE` and `TIE_PROBABILITY`.
-        points: the model's output at places that are spread evenly over it, for random images; they let the
-            file be verified where the model is not at hand.
-        trouble: what went wrong instead; nothing was compared then.
-        note: what a reader must know of it.
+        pixels: number of pixels in the class map; if classes overlap, in the maps of all classes.
+        differing: number of pixels with another class.
+        clear: number of those where no two classes are nearly tied; see `TIE` and `TIE_PROBABILITY`.
+        points: for random images, values at places spread evenly over the model's output; they allow
+          verifying the file without the model.
+        trouble: what went wrong; nothing was compared in that case.
+        note: remark for the reader.
     """
 
     source: str
@@ -110,7 +110,7 @@ class Probe:
 
     @property
     def named(self) -> str:
-        """What the images are called in a text."""
+        """Description of the images in a text."""
         return f"{told(self.shape)} ({self.source})"
 
     @property
@@ -121,17 +121,17 @@ class Probe:
 
 @dataclass(frozen=True, kw_only=True)
 class Speed:
-    """Latency of the file and of the model, one after the other in turn, on the same images and threads.
+    """Latency of the file and of the model, measured alternately, on the same images and threads.
 
-    With one thread it is processor time, else wall-clock time.
+    With one thread it is processor time, otherwise wall-clock time.
 
     Attributes:
-        shape: of the input.
-        threads: of the CPU, for both.
-        repeats: how often each was measured.
-        runtime_ms: median of the file in its runtime.
-        eager_ms: median of the model as PyTorch runs it, in float32; with preprocessing, that of
-            `segzoo.Predictor`.
+        shape: shape of the input.
+        threads: number of CPU threads, for both.
+        repeats: number of measurements of each.
+        runtime_ms: median of the file in its engine.
+        eager_ms: median of the model in PyTorch, in float32; with preprocessing, the median of
+          `segzoo.Predictor`.
     """
 
     shape: tuple[int, ...]
@@ -142,18 +142,18 @@ class Speed:
 
     @property
     def ratio(self) -> float:
-        """How many times as fast as PyTorch the file is."""
+        """Speed of the file relative to PyTorch."""
         return self.eager_ms / self.runtime_ms if self.runtime_ms else math.inf
 
 
 @dataclass(frozen=True, kw_only=True)
 class FileFacts:
-    """A file, as it was certified.
+    """Facts about a certified file.
 
     Attributes:
-        name: without its folder.
-        bytes: its size.
-        sha256: of its contents.
+        name: name without its folder.
+        bytes: size of the file.
+        sha256: hash of its contents.
     """
 
     name: str
@@ -168,27 +168,28 @@ class FileFacts:
 
 @dataclass(frozen=True, kw_only=True)
 class Certificate:
-    """What was measured of an exported file, and whether it holds.
+    """The measurements of an exported file, and whether it meets its tolerance.
 
     Attributes:
-        files: the file itself, then those that it reads, such as OpenVINO's ``.bin``.
+        files: the file itself, then the files that it reads, such as OpenVINO's ``.bin``.
         format: name of the export format.
-        precision: number type that the file computes in.
-        with_preprocessing: whether images go in and class maps come out; then `segzoo.Predictor` is what it
-            is compared with, else the network.
-        size: height and width that it is made for; ``None`` where they are free.
-        opset: of ONNX; ``None`` for other formats.
-        model: what `segzoo.load` calls the model; empty where nobody said it.
-        weights: sha256 of the tensors that were exported, as the file's own metadata says.
-        tolerance: what it was held to.
-        probes: the images.
-        speed: against PyTorch; ``None`` where there was no PyTorch model to measure.
+        precision: number type of the file's computation.
+        with_preprocessing: whether the file maps images to class maps; it is then compared with
+          `segzoo.Predictor`, otherwise with the network.
+        size: height and width that it is made for; ``None`` if it accepts any.
+        opset: ONNX operator set; ``None`` for other formats.
+        model: the model's name for `segzoo.load`; empty if unknown.
+        weights: sha256 of the exported tensors, from the file's metadata.
+        tolerance: required tolerance.
+        probes: the compared images.
+        speed: speed relative to PyTorch; ``None`` if there was no PyTorch model to measure.
         runtime: library, version, device and number type that ran it.
-        versions: of libraries, by distribution.
-        machine: where it ran.
-        created: when, in UTC, as ISO 8601 has it.
-        notes: what a reader must know.
-        layer: where a file that does not hold first goes apart; empty where it holds, or nobody looked.
+        versions: versions of libraries, by distribution.
+        machine: machine that ran it.
+        created: time in UTC, in ISO 8601.
+        notes: remarks for the reader.
+        layer: first layer whose output differs, for a file outside its tolerance; empty otherwise, or if
+          unknown.
     """
 
     files: tuple[FileFacts, ...]
@@ -211,38 +212,38 @@ class Certificate:
 
     @property
     def held(self) -> tuple[Probe, ...]:
-        """The images that must hold the tolerance."""
+        """The images that must meet the tolerance."""
         return tuple(probe for probe in self.probes if probe.held)
 
     @property
     def largest_difference(self) -> float:
-        """Largest absolute difference of a logit over the images that are held to the tolerance."""
+        """Largest absolute difference of a logit over the images that must meet the tolerance."""
         return max((probe.difference for probe in self.held), default=0.0)
 
     @property
     def largest_relative(self) -> float:
-        """The same as a share of the largest logit of the same images."""
+        """Largest difference as a share of the largest logit of the same images."""
         return max((probe.relative for probe in self.held), default=0.0)
 
     @property
     def disagreement(self) -> float:
-        """Share of pixels with another class where two do not nearly tie."""
+        """Share of pixels with another class where no two classes are nearly tied."""
         pixels = sum(probe.pixels for probe in self.held)
         return sum(probe.clear for probe in self.held) / pixels if pixels else 0.0
 
     @property
     def failures(self) -> tuple[str, ...]:
-        """Why the file does not hold; empty where it does."""
+        """Reasons why the file is outside its tolerance; empty if it is within."""
         wrong = [f"{probe.named}: {probe.trouble}" for probe in self.probes if probe.trouble]
         for probe in self.held:
             if probe.relative > self.tolerance.relative:
                 wrong.append(
                     f"{probe.named}: logits differ by {probe.relative:.1e} of the "
-                    f"largest, {self.tolerance.relative:.0e} is allowed for {self.precision}"
+                    f"largest, but {self.tolerance.relative:.0e} is allowed for {self.precision}"
                 )
         if self.disagreement > self.tolerance.disagreement:
             wrong.append(
-                f"{self.disagreement:.3%} of the pixels have another class where two do not nearly tie, "
+                f"{self.disagreement:.3%} of the pixels have another class where no two are nearly tied, but "
                 f"{self.tolerance.disagreement:.3%} is allowed for {self.precision}"
             )
         if not self.held:
@@ -251,21 +252,21 @@ class Certificate:
 
     @property
     def holds(self) -> bool:
-        """Whether the file computes what the model does, within the tolerance."""
+        """Whether the file computes the same as the model, within the tolerance."""
         return not self.failures
 
     def check(self, what: str) -> None:
-        """Raise `FailureError` unless the file holds.
+        """Raise `FailureError` unless the file meets its tolerance.
 
         Args:
-            what: names the file, and begins the text.
+            what: name of the file; the text begins with it.
         """
         if not self.holds:
             more = f"; they first differ at layer {self.layer}" if self.layer else ""
-            raise FailureError(f"{what} does not compute what the model does: {self.failures[0]}{more}")
+            raise FailureError(f"{what} does not compute the same as the model: {self.failures[0]}{more}")
 
     def to_json(self) -> dict[str, Any]:
-        """Return what is written: the measured figures, and beside them what follows from them."""
+        """Return the data to write: the measured figures, and values derived from them."""
         return {
             "segzoo_certificate": FORMAT,
             "holds": self.holds,
@@ -276,11 +277,11 @@ class Certificate:
         }
 
     def rows(self) -> list[list[str]]:
-        """Return a row of text for each image, as `HEADER` names them."""
+        """Return a row of text for each image, with the columns of `HEADER`."""
         return [_row(probe, logits=not self.with_preprocessing) for probe in self.probes]
 
     def remarks(self) -> list[str]:
-        """Return, a line each, what the table does not say."""
+        """Return the facts that the table does not contain, one per line."""
         sizes = ", ".join(f"{one.name} {told_bytes(one.bytes)}" for one in self.files)
         lines = [
             f"{self.format}, {self.precision}{f', opset {self.opset}' if self.opset else ''}: {sizes}",
@@ -293,7 +294,7 @@ class Certificate:
                 f"{self.speed.repeats}, {self.speed.threads} thread{'s' * (self.speed.threads != 1)} each)"
             )
         allowed = (
-            f"{self.tolerance.disagreement:.3%} of pixels with another class where two do not nearly tie"
+            f"{self.tolerance.disagreement:.3%} of pixels with another class where no two are nearly tied"
         )
         if not self.with_preprocessing:
             allowed = f"{self.tolerance.relative:.0e} of the largest logit, {allowed}"
@@ -301,12 +302,12 @@ class Certificate:
         lines += self.notes
         lines += [f"failed: {one}" for one in self.failures]
         if self.layer:
-            lines.append(f"they first differ at layer {self.layer}")
+            lines.append(f"they differ first at layer {self.layer}")
         return lines
 
 
 def certificate_path(path: Path) -> Path:
-    """Return where the certificate of a file lies."""
+    """Return the path of a file's certificate."""
     return path.with_name(path.name + SUFFIX)
 
 
@@ -314,35 +315,35 @@ def write_certificate(certificate: Certificate, path: Path) -> None:
     """Write a certificate.
 
     Args:
-        certificate: of a file.
-        path: of the certificate itself.
+        certificate: certificate of a file.
+        path: path of the certificate itself.
 
     Raises:
-        FailureError: it cannot be written.
+        FailureError: the certificate cannot be written.
     """
     text = as_json(certificate.to_json(), indent=2) + "\n"
     write_whole(path, text.encode())
 
 
-#: Keys of the JSON that follow from others.
+#: Keys of the JSON that are derived from others.
 _DERIVED = ("segzoo_certificate", "holds", "largest_difference", "largest_relative", "disagreement")
 
 
 def read_certificate(path: str | os.PathLike[str]) -> Certificate:
-    """Return the certificate of a file.
+    """Return the certificate in a file.
 
     Args:
-        path: of the certificate itself.
+        path: path of the certificate itself.
 
     Raises:
-        UsageError: there is none.
-        WeightsError: it is damaged, or something else.
+        UsageError: there is no such file.
+        WeightsError: the certificate is damaged, or the file is something else.
     """
     try:
         data = json_text.read(Path(path))
     except FileNotFoundError as error:
         raise UsageError(
-            f"there is no certificate {path}: it is written beside the file by `segzoo export`; copy it with "
+            f"there is no certificate {path}: `segzoo export` writes it next to the file; copy it with "
             "the file, or export again"
         ) from error
     except OSError as error:
@@ -353,17 +354,17 @@ def read_certificate(path: str | os.PathLike[str]) -> Certificate:
     if version is None:
         raise WeightsError(f"{path} is not a certificate: it has no key 'segzoo_certificate'")
     if version != FORMAT:
-        raise WeightsError(f"{path} has format {version}, this segzoo reads format {FORMAT}: upgrade segzoo")
+        raise WeightsError(f"{path} has format {version}, this segzoo reads {FORMAT}: upgrade segzoo")
     rest = {key: value for key, value in data.items() if key not in _DERIVED}
     found = read_object(Certificate, rest, str(path), "")
     plain = all(PurePath(one.name).name == one.name for one in found.files)
     if not found.files or not plain or found.precision not in TOLERANCES:
-        raise WeightsError(f"{path} is damaged: it names no file beside it, or an unknown precision")
+        raise WeightsError(f"{path} is damaged: it names no file next to it, or an unknown precision")
     return found
 
 
 def told(shape: Sequence[int]) -> str:
-    """Return a shape in words, such as ``2x3x75x101``."""
+    """Return a shape as text, such as ``2x3x75x101``."""
     return "x".join(map(str, shape))
 
 

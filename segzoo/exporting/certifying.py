@@ -53,9 +53,9 @@ if TYPE_CHECKING:
     from segzoo.prediction.predictor import Model, Picture
     from segzoo.runtimes import ExportInfo
 
-#: The speed is measured at least so often, and no more after so many seconds.
+#: The speed is measured at least this often, and not again after this many seconds.
 _LEAST, _SECONDS = 3, 10.0
-#: Images of a source tree that stand for real ones where nobody gave any.
+#: Images of a source tree used as real ones if no images are given.
 _IMAGES = ("nuclei.png", "smear.png", "tissue.png")
 
 
@@ -71,32 +71,30 @@ def certify(
     repeats: int = 5,
     trusted: bool = False,
 ) -> Certificate:
-    """Run an exported file in its target runtime, and compare it with the model that it was made of.
+    """Run an exported file in its inference engine, and compare it with its model.
 
-    The runtime is opened in a process of its own; see `segzoo.exporting.apart`.
+    The engine runs in a separate process; see `segzoo.exporting.apart`.
 
     Args:
-        network: the model; it carries its config. It is compared in float32 on the CPU, and not changed.
+        network: the model, with its config. It is compared in float32 on the CPU, and not changed.
         path: the exported file.
         format: name of its export format.
         beside: files that it reads, such as OpenVINO's ``.bin``.
-        images: real images, as `segzoo.Predictor` takes them. Without any, those of segzoo's source tree are
-            taken where it is there and the network takes three bands; the certificate says so.
-        model: the model's name for `segzoo.load`.
-        tolerance: what the file must hold; that of its number type in `segzoo.exporting.TOLERANCES` unless
-            told.
-        repeats: how often the speed is measured, at most.
+        images: real images, in any form that `segzoo.Predictor` accepts. Without any, those of segzoo's
+          source tree are used if it is there and the network takes three bands; the certificate mentions it.
+        tolerance: required tolerance; by default that of its number type in `segzoo.exporting.TOLERANCES`.
+        repeats: largest number of speed measurements.
         trusted: whether this process wrote the file; see `segzoo.exporting.layers.first_apart`.
 
     Returns:
-        The certificate, which also says whether the file holds: call its `Certificate.check`. Nothing is
-        written.
+        The certificate, which also states whether the file meets its tolerance: call its `Certificate.check`.
+          Nothing is written.
 
     Raises:
-        WeightsError: the runtime cannot open the file, or segzoo did not write it.
-        ImageError: an image cannot be read, or its bands are not the network's.
-        MissingExtraError: the runtime is not installed.
-        FailureError: the runtime crashed.
+        WeightsError: the engine cannot open the file, or segzoo did not write it.
+        ImageError: an image cannot be read, or its bands do not fit the network.
+        MissingExtraError: the engine is not installed.
+        FailureError: the engine crashed.
 
     Example:
         >>> certificate = segzoo.exporting.certify(network, "unet.onnx", format="onnx")
@@ -117,7 +115,7 @@ def certify(
         held = tolerance or _tolerance(info)
         if not held.random and any(probe.seed is None for probe in probes):
             probes = [probe if probe.seed is None else replace(probe, held=False) for probe in probes]
-            notes.append(f"{info.precision} is calibrated on images: random ones need not hold the tolerance")
+            notes.append(f"{info.precision} is calibrated on images: random ones need not meet the tolerance")
         certificate = Certificate(
             files=tuple(map(FileFacts.of, (path, *beside))),
             tolerance=held,
@@ -139,27 +137,28 @@ def verify(
     images: Sequence[Picture] = (),
     on_message: Callable[[str], None] = lambda _: None,
 ) -> Certificate:
-    """Measure an exported file again on this machine, by its certificate.
+    """Measure an exported file again on this machine, using its certificate.
 
-    The certificate is read from beside the file, ``FILE.certificate.json``, and the file must be the one that
-    was certified, byte for byte. Where the model that it names cannot be loaded here, the file is compared
-    with the places of the model's output that the certificate keeps.
+    The certificate ``FILE.certificate.json`` is read from next to the file, and the file must be the
+    certified one, byte for byte. If the model that it names cannot be loaded here, the file is compared with
+    the values of the model's output in the certificate.
 
     Args:
         path: the exported file.
-        model: weights by name, their folder, or a model that segzoo made; the one that the certificate names
-            unless told.
-        images: real images, as `certify` takes them.
-        on_message: called with a message where the file is not compared with the model itself.
+        model: weights by name, their folder, or a model that segzoo made; by default the one that the
+          certificate names.
+        images: real images, as for `certify`.
+        on_message: called with a message if the file is not compared with the model itself.
 
     Returns:
-        A new certificate, measured here; `Certificate.check` raises where it does not hold.
+        A new certificate, measured here; `Certificate.check` raises if the file is outside its tolerance.
 
     Raises:
-        UsageError: there is no such file, or no certificate beside it.
-        WeightsError: the file was changed, its certificate is another file's, or one of the two is damaged.
-        FailureError: the model has other weights than those that were exported.
-        MissingExtraError: the runtime is not installed.
+        UsageError: there is no such file, or no certificate next to it.
+        WeightsError: the file was changed, its certificate belongs to another file, or one of them is
+          damaged.
+        FailureError: the model's weights differ from the exported ones.
+        MissingExtraError: the engine is not installed.
 
     Example:
         >>> segzoo.exporting.verify("unet.onnx").holds
@@ -167,7 +166,7 @@ def verify(
     """
     path = Path(path)
     if not path.is_file():
-        raise UsageError(f"there is no file {path}: name one that `segzoo export` wrote")
+        raise UsageError(f"there is no file {path}: give one that `segzoo export` wrote")
     stored = read_certificate(certificate_path(path))
     beside = _unchanged(path, stored)
     network = _network(model, stored, on_message)
@@ -182,7 +181,7 @@ def verify(
             tolerance=stored.tolerance,
         )
     elif images:
-        raise OptionError("real images need the model to be compared with: name it")
+        raise OptionError("real images need a model to compare with: pass model=")
     else:
         found = _verified_by_points(path, stored, beside)
     elsewhere = f"it was certified on {stored.created}, in {stored.runtime}; {stored.machine}"
@@ -190,15 +189,14 @@ def verify(
 
 
 def _opened(path: Path, format: str) -> ProgramApart:  # noqa: A002
-    use_cores()  # as runtimes do there: both run on as many
+    use_cores()  # as engines do in the child process: both use the same number
     return ProgramApart(path, zoo.registry("exports").get(format).runtime, threads=torch.get_num_threads())
 
 
 def _info_of(program: ProgramApart, path: Path) -> ExportInfo:
     if program.info is None:
         raise WeightsError(
-            f"{path} holds no metadata of segzoo, so it is not known what it should compute: export it with "
-            "segzoo"
+            f"{path} has no segzoo metadata, so what it should compute is unknown: export it with segzoo"
         )
     return program.info
 
@@ -213,12 +211,12 @@ def _tolerance(info: ExportInfo) -> Tolerance:
 def _images(
     images: Sequence[Picture], program: ProgramApart, network: nn.Module
 ) -> tuple[list[Given], list[str]]:
-    """Return what file and model are given, and what the certificate says of it."""
+    """Return the inputs of file and model, and their descriptions for the certificate."""
     notes: list[str] = []
     real = list(real_inputs(images or _own_images(config_of(network)), program, network, skip=not images))
     if not images:
         notes.append(
-            "no images were given: the real ones are those of segzoo's documentation"
+            "no images were given: the real ones are from segzoo's documentation"
             if real
             else "no images were given: only random ones were compared"
         )
@@ -271,7 +269,7 @@ def _speed(
     probes: Sequence[Probe],
     repeats: int,
 ) -> Speed | None:
-    """Measure both in turn on the first images that worked, so that other work on the machine slows both."""
+    """Measure both alternately on the first images that worked, so that other work slows both equally."""
     whole = [one for one, probe in zip(given, probes, strict=True) if not probe.trouble]
     if not whole:
         return None
@@ -283,7 +281,7 @@ def _speed(
         taken = program.timed(images)[1]
         begun = now()
         reference(images)
-        if number:  # the first of each prepares
+        if number:  # the first run of each is a warm-up
             runtime.append(taken)
             eager.append(now() - begun)
     return Speed(
@@ -298,7 +296,7 @@ def _speed(
 def _layer(
     certificate: Certificate, path: Path, network: nn.Module, given: Sequence[Given], *, trusted: bool
 ) -> str:
-    """Return where the smallest of the images that differ first goes apart."""
+    """Return the layer at which the smallest of the differing images first differs."""
     apart = [
         one
         for one, probe in zip(given, certificate.probes, strict=True)
@@ -320,7 +318,7 @@ def _layer(
 
 
 def _unchanged(path: Path, stored: Certificate) -> list[Path]:
-    """Return the files that a file reads; raise `WeightsError` unless all are those that were certified."""
+    """Return the files that a file reads; raise `WeightsError` unless all are the certified ones."""
     paths = [path, *(path.with_name(one.name) for one in stored.files[1:])]
     for file, facts in zip(paths, stored.files, strict=True):
         try:
@@ -329,21 +327,21 @@ def _unchanged(path: Path, stored: Certificate) -> list[Path]:
             raise WeightsError(f"{file} cannot be read: {error.strerror or error}") from error
         if now.sha256 != facts.sha256:
             raise WeightsError(
-                f"{file}: sha256 is {now.sha256}, its certificate says {facts.sha256} of {facts.name}: the "
-                "file was changed since it was certified, or the certificate is another file's. Copy both "
+                f"{file}: sha256 is {now.sha256}, its certificate says {facts.sha256} for {facts.name}: the "
+                "file was changed after certification, or the certificate belongs to another file. Copy both "
                 "again, or export again"
             )
     return paths[1:]
 
 
 def _network(model: Model | None, stored: Certificate, on_message: Callable[[str], None]) -> nn.Module | None:
-    """Return the model to compare with; nothing where it is not at hand."""
+    """Return the model to compare with; nothing if it is not available."""
     if isinstance(model, torch.nn.Module):
         network, name = model, type(model).__name__
     elif model is not None:
         network, name = load(model), str(model)
     elif not stored.model:
-        on_message("the certificate names no model: the file is compared with the values that it keeps")
+        on_message("the certificate names no model: the file is compared with the values in the certificate")
         return None
     else:
         name = stored.model
@@ -351,12 +349,12 @@ def _network(model: Model | None, stored: Certificate, on_message: Callable[[str
             network = load(name)
         except SegzooError as error:
             reason = str(error).splitlines()[0]
-            on_message(f"the model cannot be loaded here ({reason}): its values in the certificate are taken")
+            on_message(f"the model cannot be loaded here ({reason}): the values in the certificate are used")
             return None
     found = weights_sha256(network)
     if stored.weights and found != stored.weights:
         raise FailureError(
-            f"{name} has other weights than those that were exported: sha256 {found} instead of "
+            f"{name} has other weights than the exported ones: sha256 {found} instead of "
             f"{stored.weights}. Name the model that was exported"
         )
     return network
@@ -365,7 +363,7 @@ def _network(model: Model | None, stored: Certificate, on_message: Callable[[str
 def _verified_by_points(path: Path, stored: Certificate, beside: Sequence[Path]) -> Certificate:
     kept = [probe for probe in stored.probes if probe.held and probe.points and probe.seed is not None]
     if not kept:
-        raise FailureError(f"the certificate of {path} keeps no values to compare with: name the model")
+        raise FailureError(f"the certificate of {path} contains no values to compare with: name the model")
     probes = []
     with _opened(path, stored.format) as program:
         info = _info_of(program, path)
@@ -377,7 +375,7 @@ def _verified_by_points(path: Path, stored: Certificate, beside: Sequence[Path])
             compared = failed(given, found) if isinstance(found, str) else compare_points(given, found, probe)
             probes.append(compared)
         points = sum(len(probe.points) for probe in kept)
-        note = f"the model was not at hand: compared were {points} values that the certificate keeps of it"
+        note = f"the model was not available: {points} of its values in the certificate were compared"
         return Certificate(
             files=tuple(map(FileFacts.of, (path, *beside))),
             tolerance=stored.tolerance,

@@ -1,4 +1,4 @@
-"""What a writer of an export format is given."""
+"""The input of a writer of an export format."""
 
 from __future__ import annotations
 
@@ -19,15 +19,16 @@ class Exportable:
     """A network ready to be written.
 
     Attributes:
-        module: in evaluation mode, of one input and one output; with preprocessing, it holds that too.
-        example: an input to trace with.
-        free: name of each axis of the input that is free: ``{0: "batch", 2: "height", 3: "width"}``; empty
-            for an input of one size.
+        module: module in evaluation mode, with one input and one output, including preprocessing if
+          requested.
+        example: input for tracing.
+        free: names of the input's axes of free size: ``{0: "batch", 2: "height", 3: "width"}``; empty
+          for an input of fixed size.
         input_name: ``"images"``, or ``"image"`` with preprocessing.
         output_name: ``"logits"``, or ``"mask"`` with preprocessing.
-        info: the metadata, which the writer puts into the file.
-        calibration: preprocessed images ``(N, C, H, W)`` that int8 is calibrated on.
-        opset: of ONNX; the exporter's own where it is ``None``.
+        info: metadata, which the writer stores in the file.
+        calibration: preprocessed images ``(N, C, H, W)`` for the calibration of int8.
+        opset: ONNX operator set; the exporter's default if ``None``.
     """
 
     module: nn.Module
@@ -44,15 +45,15 @@ class Writer(Protocol):
     """Writes a model; the factory of a `segzoo.specs.ExportSpec`."""
 
     def __call__(self, exportable: Exportable, path: Path) -> None:
-        """Write the file and nothing beside it, but what the format needs (data of over 2 GB, ``.bin``).
+        """Write the file, and no other except those that the format needs (data over 2 GB, ``.bin``).
 
         Args:
-            exportable: the model.
-            path: the file to write, in an empty hidden folder; all that is written there gets its name beside
-                it in the end, or goes. The spec's options follow as keywords.
+            exportable: model to write.
+            path: file to write, in an empty hidden folder; what is written there is finally moved next to it
+              or removed. The spec's options follow as keywords.
 
         Raises:
             FailureError: an operation cannot be exported; the text names the layer.
-            MissingExtraError: a library is missing that is not installed with segzoo.
+            MissingExtraError: a library is missing that segzoo does not install.
         """
         ...

@@ -1,9 +1,9 @@
-"""The layer at which an exported file first goes apart from its model.
+"""Finds the first layer at which an exported file differs from its model.
 
-Exporters note at each operation which module it was written for. What the last operation of a module gives is
-held against what the module gives, in the order in which the modules are run.
+Exporters record for each operation the module that it was written for. The output of a module's last
+operation is compared with the module's output, in the order in which the modules run.
 
-OpenVINO's files do not say it, so there no layer is named.
+OpenVINO's files do not record it, so no layer is named for them.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     Values = Mapping[str, NDArray[Any]]
 
-#: Under this key `torch.onnx.export` notes the modules that an operation lies in.
+#: Key under which `torch.onnx.export` records the modules that contain an operation.
 _SCOPES = "pkg.torch.onnx.name_scopes"
 
 
@@ -41,16 +41,16 @@ def first_apart(
     tolerance: float,
     trusted: bool,
 ) -> str:
-    """Return the first layer whose output differs, in words; nothing where that cannot be told.
+    """Return the first layer whose output differs, as text; nothing if it cannot be determined.
 
     Args:
         path: the file.
-        network: the model, in float32 on the CPU.
-        images: what both are given.
+        network: model, in float32 on the CPU.
+        images: input of both.
         format: name of the export format.
-        tolerance: by how much outputs may differ, as a share of the largest.
-        trusted: whether this process wrote the file. The layers of a program of torch are read by
-            `torch.export.load`, which may run code from a stranger's file.
+        tolerance: allowed difference of outputs, as a share of the largest.
+        trusted: whether this process wrote the file. The layers of a torch program are read with
+          `torch.export.load`, which may run code from a stranger's file.
     """
     look = _LOOKS.get(format)
     if look is None or (look is _look_torch and not trusted):
@@ -59,7 +59,7 @@ def first_apart(
     made = _outputs_of(copy, images)
     try:
         found = look(path, images, list(made))
-    # Files are of any kind, and the export has failed already: this is told beside it.
+    # The export has failed already, and this only adds to the message, so any error is ignored.
     except Exception:
         return ""
     before = ""
@@ -76,7 +76,7 @@ def first_apart(
 
 
 def _outputs_of(network: nn.Module, images: NDArray[Any]) -> dict[str, NDArray[Any]]:
-    """Return what each module gives, in the order in which they end; modules that run twice are left out."""
+    """Return each module's output, in the order in which they end; modules that run twice are left out."""
     made: dict[str, NDArray[Any]] = {}
     runs: dict[str, int] = {}
 
@@ -96,16 +96,16 @@ def _outputs_of(network: nn.Module, images: NDArray[Any]) -> dict[str, NDArray[A
 
 
 def _last_of(scopes: Iterable[tuple[Sequence[str], str]], names: Sequence[str]) -> dict[str, str]:
-    """Return for each module the value that its last operation gives.
+    """Return the output of each module's last operation.
 
     Args:
-        scopes: of each operation in order, the modules that it lies in, from the outside, and its value.
-        names: of the modules.
+        scopes: for each operation in order, the modules that contain it, outermost first, and its output.
+        names: names of the modules.
     """
     known, last = set(names), {}
     for modules, value in scopes:
         for module in modules:
-            # A network with preprocessing around it lies one level deeper.
+            # A network inside preprocessing is one level deeper.
             inner = module if module in known else module.partition(".")[2]
             if inner in known:
                 last[inner] = value
@@ -123,7 +123,7 @@ def _look_onnx(path: Path, images: NDArray[Any], names: Sequence[str]) -> Values
     model.graph.output.extend(onnx.ValueInfoProto(name=value) for value in wanted)
     options = runtime.SessionOptions()
     options.log_severity_level = 3
-    # What is fused has no value of its own in between.
+    # Fused operations have no intermediate value.
     options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_DISABLE_ALL
     session = runtime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
     asked = sorted(set(last.values()))

@@ -1,4 +1,4 @@
-"""What a file carries besides the network: the text that segzoo reads, and what people look for."""
+"""The metadata of an exported file: text for segzoo, and entries for people."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from segzoo.exporting.exportable import Exportable
 
-#: Libraries that export and run files; their versions are recorded where they are installed.
+#: Libraries that export and run files; the versions of the installed ones are recorded.
 _DISTRIBUTIONS = ("torch", "numpy", "onnx", "onnxscript", "onnxruntime", "openvino")
 
 

@@ -1,10 +1,10 @@
-"""ONNX files, by way of `torch.onnx.export(dynamo=True)`, and 8-bit integers by ONNX Runtime.
+"""ONNX files, made with `torch.onnx.export(dynamo=True)`, and int8 with ONNX Runtime.
 
-A network with preprocessing is exported in three parts that are joined: what comes before and after knows the
-image's size, and the network must not, so that it can be cut out again.
+A network with preprocessing is exported in three parts that are then joined: the parts before and after
+depend on the image's size, and the network must not, so that it can be extracted again.
 
-Quantisation: Jacob et al., 2018, arXiv:1712.05877; weights per channel, activations per map, by what the
-calibration images show.
+Quantisation: Jacob et al., 2018, arXiv:1712.05877; weights per channel, activations per map, with ranges
+measured on the calibration images.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ if TYPE_CHECKING:
 
 #: Operator sets that torch writes.
 OPSETS = range(18, 24)
-#: Bytes beyond which protobuf cannot hold a file, and tensors go into one beside it.
+#: Size in bytes above which protobuf cannot hold a file, so tensors go to a file next to it.
 _MOST = 2_000_000_000
-#: The metadata of a node that stay: the module that it belongs to.
+#: Metadata of a node that is kept: the module that it belongs to.
 _KEPT = ("namespace", "pkg.torch.onnx.name_scopes")
 
 
@@ -51,11 +51,11 @@ def onnx_model(exportable: Exportable, *, extra: str = "onnxruntime") -> Any:
 
     Args:
         exportable: the network.
-        extra: which brings what is missing.
+        extra: extra that installs the missing libraries.
 
     Raises:
         FailureError: an operation cannot be exported; the text names the layer.
-        MissingExtraError: ``onnx`` or ``onnxscript`` is not installed, or what makes 8-bit integers.
+        MissingExtraError: ``onnx`` or ``onnxscript`` is not installed, or the library for int8.
     """
     import_onnx(extra)
     names = [exportable.input_name], exportable.output_name
@@ -89,7 +89,7 @@ def _whole_image(module: WholeImage, exportable: Exportable) -> Any:
     with torch.no_grad():
         images = module.before(image)
         logits = module.network(images)
-    # An image that is resized has another size inside.
+    # A resized image has another size inside.
     sides = ("rows", "columns") if module.before.resizing else ("height", "width")
     inner = {0: "batch", 2: sides[0], 3: sides[1]} if free else {}
     seen = {axis: name for axis, name in inner.items() if axis}
@@ -127,11 +127,11 @@ def _exported(
                 opset_version=opset,
             )
         assert made is not None
-    except Exception as error:  # whatever torch cannot translate
+    except Exception as error:  # torch raises anything when it cannot translate
         raise not_exportable(error, _layer_of(program, error), "torch.onnx") from error
     model = made.model_proto
     for node in model.graph.node:
-        # Where on this machine a line of code lies is nobody's business.
+        # Paths of source code on this machine do not belong in the file.
         kept = [(one.key, one.value) for one in node.metadata_props if one.key in _KEPT]
         del node.metadata_props[:]
         for key, value in kept:
@@ -141,7 +141,7 @@ def _exported(
 
 
 def _name_axes(model: Any, free: Sequence[Mapping[int, str]]) -> None:
-    """Call free axes what they are called, also where they come out again."""
+    """Name the free axes, also in the outputs."""
     known = {}
     for port, axes in zip(model.graph.input, free, strict=True):
         for axis, name in axes.items():
@@ -154,7 +154,7 @@ def _name_axes(model: Any, free: Sequence[Mapping[int, str]]) -> None:
 
 
 def _layer_of(program: Any, error: BaseException) -> str:
-    """Return the layer of the node that an error of torch.onnx names."""
+    """Return the layer of the node that a torch.onnx error names."""
     causes: list[BaseException] = [error]
     while (cause := causes[-1].__cause__) is not None:
         causes.append(cause)
@@ -169,7 +169,7 @@ def _layer_of(program: Any, error: BaseException) -> str:
 
 
 def _joined(parts: Mapping[str, Any]) -> Any:
-    """Return one model of several, each of which reads outputs of those before it."""
+    """Join several models into one; each reads outputs of those before it."""
     onnx: Any = import_module("onnx")
     compose: Any = import_module("onnx.compose")
     whole = onnx.ModelProto()
@@ -200,12 +200,12 @@ def _joined(parts: Mapping[str, Any]) -> Any:
 
 
 def _quantised(model: Any, calibration: Sequence[Tensor]) -> Any:
-    """Return a network whose convolutions compute in 8-bit integers, measured on preprocessed images."""
+    """Return a network whose convolutions compute in int8, calibrated on preprocessed images."""
     onnx: Any = import_module("onnx")
     try:
         quantization: Any = import_module("onnxruntime.quantization")
     except ImportError as error:
-        raise missing_extra("8-bit integers need ONNX Runtime", "onnxruntime") from error
+        raise missing_extra("int8 needs ONNX Runtime", "onnxruntime") from error
     name = model.graph.input[0].name
 
     class Shown(quantization.CalibrationDataReader):
@@ -241,10 +241,10 @@ def check_opset(opset: int | None) -> None:
 
 
 def import_onnx(extra: str) -> Any:
-    """Return the library of the format, or raise `MissingExtraError`; ``extra`` is what brings it."""
+    """Return the onnx library, or raise `MissingExtraError`; ``extra`` is the extra that installs it."""
     try:
         found = import_module("onnx")
         import_module("onnxscript")
     except ImportError as error:
-        raise missing_extra(f"ONNX files are written with {error.name}, which is missing", extra) from error
+        raise missing_extra(f"writing ONNX files needs {error.name}, which is missing", extra) from error
     return found

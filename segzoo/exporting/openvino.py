@@ -1,4 +1,4 @@
-"""Files of OpenVINO, by way of ONNX, whose operators carry free sizes. By Intel, Apache-2.0."""
+"""OpenVINO files, made from ONNX, whose operators support free sizes. By Intel, Apache-2.0."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def write_openvino(exportable: Exportable, path: Path) -> None:
-    """Write an .xml file, and its weights in .bin beside it; see `segzoo.exporting.Writer`."""
+    """Write an .xml file, and its weights in a .bin file next to it; see `segzoo.exporting.Writer`."""
     with unheard():
         openvino = import_openvino("openvino")
         model = openvino_model(exportable, openvino)
@@ -25,7 +25,7 @@ def write_openvino(exportable: Exportable, path: Path) -> None:
 
 
 def openvino_model(exportable: Exportable, openvino: Any) -> Any:
-    """Return the network as OpenVINO has it, with metadata; weights are made of 16 bits when it is saved.
+    """Return the network as an OpenVINO model, with metadata; saving converts the weights to 16 bits.
 
     Raises:
         FailureError: an operation cannot be exported.
@@ -36,7 +36,7 @@ def openvino_model(exportable: Exportable, openvino: Any) -> Any:
     try:
         model = openvino.Core().read_model(model=data)
     except RuntimeError as error:
-        raise FailureError(f"OpenVINO does not take the network: {last_line(error)}") from error
+        raise FailureError(f"OpenVINO cannot convert the network: {last_line(error)}") from error
     for key, value in described(exportable).items():
         model.set_rt_info(value, key)
     return model

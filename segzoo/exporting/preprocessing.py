@@ -1,8 +1,8 @@
-"""Preprocessing and decision as modules, so that a file takes images as they are and gives their classes.
+"""Preprocessing and decision as modules, so that a file maps unprocessed images to class maps.
 
-What they compute is what `segzoo.Predictor` does of an image that it runs as a whole, in operations that
-every runtime has. Sizes are symbols there, computed in whole numbers of 32 bits, which is what OpenVINO has,
-and images are resized by products of matrices, whose rows are Pillow's weights.
+They compute what `segzoo.Predictor` does for an image that it processes as a whole, with operations that all
+inference engines have. Sizes are symbolic, computed as 32-bit integers, the type that OpenVINO has. Images
+are resized by matrix products whose rows are Pillow's weights.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ if TYPE_CHECKING:
     from segzoo.specs import Intensity, Resize
     from segzoo.specs.exports import Pixels
 
-#: The longest side of an image.
+#: Longest side of an image.
 LONGEST = 32768
-#: Parts that 1 % is divided into where percentiles are looked for.
+#: Number of parts per 1 % when percentiles are searched.
 _PARTS = 100
 
 
 class WholeImage(nn.Module):
-    """A network that takes one image as it is, and gives its class map.
+    """A network that maps one unprocessed image to its class map.
 
     Args:
         network: maps ``(N, C, H, W)`` to logits.
-        config: of the network.
-        dtype: of the image: ``torch.uint8`` or ``torch.uint16``.
+        config: config of the network.
+        dtype: type of the image: ``torch.uint8`` or ``torch.uint16``.
 
     Raises:
-        UsageError: its preprocessing cannot be part of a file; the text says why, and what can be done.
+        UsageError: the preprocessing cannot be part of a file; the text says why, and what to do.
     """
 
     def __init__(self, network: nn.Module, config: ModelConfig, dtype: torch.dtype) -> None:
@@ -52,14 +52,14 @@ class WholeImage(nn.Module):
 
 
 class Before(nn.Module):
-    """From an image to what the network sees: bands, intensity, size, mean and standard deviation.
+    """Maps an image to the network's input: bands, intensity, size, mean and standard deviation.
 
     Args:
-        config: of the network.
-        dtype: of the image.
+        config: config of the network.
+        dtype: type of the image.
 
     Raises:
-        UsageError: as `WholeImage`.
+        UsageError: see `WholeImage`.
     """
 
     mean: Tensor
@@ -80,7 +80,7 @@ class Before(nn.Module):
         planes = image.to(torch.float32).permute(2, 0, 1)
         if self.bands:
             planes = torch.cat([planes[band : band + 1] for band in self.bands])
-        # Bytes stay bytes, as values of float32, until they have their size.
+        # Bytes stay bytes, as float32 values, until the image is resized.
         planes = scaled(planes, self.intensity, self.dtype)
         if self.resizing is not None:
             planes = self.resizing(planes, is_bytes=self.intensity.mode == "uint8")
@@ -90,10 +90,10 @@ class Before(nn.Module):
 
 
 class After(nn.Module):
-    """From logits to the class map of the image.
+    """Maps logits to the class map of the image.
 
     Args:
-        config: of the network.
+        config: config of the network.
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -114,10 +114,10 @@ class After(nn.Module):
 
 
 def _stretched(scores: Tensor, axis: int, first: Any, count: Any, wanted: Any) -> Tensor:
-    """Return scores whose ``count`` rows from ``first`` on become ``wanted``, bilinearly."""
+    """Return scores whose ``count`` rows starting at ``first`` are resized to ``wanted``, bilinearly."""
     places = torch.arange(wanted, device=scores.device)
     first, count, wanted = map(_number, (first, count, wanted))
-    # (place + 1/2) count / wanted - 1/2, in whole numbers and a share.
+    # (place + 1/2) count / wanted - 1/2, as an integer and a fraction.
     doubled = (2 * places + 1) * count + wanted
     above = doubled // (2 * wanted) - 1
     share = (doubled % (2 * wanted)).to(torch.float32) / (2 * wanted).to(torch.float32)
@@ -130,10 +130,10 @@ def _stretched(scores: Tensor, axis: int, first: Any, count: Any, wanted: Any) -
 
 
 class Resizing(nn.Module):
-    """An image brought to the size of a `Resize`.
+    """Resizes an image according to a `Resize`.
 
     Args:
-        resize: how.
+        resize: how to resize.
     """
 
     def __init__(self, resize: Resize) -> None:
@@ -154,7 +154,7 @@ class Resizing(nn.Module):
         down, inside_down = self._weights(height, rows, seen[0], top, planes)
         planes = down @ planes
         if is_bytes:
-            # Pillow rounds where it averages, and cuts where it samples.
+            # Pillow rounds when it averages, and truncates when it samples.
             planes = _bytes(planes if self.resize.antialias else planes - 0.5 + 1e-4)
         if framed:
             inside = inside_down[:, None] & inside_across[None, :]
@@ -162,12 +162,12 @@ class Resizing(nn.Module):
         return planes
 
     def _weights(self, have: Any, count: Any, seen: Any, first: Any, like: Tensor) -> tuple[Tensor, Tensor]:
-        """Return ``(seen, have)`` weights, and which of ``seen`` lie inside the image."""
+        """Return ``(seen, have)`` weights, and which of the ``seen`` pixels are inside the image."""
         source = torch.arange(have, device=like.device)
         places = torch.arange(seen, device=like.device) - _number(first)
         have, count = _number(have), _number(count)
         inside = (places >= 0) & (places < count)
-        # The centre, (place + 1/2) have / count, in whole numbers and a share.
+        # The centre, (place + 1/2) have / count, as an integer and a fraction.
         doubled = (2 * places + 1) * have
         whole = doubled // (2 * count)
         share = (doubled % (2 * count)).to(torch.float32) / (2 * count).to(torch.float32)
@@ -177,7 +177,7 @@ class Resizing(nn.Module):
         bicubic = self.resize.interpolation == "bicubic"
         if not self.resize.antialias:
             return _sampled(away, source == have - 1, bicubic=bicubic), inside
-        # The kernel grows with what is averaged over.
+        # The kernel grows with the averaged area.
         wide = (have.to(torch.float32) / count.to(torch.float32)).clamp(min=1.0)
         weights = _kernel((away / wide).abs(), bicubic=bicubic)
         return weights / weights.sum(dim=1, keepdim=True).clamp(min=1e-6), inside
@@ -188,12 +188,12 @@ def _bytes(planes: Tensor) -> Tensor:
 
 
 def _sampled(away: Tensor, last: Tensor, *, bicubic: bool) -> Tensor:
-    """Return weights of the neighbours alone; what lies beyond the edge counts for the pixel at the edge.
+    """Return weights of only the neighbours; beyond the edge, the pixel at the edge is repeated.
 
     Args:
-        away: ``(wanted, have)``: by how much each pixel lies behind the centre.
-        last: ``(have,)``: which is the last pixel.
-        bicubic: whether two neighbours on either side count, instead of one.
+        away: ``(wanted, have)``: distance of each pixel from the centre.
+        last: ``(have,)``: marks the last pixel.
+        bicubic: whether two neighbours on each side count, instead of one.
     """
     weights = _sampling(away.abs(), bicubic=bicubic)
     for step in range(1, 3 if bicubic else 2):
@@ -206,7 +206,7 @@ def _sampled(away: Tensor, last: Tensor, *, bicubic: bool) -> Tensor:
 def _sampling(away: Tensor, *, bicubic: bool) -> Tensor:
     if not bicubic:
         return _kernel(away, bicubic=False)
-    # The same with a = -1, as Pillow has it where it samples.
+    # The same with a = -1, as in Pillow when it samples.
     near = (away - 2) * away * away + 1
     far = ((5 - away) * away - 8) * away + 4
     return torch.where(away < 1, near, torch.where(away < 2, far, torch.zeros_like(away)))
@@ -215,22 +215,22 @@ def _sampling(away: Tensor, *, bicubic: bool) -> Tensor:
 def _kernel(away: Tensor, *, bicubic: bool) -> Tensor:
     if not bicubic:
         return (1 - away).clamp(min=0)
-    # Keys, 1981, with a = -0.5, as Pillow has it where it averages.
+    # Keys, 1981, with a = -0.5, as in Pillow when it averages.
     near = (1.5 * away - 2.5) * away * away + 1
     far = (((away - 5) * away + 8) * away - 4) * -0.5
     return torch.where(away < 1, near, torch.where(away < 2, far, torch.zeros_like(away)))
 
 
 def _number(size: Any) -> Tensor:
-    """Return a size as a tensor: ONNX divides by nothing else."""
+    """Return a size as a tensor, the only type that ONNX divides by."""
     return size if isinstance(size, Tensor) else torch.scalar_tensor(size, dtype=torch.int64)
 
 
 class Placing(nn.Module):
-    """Where an image lies in what the network sees: `segzoo.images.sizes.placed`, for sizes that are symbols.
+    """Position of an image in the network's input: `segzoo.images.sizes.placed` for symbolic sizes.
 
     Args:
-        resize: how it is resized.
+        resize: how the image is resized.
     """
 
     short_rows: Tensor
@@ -240,15 +240,15 @@ class Placing(nn.Module):
         super().__init__()
         self.resize = resize
         if resize.mode == "scale":
-            # Of a scale such as 0.29, whose products with some sides are a whole number less a rounding
-            # error, those sides come out a pixel longer than `scaled_size` has them.
+            # With a scale such as 0.29, the product with some sides is an integer minus a rounding error.
+            # These sides come out one pixel longer than in `scaled_size`.
             self.ratio = Fraction(resize.scale).limit_denominator(1_000).as_integer_ratio()
         if resize.mode == "letterbox":
             self.register_buffer("short_rows", _cut_short(resize.height))
             self.register_buffer("short_columns", _cut_short(resize.width))
 
     def forward(self, height: Any, width: Any) -> tuple[tuple[Any, Any], tuple[Any, Any]]:
-        """Return rows and columns of the resized image, and its first row and column."""
+        """Return rows and columns of the resized image, and the position of its first row and column."""
         resize = self.resize
         if resize.mode == "stretch":
             return (resize.height, resize.width), (0, 0)
@@ -293,9 +293,9 @@ def _at_least_1(side: Any) -> Any:
 
 
 def _cut_short(wanted: int) -> Tensor:
-    """Return by how many pixels a side that is to become ``wanted`` falls short of it, by its length.
+    """Return by how many pixels a side resized to ``wanted`` falls short of it, for each length.
 
-    The size is a product of floats, which may lie below the whole number that was meant, and is cut then.
+    The size is a product of floats, which may be just below the intended integer and is then truncated.
     """
     return torch.tensor(
         [0, *(wanted - max(int(side * (wanted / side)), 1) for side in range(1, LONGEST + 1))],
@@ -308,21 +308,21 @@ def _picked(table: Tensor, index: Any) -> Tensor:
 
 
 def _halves_up(above: Any, below: Any) -> Any:
-    """Return a quotient rounded to the nearest whole number."""
+    """Return a quotient rounded to the nearest integer."""
     return (2 * above + below) // (2 * below)
 
 
 def bands_inside(config: ModelConfig) -> tuple[int, ...]:
-    """Return which bands of the image a file takes, in order; nothing where it takes all as they are.
+    """Return the bands of the image that a file uses, in order; nothing if it uses all unchanged.
 
     Raises:
-        UsageError: bands are named, which an array does not do.
+        UsageError: bands are named, but an array has no band names.
     """
     preprocessing, in_channels = config.preprocessing, config.architecture.in_channels
     if not all(map(is_band_number, preprocessing.bands)):
         raise UsageError(
-            f"the weights take bands by name ({', '.join(preprocessing.bands)}), and an array has no names: "
-            "export without preprocessing, or say bands by number in config.json"
+            f"the weights select bands by name ({', '.join(preprocessing.bands)}), but arrays have no names: "
+            "export without preprocessing, or use band numbers in config.json"
         )
     count = max(map(int, preprocessing.bands), default=in_channels)
     taken = choose_bands(count, None, preprocessing, in_channels).indices
@@ -330,7 +330,7 @@ def bands_inside(config: ModelConfig) -> tuple[int, ...]:
 
 
 def natural_pixels(intensity: Intensity) -> Pixels:
-    """Return the type of the images that an intensity is made for: 16 bits where its values exceed 255."""
+    """Return the pixel type that an intensity is made for: 16 bits if its values exceed 255."""
     known = [pair[-1] for pair in intensity.measured]
     if intensity.mode == "range":
         known = [intensity.high]
@@ -343,24 +343,23 @@ def check_intensity(intensity: Intensity) -> None:
     """Raise `UsageError` if an intensity cannot be part of a file."""
     if intensity.over == "data" and not intensity.measured:
         raise UsageError(
-            f"intensity {intensity_text(intensity)} is measured over the images of a run, which a file does "
-            "not see: export without preprocessing, or with weights whose config.json holds measured values"
+            f"intensity {intensity_text(intensity)} is measured over all images of a run, which files cannot "
+            "do: export without preprocessing, or use weights whose config.json holds measured values"
         )
     fine = [one for one in (intensity.low, intensity.high) if abs(one * _PARTS - round(one * _PARTS)) > 1e-6]
     if intensity.mode == "percentiles" and not intensity.measured and fine:
         raise UsageError(
-            f"percentiles in a file have two digits after the point, got {fine[0]}: export without "
-            "preprocessing"
+            f"percentiles in a file can have two decimals, got {fine[0]}: export without preprocessing"
         )
 
 
 def scaled(planes: Tensor, intensity: Intensity, dtype: torch.dtype) -> Tensor:
-    """Return values as `segzoo.images.intensity` scales them: bytes in ``uint8`` mode, else about 0 to 1.
+    """Return values scaled as in `segzoo.images.intensity`: bytes in ``uint8`` mode, else about 0 to 1.
 
     Args:
         planes: ``(C, H, W)`` float32.
-        intensity: the rule.
-        dtype: of the image that they come from.
+        intensity: rule of scaling.
+        dtype: type of the original image.
     """
     mode, measured = intensity.mode, intensity.measured
     most = 255 if dtype == torch.uint8 else 65535
@@ -388,7 +387,7 @@ def scaled(planes: Tensor, intensity: Intensity, dtype: torch.dtype) -> Tensor:
 
 
 def _bits(planes: Tensor) -> Tensor:
-    """Return the largest value of as many bits as all but single bright pixels need."""
+    """Return the largest value of the bit depth that fits all values except single bright pixels."""
     total = _count(torch.ones_like(planes))
     high = planes.new_tensor(255.0)
     inner = torch.arange(planes.shape[2], device=planes.device) > 0
@@ -401,12 +400,12 @@ def _bits(planes: Tensor) -> Tensor:
 
 
 def _count(marks: Tensor) -> Tensor:
-    """Return the sum of zeros and ones; row by row, whose sums float32 holds exactly."""
+    """Return the sum of zeros and ones; by rows, whose sums float32 represents exactly."""
     return marks.sum(dim=2).sum(dim=1).sum()
 
 
 def _moments(planes: Tensor, *, per_band: bool) -> tuple[Tensor, Tensor]:
-    """Return mean and standard deviation ``(C or 1, 1, 1)``; means of rows first, which keep more digits."""
+    """Return mean and standard deviation ``(C or 1, 1, 1)``; rows are averaged first for precision."""
 
     def mean(values: Tensor) -> Tensor:
         found = values.mean(dim=2).mean(dim=1)
@@ -417,7 +416,7 @@ def _moments(planes: Tensor, *, per_band: bool) -> tuple[Tensor, Tensor]:
 
 
 def _percentiles(planes: Tensor, intensity: Intensity, most: int) -> tuple[Tensor, Tensor]:
-    """Return the values at two percentiles, ``(C or 1, 1, 1)``, from how often each value occurs."""
+    """Return the values at two percentiles, ``(C or 1, 1, 1)``, from a histogram of the values."""
     groups = planes.flatten(1) if intensity.per == "band" else planes.reshape(1, -1)
     index = groups.to(torch.int64)
     counts = torch.zeros(groups.shape[0], most + 1, dtype=torch.int32, device=planes.device)
@@ -426,8 +425,8 @@ def _percentiles(planes: Tensor, intensity: Intensity, most: int) -> tuple[Tenso
     last = summed[:, -1:] - 1
     found = []
     for percentile in (intensity.low, intensity.high):
-        # As numpy.percentile does: between the two values around the place, in proportion. Whole numbers of
-        # 32 bits hold the place if it is divided before it is multiplied.
+        # As in numpy.percentile: interpolate between the two neighbouring values. The position fits into 32
+        # bits if it is divided before it is multiplied.
         part, parts = round(percentile * _PARTS), 100 * _PARTS
         rest = (last % parts) * part
         before = last // parts * part + rest // parts

@@ -1,4 +1,4 @@
-"""Images that an exported file and its model are both given, and what became of each."""
+"""Inputs for comparing an exported file with its model, and the comparisons."""
 
 from __future__ import annotations
 
@@ -29,30 +29,30 @@ if TYPE_CHECKING:
     from segzoo.prediction.predictor import Picture
     from segzoo.runtimes import Port, Program
 
-#: Sizes of random images where height and width are free: odd, not square, and none that files are made
-#: with. Of the last there are two at once.
+#: Sizes of random images if height and width are free: odd, not square, and none that files are made
+#: with. The last one is a batch of two.
 _SIZES = ((75, 101), (64, 200), (131, 66), (75, 101))
-#: Sides to which real images are cut where height and width are free: what a file computes does not depend
-#: on them, and a photograph of 50 million pixels would take minutes.
+#: Sides to which real images are cropped if height and width are free: the result does not depend on them,
+#: and a photograph of 50 million pixels would take minutes.
 _LONGEST = 512
-#: Places of the model's output that are kept of each random image.
+#: Number of values of the model's output that are kept for each random image.
 _POINTS = 64
 _SMALL = (
-    "images of less than {least} pixels a side: a program for free sizes continues them further than the "
-    "network does, as no size may be 1 in it"
+    "images of less than {least} pixels a side: a program for free sizes pads them more than the "
+    "network does, because no size in it may be 1"
 )
 
 
 @dataclass(frozen=True)
 class Given:
-    """An input of a file; all but ``images`` is copied to its `segzoo.exporting.Probe`, which describes it.
+    """An input of a file; all fields except ``images`` are copied to the `segzoo.exporting.Probe` for it.
 
     Attributes:
-        images: an array of the file's own type and shape.
+        images: array with the file's type and shape.
         source: name of the image's file, or ``random``.
         seed: seed of a random image.
-        held: whether it must hold the tolerance.
-        note: what a reader must know of it.
+        held: whether it must meet the tolerance.
+        note: remark for the reader.
     """
 
     images: NDArray[Any]
@@ -63,16 +63,16 @@ class Given:
 
 
 def random_image(seed: int, height: int, width: int, channels: int) -> NDArray[np.uint8]:
-    """Return an image ``(H, W, C)`` that is the same on every machine, for ever.
+    """Return an image ``(H, W, C)`` that is the same on every machine, permanently.
 
     Squares of 16x16 pixels of one colour each, and noise of -8 to 8 on them, both drawn as integers by
     `numpy.random.RandomState`, whose stream NumPy promises not to change (NEP 19).
 
     Args:
-        seed: 0 to 2**32 - 1.
-        height: in pixels.
-        width: in pixels.
-        channels: bands.
+        seed: seed from 0 to 2**32 - 1.
+        height: height in pixels.
+        width: width in pixels.
+        channels: number of bands.
     """
     random = np.random.RandomState(seed)
     coarse = random.randint(0, 256, (-(-height // 16), -(-width // 16), channels))
@@ -82,13 +82,13 @@ def random_image(seed: int, height: int, width: int, channels: int) -> NDArray[n
 
 
 def random_input(shape: Sequence[int], seed: int, port: Port, config: ModelConfig) -> NDArray[Any]:
-    """Return what a file is given for a random image, or for several with seeds that follow each other.
+    """Return the file's input for a random image, or for several with consecutive seeds.
 
     Args:
-        shape: of the file's input: ``(N, C, H, W)``, or ``(H, W, C)`` with preprocessing.
-        seed: of the first image.
+        shape: shape of the file's input: ``(N, C, H, W)``, or ``(H, W, C)`` with preprocessing.
+        seed: seed of the first image.
         port: the file's input.
-        config: of the model.
+        config: config of the model.
     """
     if len(shape) == 3:
         image = random_image(seed, shape[0], shape[1], shape[2])
@@ -100,9 +100,9 @@ def random_input(shape: Sequence[int], seed: int, port: Port, config: ModelConfi
 
 
 def random_inputs(program: Program, network: nn.Module) -> Iterator[Given]:
-    """Yield random images at several sizes: of the file's own alone, where that is fixed.
+    """Yield random images at several sizes, or only at the file's size if it is fixed.
 
-    Among them are odd sizes, one below the network's stride, and a batch of two.
+    They include odd sizes, one smaller than the network's stride, and a batch of two.
     """
     config, port = config_of(network), program.inputs[0]
     channels = _bands(port, config)
@@ -115,7 +115,7 @@ def random_inputs(program: Program, network: nn.Module) -> Iterator[Given]:
         count = 2 if several else port.shape[0] if isinstance(port.shape[0], int) else 1
         shape = (height, width, channels) if with_preprocessing else (count, channels, height, width)
         if with_preprocessing and number == len(_SIZES) - 1:
-            continue  # it takes one image
+            continue  # it accepts one image
         resized = with_preprocessing and config.preprocessing.resize is not None
         small = not fixed and min(height, width) < least and not resized
         yield Given(
@@ -128,36 +128,36 @@ def random_inputs(program: Program, network: nn.Module) -> Iterator[Given]:
 
 
 def _fixed_size(port: Port) -> tuple[int, int] | None:
-    """Return the height and width of all images that a file takes; ``None`` where they are free."""
+    """Return the height and width that a file requires; ``None`` if it accepts any."""
     sides = port.shape[:2] if len(port.shape) == 3 else port.shape[2:]
     fixed = [side for side in sides if isinstance(side, int)]
     return (fixed[0], fixed[1]) if len(fixed) == 2 else None
 
 
 def _bands(port: Port, config: ModelConfig) -> int:
-    """Return how many bands a file takes: with preprocessing, perhaps more than the network does."""
+    """Return the number of bands that a file takes; with preprocessing, it may exceed the network's."""
     bands = port.shape[-1] if len(port.shape) == 3 else port.shape[1]
     return bands if isinstance(bands, int) else config.architecture.in_channels
 
 
 def exact_from(network: nn.Module) -> int:
-    """Return the least side of an image from which a program for free sizes pads it as the network does."""
+    """Return the smallest image side for which a program for free sizes pads like the network."""
     return 2 * int(getattr(network, "_coarsest", 32))
 
 
 def real_inputs(
     images: Sequence[Picture], program: Program, network: nn.Module, *, skip: bool = False
 ) -> Iterator[Given]:
-    """Yield real images as the file takes them, cut to their middle where they are large.
+    """Yield real images in the file's input format; large ones are cropped to their centre.
 
     Args:
-        images: as `segzoo.Predictor` takes them.
+        images: images in any form that `segzoo.Predictor` accepts.
         program: the file.
         network: the model.
-        skip: whether images are passed over that the network cannot take.
+        skip: whether to skip images that the network cannot process.
 
     Raises:
-        ImageError: an image cannot be read, or its bands are not the network's.
+        ImageError: an image cannot be read, or its bands do not fit the network.
     """
     config, port = config_of(network), program.inputs[0]
     for number, image in enumerate(images, start=1):
@@ -179,13 +179,13 @@ def real_inputs(
 
 
 def fitted(tensor: Tensor, size: tuple[int, int] | None, longest: int) -> Tensor:
-    """Return the middle of a preprocessed image ``(N, C, H, W)``.
+    """Return the centre of a preprocessed image ``(N, C, H, W)``.
 
     Args:
         tensor: the image.
-        size: height and width of all images that a file takes; smaller ones are continued by mirroring.
-            ``None`` where they are free.
-        longest: the most pixels a side where they are free.
+        size: height and width that a file requires; smaller images are mirrored at the edges. ``None`` if it
+          accepts any.
+        longest: longest side in pixels if sizes are free.
     """
     height, width = tensor.shape[-2:]
     rows, columns = size or (longest, longest)
@@ -194,27 +194,27 @@ def fitted(tensor: Tensor, size: tuple[int, int] | None, longest: int) -> Tensor
 
 
 def _as_taken(pixels: NDArray[Any], port: Port, channels: int, name: str) -> NDArray[Any]:
-    """Return pixels ``(H, W, C)`` in the type, bands and size that a file with preprocessing takes."""
+    """Return pixels ``(H, W, C)`` with the type, bands and size that a file with preprocessing takes."""
     if pixels.dtype != port.dtype or pixels.shape[2] != channels:
         raise ImageError(
-            f"{name} is {pixels.dtype} with {pixels.shape[2]} bands, the file takes {port.dtype} with "
+            f"{name} is {pixels.dtype} with {pixels.shape[2]} bands, but the file takes {port.dtype} with "
             f"{channels}"
         )
     height, width, _ = pixels.shape
     size = _fixed_size(port)
     if size is not None and (height < size[0] or width < size[1]):
-        raise ImageError(f"{name} has {height}x{width} pixels, the file takes {size[0]}x{size[1]}")
+        raise ImageError(f"{name} has {height}x{width} pixels, but the file takes {size[0]}x{size[1]}")
     rows, columns = size or (min(height, _LONGEST), min(width, _LONGEST))
     top, left = (height - rows) // 2, (width - columns) // 2
     return np.ascontiguousarray(pixels[top : top + rows, left : left + columns])
 
 
 class Reference:
-    """What an exported file is compared with: the network in float32, or `segzoo.Predictor` on its images.
+    """The reference for an exported file: the network in float32, or `segzoo.Predictor`.
 
     Args:
-        network: carries its config; on the CPU, in evaluation mode.
-        with_preprocessing: whether images go in and class maps come out.
+        network: network with its config; on the CPU, in evaluation mode.
+        with_preprocessing: whether the file maps images to class maps.
     """
 
     def __init__(self, network: nn.Module, *, with_preprocessing: bool) -> None:
@@ -222,7 +222,7 @@ class Reference:
         self.config = config_of(network)
         self._decision = Decision(self.config)
         self._predictor = (
-            # Small objects stay in the file's class maps, whatever the config says of them.
+            # The file's class maps contain small objects, even if the config removes them.
             Predictor(
                 network,
                 backend="eager",
@@ -237,7 +237,7 @@ class Reference:
 
     @torch.inference_mode()
     def __call__(self, images: NDArray[Any]) -> NDArray[Any]:
-        """Return what the file should return."""
+        """Return the expected output of the file."""
         if self._predictor is not None:
             return self._predictor(images).mask
         return self.network(torch.from_numpy(images)).numpy()
@@ -247,8 +247,8 @@ class Reference:
         """Compare the file's output with the model's.
 
         Args:
-            given: the images.
-            found: the file's output.
+            given: input images.
+            found: output of the file.
         """
         wanted, probabilities = self._output_of(given.images)
         trouble = wrong_output(found, wanted.shape)
@@ -276,7 +276,7 @@ class Reference:
         )
 
     def _output_of(self, images: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any] | None]:
-        """Return what the file should return, and probabilities where that is a class map."""
+        """Return the expected output, and probabilities if that is a class map."""
         if self._predictor is None:
             return self(images), None
         segmented = self._predictor(images, probabilities=True)
@@ -284,11 +284,11 @@ class Reference:
         return segmented.mask, segmented.probabilities
 
     def _classes(self, logits: Tensor) -> Tensor:
-        """Return the class maps of a batch ``(N, K, H, W)``, by the one rule that decides on them."""
+        """Return the class maps of a batch ``(N, K, H, W)``, decided by the common rule."""
         return torch.stack([self._decision.found(self._decision.scores(one))[0] for one in logits])
 
     def _margins(self, values: Tensor, *, probabilities: bool = False) -> Tensor:
-        """Return by how much the class at each pixel won, from logits or probabilities ``(K, H, W)``."""
+        """Return the margin of the winning class at each pixel, from scores ``(K, H, W)``."""
         cuts, overlapping = self._decision.cuts, self.config.labels.overlapping
         if overlapping or len(values) == 1:
             indices = range(len(values)) if overlapping else (1,)
@@ -298,7 +298,7 @@ class Reference:
         first, second = values.topk(2, dim=0).values
         margins = first - second
         for index, level in cuts.items():
-            # Near its threshold, as near another class, a pixel may as well be of either.
+            # A pixel near its threshold may get either result, like a pixel near a tie of two classes.
             chance = (values if probabilities else values.softmax(dim=0))[index]
             least = values.new_tensor(level)
             away = chance - least if probabilities else chance.logit() - least.logit()
@@ -307,22 +307,22 @@ class Reference:
 
 
 def wrong_output(found: NDArray[Any], shape: Sequence[int]) -> str:
-    """Return what is wrong with an output, before its numbers are compared; nothing where it is right."""
+    """Return what is wrong with an output before its numbers are compared; nothing if it is valid."""
     if tuple(found.shape) != tuple(shape):
-        return f"the file gives {told(found.shape)}, the model {told(shape)}"
+        return f"the file outputs {told(found.shape)}, the model {told(shape)}"
     if not np.isfinite(found).all():
-        return "the file gives numbers that are not finite"
+        return "the file outputs numbers that are not finite"
     return ""
 
 
 def compare_points(given: Given, found: NDArray[Any], stored: Probe) -> Probe:
-    """Compare what a file returned with the places of the model's output that its certificate keeps.
+    """Compare a file's output with the values of the model's output in its certificate.
 
-    Of logits, only differences are found; of class maps, the classes there.
+    For logits, only differences are found; for class maps, the classes at the values' places.
     """
     where = _places(found.size)
     if len(where) != len(stored.points):
-        return _probe(given, trouble=f"the file gives {told(found.shape)}, which is not what was certified")
+        return _probe(given, trouble=f"the file outputs {told(found.shape)}, unlike when it was certified")
     if not np.isfinite(found).all():
         return _probe(given, trouble=wrong_output(found, found.shape))
     off = np.abs(found.reshape(-1)[where].astype(np.float64) - np.array(stored.points))
@@ -332,7 +332,7 @@ def compare_points(given: Given, found: NDArray[Any], stored: Probe) -> Probe:
 
 
 def run_on(program: Program, given: Given) -> NDArray[Any] | str:
-    """Return what a file makes of images, or why it makes nothing of them."""
+    """Return a file's output for images, or the reason why it failed."""
     try:
         return program(given.images)
     except RuntimeEndedError:
@@ -342,7 +342,7 @@ def run_on(program: Program, given: Given) -> NDArray[Any] | str:
 
 
 def failed(given: Given, trouble: str) -> Probe:
-    """Return the probe of images of which the file made nothing."""
+    """Return the probe for images on which the file failed."""
     return _probe(given, trouble=trouble)
 
 
@@ -358,7 +358,7 @@ def _probe(given: Given, **figures: Any) -> Probe:
 
 
 def _places(size: int) -> NDArray[np.int64]:
-    """Return where points are taken of so many numbers: spread evenly, from the first to the last."""
+    """Return evenly spread indices of an array with ``size`` numbers, from the first to the last."""
     return np.linspace(0, size - 1, min(size, _POINTS)).round().astype(np.int64)
 
 

@@ -1,4 +1,4 @@
-"""Programs of `torch.export`: files that end in .pt2, and what ONNX is made from."""
+"""`torch.export` programs: files that end in .pt2, and the source of ONNX files."""
 
 from __future__ import annotations
 
@@ -45,9 +45,9 @@ def traced(
     """Return a module as a program.
 
     Args:
-        module: in evaluation mode.
-        examples: its inputs.
-        free: the name of each free axis, an input each.
+        module: module in evaluation mode.
+        examples: example inputs.
+        free: names of the free axes, for each input.
 
     Raises:
         FailureError: an operation cannot be exported; the text names the layer.
@@ -65,15 +65,15 @@ def traced(
                     dynamic_shapes=shapes if any(shapes) else None,
                     strict=False,
                 )
-        except Exception as error:  # whatever torch cannot export
+        except Exception as error:  # torch raises anything when it cannot export
             raise not_exportable(error, layers[-1] if layers else "") from error
 
 
 class Half(nn.Module):
-    """A network of 16 bits between images and logits of 32.
+    """A network in 16 bits, with float32 images and logits.
 
     Args:
-        network: of 32 bits; a copy of it is converted.
+        network: float32 network; a copy of it is converted.
     """
 
     def __init__(self, network: nn.Module) -> None:
@@ -89,7 +89,7 @@ class Half(nn.Module):
 
 
 def in_half(module: nn.Module) -> nn.Module:
-    """Return a network, or one with preprocessing, whose network has 16 bits."""
+    """Return a network in 16 bits; preprocessing around it keeps its type."""
     if not isinstance(module, WholeImage):
         return Half(module).eval()
     whole = copy.copy(module)
@@ -99,7 +99,7 @@ def in_half(module: nn.Module) -> nn.Module:
 
 @contextmanager
 def layers_named(module: nn.Module) -> Iterator[list[str]]:
-    """Give the names of the layers that are being run, outermost first; they stay where one of them fails."""
+    """Yield the names of the layers that are running, outermost first; they remain if one of them fails."""
     running: list[str] = []
     handles = []
     for name, layer in module.named_modules():
@@ -118,11 +118,11 @@ def layers_named(module: nn.Module) -> Iterator[list[str]]:
 
 
 def not_exportable(error: Exception, layer: str, how: str = "torch.export") -> FailureError:
-    """Return the error about what could not be exported.
+    """Return the error for something that could not be exported.
 
     Args:
-        error: what was raised.
-        layer: in which it happened; empty where nobody knows.
+        error: raised exception.
+        layer: layer in which it happened; empty if unknown.
         how: what failed.
     """
     cause: BaseException = error
@@ -133,13 +133,13 @@ def not_exportable(error: Exception, layer: str, how: str = "torch.export") -> F
     where = f"its layer {layer}" if layer else "the network"
     return FailureError(
         f"{where} cannot be exported by {how} ({told[:300]}): write that layer with other operations, or try "
-        "one size alone (static=(HEIGHT, WIDTH), --static HxW)"
+        "a single size (static=(HEIGHT, WIDTH), --static HxW)"
     )
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep exporters from printing, and from warnings and log entries of what they do themselves."""
+    """Suppress the output, warnings and log entries of exporters."""
     root = logging.getLogger()
     root.addFilter(_refuse)
     try:
@@ -151,5 +151,5 @@ def quiet() -> Iterator[None]:
 
 
 def _refuse(_: logging.LogRecord) -> bool:
-    """Let no entry through that is made in the root logger itself, as ONNX Runtime does."""
+    """Reject entries of the root logger itself, where ONNX Runtime logs."""
     return False

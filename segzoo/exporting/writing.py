@@ -1,4 +1,4 @@
-"""From a model to a file for another runtime."""
+"""From a model to a file for another inference engine."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ if TYPE_CHECKING:
 
 _TAKEN = "choose another name, or replace it with --overwrite"
 
-#: Height and width of the image that a network is traced with; a square one would make it one for squares.
+#: Height and width for tracing; with a square image, the network would be traced for squares.
 _TRACED = 96, 128
-#: The most images that 8-bit integers are calibrated on, and the longest side of what is taken of each.
+#: Most images for the calibration of int8, and the longest side of the crop used from each.
 _CALIBRATING, _LONGEST = 64, 768
 
 
@@ -65,42 +65,41 @@ def export(
     certificate: bool = True,
     images: Sequence[Picture] = (),
 ) -> Path:
-    """Write a model as a file that another runtime runs, and certify that it computes what the model does.
+    """Write a model as a file for another inference engine, and certify that it computes the same.
 
-    The file is run in its runtime and compared with the model; see `segzoo.exporting.certify`. Its
-    certificate lies beside it as ``FILE.certificate.json``. Where the file is not within the tolerance, none
-    is left.
+    The file is run in its engine and compared with the model; see `segzoo.exporting.certify`. Its certificate
+    is saved next to it as ``FILE.certificate.json``. If the file is outside its tolerance, it is removed.
 
     Args:
         model: weights by name, their folder, or a model that segzoo made.
-        out: the file to write.
-        format: a registered export format, such as ``onnx``; guessed from the suffix of ``out``.
-        opset: operator set of ONNX; the exporter's own choice unless told.
-        with_preprocessing: whether the file takes an image as it is, ``(H, W, C)``, and gives its class map
-            ``(H, W)`` (``(K, H, W)`` where classes overlap); else it takes preprocessed images
-            ``(N, C, H, W)`` float32, and gives logits ``(N, num_classes, H, W)`` float32.
-        pixels: type of that image, ``uint8`` or ``uint16``; the one that the weights' intensity is made for
-            unless told.
-        static: height and width of all images; free, as is the batch, unless told.
-        precision: number type that it computes in. ``float16`` has weights and maps of 16 bits (OpenVINO: the
-            weights; the device chooses the rest); ``int8`` has convolutions of 8-bit integers. What goes in
-            and comes out stays as it is.
-        calibration: images like those to come, on which ``int8`` is calibrated, as `segzoo.Predictor` takes
-            them; 64 are used at most.
-        overwrite: whether files that are there may be replaced.
+        out: file to write.
+        format: registered export format, such as ``onnx``; by default from the suffix of ``out``.
+        opset: ONNX operator set; by default the exporter's choice.
+        with_preprocessing: whether the file maps an unprocessed image ``(H, W, C)`` to its class map
+          ``(H, W)`` (``(K, H, W)`` if classes overlap); otherwise it maps preprocessed images
+          ``(N, C, H, W)`` float32 to logits ``(N, num_classes, H, W)`` float32.
+        pixels: type of that image, ``uint8`` or ``uint16``; by default the one that the weights' intensity is
+          made for.
+        static: fixed height and width of all images; by default they are free, and so is the batch size.
+        precision: number type of the computation. ``float16`` stores weights and maps in 16 bits (OpenVINO:
+          the weights; the device chooses the rest); ``int8`` runs convolutions in int8. Types of input and
+          output do not change.
+        calibration: typical images, on which ``int8`` is calibrated, in any form that `segzoo.Predictor`
+          accepts; at most 64 are used.
+        overwrite: whether existing files may be replaced.
         certificate: whether the file is certified, which takes some seconds.
-        images: real images that it is certified on, as `segzoo.Predictor` takes them; those of
-            ``calibration`` unless told.
+        images: real images for the certificate, in any form that `segzoo.Predictor` accepts; by default those
+          of ``calibration``.
 
     Returns:
-        The file that was written.
+        The written file.
 
     Raises:
-        OptionError: there is no such format, it has no such option, or the network does not take the size.
+        OptionError: a format or option does not exist, or the network does not accept the size.
         UsageError: the preprocessing of the weights cannot be part of a file.
-        FailureError: a file is in the way, an operation cannot be exported, or the file does not compute what
-            the model does; the text names the layer where it can be told.
-        MissingExtraError: what the format needs is not installed.
+        FailureError: a file exists already, an operation cannot be exported, or the file does not compute the
+          same as the model; the text names the layer if it is known.
+        MissingExtraError: a library for the format is not installed.
 
     Example:
         >>> segzoo.export("unet-nuclei", "nuclei.onnx", with_preprocessing=True)
@@ -115,7 +114,7 @@ def export(
     refuse_taken([out, certificate_path(out)][: 1 + certificate], overwrite=overwrite, advice=_TAKEN)
     network = model if isinstance(model, nn.Module) else load(model)
     if isinstance(network, ExportedNetwork):
-        raise OptionError(f"{network.path} is an exported file itself: export the model that it was made of")
+        raise OptionError(f"{network.path} is an exported file: export the model that it was made from")
     network = copy.deepcopy(network).cpu().float().eval()
     name = type(model).__name__ if isinstance(model, nn.Module) else Path(model).name
     source = "" if isinstance(model, nn.Module) else passed_on(str(model))
@@ -158,15 +157,15 @@ def _check_options(
     spec: ExportSpec, *, opset: int | None, pixels: str | None, static: tuple[int, int] | None, inside: bool
 ) -> None:
     if opset is not None and spec.name != "onnx":
-        raise OptionError(f"opset is an option of ONNX, and the format is {spec.name}: leave it out")
+        raise OptionError(f"opset is an option of ONNX, but the format is {spec.name}: leave it out")
     check_opset(opset)
     if pixels is not None:
         check_choice("pixels", pixels, PIXELS)
         if not inside:
-            raise OptionError("pixels is for files with preprocessing: say with_preprocessing=True, too")
+            raise OptionError("pixels is for files with preprocessing: pass with_preprocessing=True too")
     if static is not None:
         if not isinstance(static, tuple | list) or len(static) != 2:
-            raise OptionError(f"static is a height and a width, such as (512, 768), got {shown(static)}")
+            raise OptionError(f"static must be a height and a width, such as (512, 768), got {shown(static)}")
         for side, value in zip(("height", "width"), static, strict=True):
             check_integer(f"static {side}", value, 1, LONGEST)
 
@@ -175,19 +174,17 @@ def _check_precision(spec: ExportSpec, precision: str, calibration: Sequence[Pic
     check_choice("precision", precision, EXPORT_PRECISIONS)
     if precision not in spec.precisions:
         raise OptionError(
-            f"{spec.name} files are written in {' or '.join(spec.precisions)}, not in {precision}: choose "
+            f"{spec.name} files support {' or '.join(spec.precisions)}, not {precision}: choose "
             "one of these, or another format"
         )
     if precision == "int8" and not calibration:
-        raise OptionError(
-            "int8 is calibrated on images like those to come: give calibration=[...] (--calibrate IMAGES)"
-        )
+        raise OptionError("int8 is calibrated on typical images: pass calibration=[...] (--calibrate IMAGES)")
     if precision != "int8" and calibration:
-        raise OptionError(f"calibration is for int8, and the precision is {precision}: leave it out")
+        raise OptionError(f"calibration is for int8, but the precision is {precision}: leave it out")
 
 
 def _exportable(network: nn.Module, info: ExportInfo, pixels: Pixels | None) -> Exportable:
-    """Return a network as writers take it, which has run on the size that it is made for."""
+    """Return a network in the form for writers; it has been run on the size that it is made for."""
     height, width = info.size or _TRACED
     generator = torch.Generator().manual_seed(0)
     channels = info.config.architecture.in_channels
@@ -217,7 +214,7 @@ def _exportable(network: nn.Module, info: ExportInfo, pixels: Pixels | None) -> 
             found.module(found.example)
     except (RuntimeError, ValueError, AssertionError) as error:
         told = str(error).strip().splitlines()
-        advice = "" if info.size else "; name a size that it takes (static=(HEIGHT, WIDTH), --static HxW)"
+        advice = "" if info.size else "; choose a size that it accepts (static=(HEIGHT, WIDTH), --static HxW)"
         raise OptionError(
             f"the network does not run on images of {height}x{width}: {told[0] if told else error!r}{advice}"
         ) from error
@@ -225,7 +222,7 @@ def _exportable(network: nn.Module, info: ExportInfo, pixels: Pixels | None) -> 
 
 
 def _calibrating(pictures: Sequence[Picture], info: ExportInfo) -> list[Tensor]:
-    """Return preprocessed images to measure 8-bit integers on: the middles of large ones."""
+    """Return preprocessed images for the calibration of int8: centre crops of large ones."""
     found = []
     for picture in evenly(pictures, _CALIBRATING):
         image, about = read_picture(picture)
@@ -235,7 +232,7 @@ def _calibrating(pictures: Sequence[Picture], info: ExportInfo) -> list[Tensor]:
 
 
 def _move(folder: Path, out: Path, *, overwrite: bool) -> None:
-    """Give what was written its names; the file itself comes last, never to stand without the rest."""
+    """Move the written files to their final names; the main file last, so that it is never incomplete."""
     files = sorted(folder.iterdir(), key=lambda one: one.name == out.name)
     refuse_taken([out.parent / one.name for one in files], overwrite=overwrite, advice=_TAKEN)
     for one in files:
@@ -246,14 +243,14 @@ def format_of(out: Path, name: str | None) -> ExportSpec:
     """Return the export format of a file.
 
     Raises:
-        OptionError: no format has that name or suffix, or the two do not belong together.
+        OptionError: no format has that name or suffix, or they do not fit each other.
     """
     formats = zoo.registry("exports")
     if name is None:
         found = spec_of(out)
         if found is None:
             told = ", ".join(f"{entry.spec.name} ({entry.spec.suffix})" for _, entry in formats.items())
-            raise OptionError(f"{out} has the suffix of no export format: name one, of {told}")
+            raise OptionError(f"{out} has no suffix of an export format: choose one of {told}")
         return found
     try:
         spec = formats.get(name)

@@ -1,7 +1,7 @@
-"""Health: what segzoo finds on this machine, and what is wrong with it.
+"""Health checks: what segzoo finds on this machine, and what is wrong with it.
 
-Each part is looked at in a try of its own, and torch in a process of its own, so that whatever is broken is
-told of rather than met. Nothing here imports torch, and nothing is changed.
+Each part is checked in a separate try block, and torch in a separate process, so that anything broken is
+reported instead of stopping the report. No module here imports torch or changes anything.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Folders that fetched files are kept in: where, how large, whether they can be written."""
+"""Folders of fetched files: where they are, how large they are, and whether they are writable."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-#: Bytes free below which the next weights may not fit.
+#: Free bytes below which the next weights may not fit.
 LEAST_FREE = 1_000_000_000
 
 # A cache of more files is not counted to its end.
@@ -26,7 +26,7 @@ _MOST_FILES = 200_000
 
 
 def look() -> Part:
-    """Say where fetched files are kept, whether that can be written, and whether anything is fetched."""
+    """Report where fetched files are kept, whether that is writable, and whether anything may be fetched."""
     wrong = Findings("caches")
     switched_off = bool(offline())
     folders = {
@@ -53,7 +53,7 @@ def _look_at(name: str, folder: Path, variable: str, wrong: Findings, *, reads_o
     elif name != "torch hub" and free is not None and free < LEAST_FREE and not reads_only:
         wrong.warn(
             f"the disk of the cache of {name}, {folder}, has {told_bytes(free)} left",
-            f"make room (`segzoo cache prune`), or set {variable} to a folder on another disk",
+            f"free some space (`segzoo cache prune`), or set {variable} to a folder on another disk",
         )
     return {
         "name": name,
@@ -69,12 +69,12 @@ def _look_at(name: str, folder: Path, variable: str, wrong: Findings, *, reads_o
 
 
 def why_not_writable(folder: Path) -> str:
-    """Return why nothing can be written below a folder, which need not exist; nothing where it can be."""
+    """Return why nothing can be written below a folder (it may not exist); nothing if it is writable."""
     existing = folder
     while not existing.exists() and existing != existing.parent:
         existing = existing.parent
     if not existing.is_dir():
-        return f"{existing} is no folder"
+        return f"{existing} is not a folder"
     if not os.access(existing, os.W_OK | os.X_OK):
         return f"{existing}: permission denied"
     if existing != folder:
@@ -87,7 +87,7 @@ def why_not_writable(folder: Path) -> str:
 
 
 def _look_at_records(wrong: Findings) -> None:
-    """Tell of fetched files that are not what their record says."""
+    """Report fetched files that differ from their record."""
     for path in islice((cache.home() / "files").rglob("*.json"), _MOST_FILES):
         file = path.with_suffix("")
         try:
@@ -98,7 +98,7 @@ def _look_at_records(wrong: Findings) -> None:
             wrong.warn(f"a record in the cache is damaged: {error}", f"delete {path}")
             continue
         wrong.warn(
-            f"{file} has {file.stat().st_size:,} bytes, and had {record.bytes:,} when it was fetched",
+            f"{file} has {file.stat().st_size:,} bytes, but had {record.bytes:,} when it was fetched",
             "delete it: it is fetched again when it is needed",
         )
 

@@ -1,4 +1,4 @@
-"""The distributions that are installed, however badly, and what segzoo needs of them."""
+"""The installed distributions, even damaged ones, and segzoo's requirements."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class Copy:
     """One installed copy of a distribution.
 
     Attributes:
-        version: empty where its files do not say.
-        place: the folder that it is installed in.
-        source: the folder of an editable installation, else empty.
+        version: version; empty if its files do not state it.
+        place: folder that it is installed in.
+        source: folder of an editable installation, else empty.
     """
 
     version: str
@@ -34,12 +34,12 @@ class Copy:
 
 @dataclass(frozen=True)
 class Requirement:
-    """What segzoo needs.
+    """A requirement of segzoo.
 
     Attributes:
-        name: of the distribution, normalised.
-        bounds: such as ``>=2.6``; empty for any version.
-        extra: the extra that needs it; empty where segzoo always does.
+        name: normalised name of the distribution.
+        bounds: version bounds, such as ``>=2.6``; empty for any version.
+        extra: extra that requires it; empty if segzoo always does.
     """
 
     name: str
@@ -47,7 +47,7 @@ class Requirement:
     extra: str = ""
 
     def met(self, version: str) -> bool:
-        """Whether a version lies within the bounds; see `segzoo.distribution.meets`."""
+        """Return whether a version is within the bounds; see `segzoo.distribution.meets`."""
         return meets(version, self.bounds)
 
     def __str__(self) -> str:
@@ -55,7 +55,7 @@ class Requirement:
 
 
 def installed() -> dict[str, list[Copy]]:
-    """Return the copies of every distribution on the path, by normalised name, the one in force first."""
+    """Return the copies of every distribution on the path, by normalised name, the active one first."""
     found: dict[str, list[Copy]] = {}
     for distribution in metadata.distributions():
         name, version = _identity(distribution)
@@ -68,7 +68,7 @@ def installed() -> dict[str, list[Copy]]:
 
 
 def requirements() -> list[Requirement]:
-    """Return what segzoo needs, as it was installed, or as the source tree says that it lies in."""
+    """Return segzoo's requirements, from its installation or from the source tree that it runs in."""
     try:
         lines = metadata.requires(PROJECT) or []
     except metadata.PackageNotFoundError:
@@ -100,9 +100,9 @@ def _identity(distribution: metadata.Distribution) -> tuple[str, str]:
     folder = Path(str(getattr(distribution, "_path", "?"))).name
     name, _, version = folder.removesuffix(".dist-info").removesuffix(".egg-info").partition("-")
     if version and folder.endswith(".dist-info"):
-        return normalise(name), version  # which is what the files say, and those take long to read
+        return normalise(name), version  # the files state the same, but are slow to read
     try:
         said = distribution.metadata
         return normalise(said["Name"] or name), said["Version"] or version
-    except Exception:  # whatever is wrong with them
+    except Exception:  # the files may be damaged in any way
         return normalise(name), version

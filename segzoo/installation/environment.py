@@ -1,4 +1,4 @@
-"""Variables of the environment that segzoo and its engines listen to."""
+"""Environment variables that segzoo and its inference engines read."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from segzoo.installation.findings import Findings, Part
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-#: Every variable of segzoo's own, and what it says.
+#: Every variable of segzoo, and its meaning.
 SEGZOO = {
-    "SEGZOO_DATA": "the folder that holds data sets by name",
-    "SEGZOO_DEBUG": "whether errors come with their traceback",
+    "SEGZOO_DATA": "the folder that contains datasets by name",
+    "SEGZOO_DEBUG": "whether errors show their traceback",
     "SEGZOO_DISABLE_PLUGINS": "distributions whose plug-ins are not loaded",
     "SEGZOO_HOME": "the folder of fetched weights",
-    "SEGZOO_MIRROR": "the address that weights are fetched from instead",
-    "SEGZOO_OFFLINE": "whether nothing is fetched",
+    "SEGZOO_MIRROR": "the address of a mirror to fetch weights from",
+    "SEGZOO_OFFLINE": "whether downloads are switched off",
     "SEGZOO_PLUGINS": "the only distributions whose plug-ins are loaded",
     "SEGZOO_READER_OPTIONS": "options of readers, such as nifti:axis=coronal",
-    "SEGZOO_STRICT_PLUGINS": "whether the first plug-in that fails is an error",
+    "SEGZOO_STRICT_PLUGINS": "whether a failing plug-in is an error",
 }
 
-#: Beginnings of the names of other variables that matter.
+#: Beginnings of the names of other relevant variables.
 _OTHERS = (
     "ACCELERATE_",
     "ASCEND_",
@@ -60,13 +60,13 @@ _PASSWORD = re.compile(r"^([\w+.-]*:?//|(?![/~.])).*@", flags=re.DOTALL)
 
 
 def look() -> Part:
-    """Say which variables are in force, and which of them say nothing that is understood."""
+    """Report which variables are set, and which have an invalid value."""
     wrong = Findings("environment")
     listed = {name: _shown(name, value) for name, value in sorted(os.environ.items()) if _matters(name)}
     for name in os.environ:
         if name.startswith("SEGZOO_") and name not in SEGZOO:
             wrong.warn(
-                f"{name} is no variable of segzoo's{_near(name, SEGZOO)}",
+                f"{name} is not a variable of segzoo{_near(name, SEGZOO)}",
                 f"unset it; there are {', '.join(SEGZOO)}",
             )
     _look_at_values(wrong)
@@ -77,20 +77,20 @@ def _look_at_values(wrong: Findings) -> None:
     for name in SWITCHES:
         value = os.environ.get(name, "")
         if value.strip().upper() not in (*YES, *NO):
-            wrong.warn(f"{name}={value!r} is taken as 1: nothing is fetched", f"say {name}=1, or unset it")
+            wrong.warn(f"{name}={value!r} is treated as 1: nothing is fetched", f"set {name}=1, or unset it")
     data = os.environ.get("SEGZOO_DATA")
     if data is not None and not Path(data).is_dir():
         wrong.warn(
-            f"SEGZOO_DATA={data!r} is no folder, so no data set is found by its name",
-            "set it to the folder that holds a folder of each data set, or unset it",
+            f"SEGZOO_DATA={data!r} is not a folder, so no dataset is found by its name",
+            "set it to the folder that contains one folder per dataset, or unset it",
         )
     mirror = os.environ.get("SEGZOO_MIRROR", "")
     try:
         mirror_address()
     except FailureError:
         wrong.error(
-            f"SEGZOO_MIRROR={_shown('', mirror)!r} is no address, so no weights can be fetched",
-            "set it to an address of the form https://host/path without a login, or unset it",
+            f"SEGZOO_MIRROR={_shown('', mirror)!r} is not an address, so no weights can be fetched",
+            "set it to an address like https://host/path without a login, or unset it",
         )
     for name in ("SEGZOO_PLUGINS", "SEGZOO_DISABLE_PLUGINS"):
         _look_at_named(name, wrong)
@@ -103,14 +103,14 @@ def _look_at_named(variable: str, wrong: Findings) -> None:
         if owner_of(normalise(word)) not in (*known, OWNER):
             plugins = [PROJECT, *(name for name in known if name.startswith(OWNER))]
             wrong.warn(
-                f"{variable} names {word!r}, and no distribution of that name is installed"
+                f"{variable} names {word!r}, but no distribution with that name is installed"
                 f"{_near(normalise(word), plugins)}",
-                f"mend {variable}: it lists names that pip knows, separated by commas",
+                f"correct {variable}: it lists names that pip knows, separated by commas",
             )
 
 
 def _near(word: str, known: Iterable[str]) -> str:
-    """Return the nearest of names that begin alike, and are therefore all near to one another."""
+    """Return a suggestion from names that begin alike, and are therefore all similar."""
     close = get_close_matches(word, list(known), n=1, cutoff=0.8)
     return f"; did you mean {close[0]!r}?" if close else ""
 
@@ -120,7 +120,7 @@ def _matters(name: str) -> bool:
 
 
 def _shown(name: str, value: str) -> str:
-    """Return a value that may be shown to others: no secret, and no password in an address."""
+    """Return a value without secrets and without a password in an address."""
     if any(word in name.upper() for word in _SECRET):
         return "(set, not shown)" if value else ""
     return _PASSWORD.sub(r"\1(not shown)@", value)

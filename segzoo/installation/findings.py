@@ -1,4 +1,4 @@
-"""What is wrong, what to do about it, and where it was found."""
+"""Problems, what to do about them, and where they were found."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ Level = Literal["error", "warning"]
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that is wrong.
+    """A problem.
 
     Attributes:
-        level: ``error`` where it stops segzoo from working, else ``warning``.
-        part: of the report in which it was found.
+        level: ``error`` if it stops segzoo from working, else ``warning``.
+        part: part of the report in which it was found.
         text: what is wrong.
         cure: what to do about it.
     """
@@ -30,12 +30,12 @@ class Finding:
 
 @dataclass(frozen=True)
 class Part:
-    """What was found out about one thing.
+    """The report about one part.
 
     Attributes:
-        name: of the part.
-        facts: what is the case, as JSON holds it.
-        findings: what is wrong with it.
+        name: name of the part.
+        facts: facts, as JSON data.
+        findings: problems.
     """
 
     name: str
@@ -44,10 +44,10 @@ class Part:
 
 
 class Findings(list[Finding]):
-    """Gathers the findings of one part.
+    """Collects the findings of one part.
 
     Args:
-        part: its name.
+        part: name of the part.
     """
 
     def __init__(self, part: str) -> None:
@@ -55,9 +55,9 @@ class Findings(list[Finding]):
         self.part = part
 
     def error(self, text: str, cure: str) -> None:
-        """Add what stops segzoo from working."""
+        """Add a problem that stops segzoo from working."""
         self.append(Finding("error", self.part, text, cure))
 
     def warn(self, text: str, cure: str) -> None:
-        """Add what segzoo works in spite of."""
+        """Add a problem in spite of which segzoo works."""
         self.append(Finding("warning", self.part, text, cure))

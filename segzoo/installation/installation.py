@@ -1,4 +1,4 @@
-"""segzoo itself, what it needs, and its extras."""
+"""segzoo itself, its requirements, and its extras."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def look() -> Part:
-    """Say which segzoo runs, in which Python, and whether another is in the way."""
+    """Report which segzoo runs, in which Python, and whether another installation interferes."""
     wrong = Findings("installation")
     copies = installed().get(PROJECT, [])
     imported = str(Path(segzoo.__file__).resolve().parent)
@@ -45,9 +45,9 @@ def look() -> Part:
 def _look_at_copies(copies: Sequence[Copy], imported: str, wrong: Findings) -> None:
     if not copies:
         source = (Path(imported).parent / "pyproject.toml").is_file()
-        unknown = "" if source else ", so it is not known what it needs"
+        unknown = "" if source else ", so its requirements are unknown"
         wrong.warn(
-            f"segzoo {segzoo.__version__} is imported from {imported} and not installed{unknown}",
+            f"segzoo {segzoo.__version__} is imported from {imported} but not installed{unknown}",
             f"pip install -e {Path(imported).parent}" if source else reinstall_line(),
         )
         return
@@ -61,19 +61,19 @@ def _look_at_copies(copies: Sequence[Copy], imported: str, wrong: Findings) -> N
     place = first.source or first.place
     if not _inside(imported, place):
         wrong.warn(
-            f"segzoo is imported from {imported}, and the one that is installed lies in {place}",
-            "start from another folder, or take the first off PYTHONPATH, or uninstall the second",
+            f"segzoo is imported from {imported}, but the installed one is in {place}",
+            "start from another folder, or remove the first from PYTHONPATH, or uninstall the second",
         )
     elif first.version and first.version != segzoo.__version__:
         wrong.warn(
-            f"segzoo is {segzoo.__version__} and was installed as {first.version}: what was read of its "
-            "requirements and plug-ins may be old",
+            f"segzoo is {segzoo.__version__} but was installed as {first.version}: the recorded "
+            "requirements and plug-ins may be outdated",
             reinstall_line(),
         )
 
 
 def _look_at_namesakes(copies: Sequence[Copy], wrong: Findings) -> None:
-    """Tell of distributions called ``segzoo``: another program, or segzoo under its earlier name."""
+    """Report distributions called ``segzoo``: another program, or segzoo under its earlier name."""
     for one in namesakes():
         called = f"{OWNER} {one.version}".strip()
         if one.own:
@@ -83,7 +83,7 @@ def _look_at_namesakes(copies: Sequence[Copy], wrong: Findings) -> None:
                 cure(),
             )
             continue
-        # One further down the path is never seen; one in the same folder is mixed with segzoo.
+        # A copy further down the path is never imported; one in the same folder is mixed with segzoo.
         hidden = bool(copies) and _rank(copies[0].place) < _rank(one.place)
         tell = wrong.warn if hidden else wrong.error
         tell(
@@ -94,13 +94,13 @@ def _look_at_namesakes(copies: Sequence[Copy], wrong: Findings) -> None:
 
 
 def _rank(place: str) -> int:
-    """Return how early Python looks into a folder."""
+    """Return the position of a folder on Python's path."""
     path = [os.path.realpath(folder) for folder in sys.path]
     return path.index(place) if place in path else len(path)
 
 
 def _look_at_command(command: str, wrong: Findings) -> None:
-    """Tell of a program ``segzoo`` on the PATH that belongs to another Python."""
+    """Report a program ``segzoo`` on the PATH that belongs to another Python."""
     try:
         first = Path(command).read_bytes()[:512].partition(b"\n")[0].decode() if command else ""
     except (OSError, UnicodeDecodeError):
@@ -113,12 +113,12 @@ def _look_at_command(command: str, wrong: Findings) -> None:
         wrong.warn(
             f"`segzoo` on the PATH is {command}, which belongs to the Python in {theirs}, not to this one "
             f"({sys.executable})",
-            f"activate the environment that you mean, or say {sys.executable} -m segzoo",
+            f"activate the intended environment, or run {sys.executable} -m segzoo",
         )
 
 
 def look_at_packages(tried: Mapping[str, Any]) -> Part:
-    """Say which versions of what segzoo always needs are there, and whether they can be imported.
+    """Report the versions of segzoo's requirements, and whether they can be imported.
 
     Args:
         tried: what `segzoo.installation.trial.try_imports` returned.
@@ -143,15 +143,15 @@ def _package(
         wrong.error(f"{needed.name} is not installed", f"pip install '{needed}'")
     elif version is not None and not needed.met(version):
         wrong.error(
-            f"{needed.name} {version} does not do: segzoo needs {needed.name}{needed.bounds}",
+            f"{needed.name} {version} is not supported: segzoo needs {needed.name}{needed.bounds}",
             f"pip install '{needed}'",
         )
-    # Further down the path there may be another, which Python never sees; in one folder they are mixed.
+    # Another copy further down the path is never imported; in one folder they are mixed.
     mixed = [copy for copy in found if copy.place == found[0].place]
     if len(mixed) > 1:
         versions = " and ".join(copy.version or "?" for copy in mixed)
         wrong.warn(
-            f"{needed.name} is installed {len(mixed)} times in {mixed[0].place}, {versions}, in a mixture",
+            f"{needed.name} is installed {len(mixed)} times in {mixed[0].place}, {versions}, with mixed files",
             f"pip uninstall {needed.name} until none is left, then pip install '{needed}'",
         )
     if elsewhere := _elsewhere(found, files.get(needed.name)):
@@ -160,7 +160,7 @@ def _package(
         tell(
             f"{needed.name} is imported from {elsewhere}, not from {place}, where it is "
             f"installed{f', and fails: {error}' if error else ''}",
-            f"rename {elsewhere}, or take its folder off PYTHONPATH",
+            f"rename {elsewhere}, or remove its folder from PYTHONPATH",
         )
     elif error and version is not None and not _consequence(needed.name, errors):
         wrong.error(f"{needed.name} {version} cannot be imported: {error}", _reinstall(needed))
@@ -175,7 +175,7 @@ def _package(
 
 
 def _elsewhere(copies: Sequence[Copy], file: str | None) -> str:
-    """Return the file of a module that is not the installed one, such as a file of that name at hand."""
+    """Return the file of a module that is not the installed one, such as a file with its name nearby."""
     places = [place for copy in copies for place in (copy.source, copy.place) if place]
     if not file or not places:
         return ""
@@ -184,7 +184,7 @@ def _elsewhere(copies: Sequence[Copy], file: str | None) -> str:
 
 
 def _consequence(name: str, errors: Mapping[str, str]) -> bool:
-    """Whether a package fails since another one does, which is told of already."""
+    """Return whether a package fails only because another one does, which is already reported."""
     for other, error in errors.items():
         module = MODULES.get(other, other).partition(".")[0]
         if other != name and f"No module named '{module}" in errors[name]:
@@ -199,14 +199,14 @@ def _consequence(name: str, errors: Mapping[str, str]) -> bool:
 def _reinstall(needed: Requirement) -> str:
     if needed.name in ("torch", "torchvision"):
         return (
-            "install torch and torchvision together, in releases that belong together, as "
-            "https://pytorch.org/get-started/locally says"
+            "install matching releases of torch and torchvision together, as "
+            "https://pytorch.org/get-started/locally describes"
         )
     return f"pip install --force-reinstall '{needed}'"
 
 
 def look_at_extras() -> Part:
-    """Say which extras are there, and the pip line of those that are not."""
+    """Report which extras are installed, and the pip command for the others."""
     wrong = Findings("extras")
     copies = installed()
     extras: dict[str, list[Requirement]] = {}
@@ -219,7 +219,7 @@ def look_at_extras() -> Part:
         old = [one for one in needed if one.name in found and not one.met(found[one.name])]
         for one in old:
             wrong.warn(
-                f"{one.name} {found[one.name]} does not do for the extra {extra!r}, which needs {one}",
+                f"{one.name} {found[one.name]} is not supported by the extra {extra!r}, which needs {one}",
                 extra_line(extra, upgrade=True),
             )
         rows[extra] = {

@@ -1,4 +1,4 @@
-"""Plug-ins: the record of each, and weights that ought to ship with them."""
+"""Plug-ins: the record of each, and the weights that they should bring."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ _POINTER = b"version https://git-lfs"
 
 
 def look() -> Part:
-    """Say what became of each plug-in, and whether the weights that they ship are there."""
+    """Report the state of each plug-in, and whether the weights bundled with it are there."""
     wrong = Findings("plugins")
     try:
         records = zoo.plugins
     except PluginError as error:
         cure = (
-            "unset SEGZOO_STRICT_PLUGINS, and the others load; then uninstall or mend the plug-in"
+            "unset SEGZOO_STRICT_PLUGINS to load the others; then uninstall or repair the plug-in"
             if strict()
-            else "uninstall or mend the plug-in that it names"
+            else "uninstall or repair the plug-in that it names"
         )
         wrong.error(f"no plug-in can be loaded: {error}", cure)
         return Part("plugins", {"trouble": str(error), "records": []}, tuple(wrong))
@@ -45,7 +45,7 @@ def _told(record: PluginRecord) -> dict[str, Any]:
 def _look_at(record: PluginRecord, wrong: Findings) -> None:
     name = f"plug-in {record.distribution} ({record.name})"
     cures = {
-        "broken": f"mend it, `pip install --upgrade {record.distribution}`, or "
+        "broken": f"repair it, run `pip install --upgrade {record.distribution}`, or set "
         f"SEGZOO_DISABLE_PLUGINS={record.distribution}; `segzoo plugins -v` shows where it raised",
         "incompatible": f"pip install --upgrade {PROJECT}",
         "shadowed": f"pip uninstall {record.distribution} until none is left, then install it once",
@@ -55,11 +55,11 @@ def _look_at(record: PluginRecord, wrong: Findings) -> None:
     elif record.status in cures:
         wrong.warn(f"{name} is {record.status}: {record.error}", cures[record.status])
     for warning in record.warnings:
-        wrong.warn(f"{name}: {warning}", f"tell the authors of {record.distribution}, or upgrade it")
+        wrong.warn(f"{name}: {warning}", f"report it to the authors of {record.distribution}, or upgrade it")
 
 
 def _look_at_weights(wrong: Findings) -> None:
-    """Tell of weights that ship with a plug-in and are not in its package."""
+    """Report weights that should be bundled with a plug-in but are not in its package."""
     for name, entry in zoo.registry("weights").items():
         if not entry.spec.folder:
             continue
@@ -67,10 +67,10 @@ def _look_at_weights(wrong: Findings) -> None:
         try:
             folder = in_package(entry.spec)
         except (PluginError, ImportError) as error:
-            wrong.warn(f"weights {name} are not there: {error}", cure)
+            wrong.warn(f"weights {name} are missing: {error}", cure)
             continue
         for file in (folder / "config.json", folder / "model.safetensors"):
             if not file.is_file():
-                wrong.warn(f"weights {name} are not whole: there is no {file}", cure)
+                wrong.warn(f"weights {name} are incomplete: there is no {file}", cure)
             elif file.open("rb").read(len(_POINTER)) == _POINTER:
-                wrong.warn(f"weights {name}: {file} is a pointer of Git LFS, not the file", cure)
+                wrong.warn(f"weights {name}: {file} is a Git LFS pointer, not the file", cure)

@@ -9,10 +9,10 @@ from pathlib import Path
 from segzoo.installation.findings import Findings, Part
 from segzoo.resources import memory_here, told_bytes, usable_cores
 
-#: Bytes of memory with which segzoo is known to work: torch alone takes 0.3 GB.
+#: Bytes of memory with which segzoo is known to work: torch alone needs 0.3 GB.
 LEAST = 1_000_000_000
 
-#: Bytes that processes which load data hand batches over in.
+#: Shared memory through which data loading processes pass batches.
 LEAST_SHARED = 256_000_000
 
 _SHARED = Path("/dev/shm")
@@ -20,7 +20,7 @@ _ASKED = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 def look() -> Part:
-    """Say how many cores and how much memory there are, and how many this process may use."""
+    """Report the numbers of cores and bytes of memory, in total and for this process."""
     wrong = Findings("machine")
     cores, memory = usable_cores(), memory_here()
     shared = shutil.disk_usage(_SHARED).total if _SHARED.is_dir() else None
@@ -37,18 +37,18 @@ def look() -> Part:
         if asked.isdecimal() and int(asked) > cores:
             wrong.warn(
                 f"{name}={asked} asks for more threads than the {cores} cores that this process may use, "
-                "and they wait for each other",
+                "which slows them all down",
                 f"unset {name}, or set it to {cores}",
             )
     if 0 < memory.room < LEAST:
         wrong.warn(
-            f"this process may take {told_bytes(memory.room)} more memory",
-            "close other programs, or ask for a larger limit; large images are predicted within "
+            f"this process may use only {told_bytes(memory.room)} more memory",
+            "close other programs, or request a larger limit; large images are predicted within "
             "--memory 500MB",
         )
     if shared is not None and shared < LEAST_SHARED:
         wrong.warn(
-            f"{_SHARED} holds {told_bytes(shared)}: training with workers above 0 may end with a bus error",
-            "leave workers at 0, or start the container with --shm-size=2g",
+            f"{_SHARED} holds {told_bytes(shared)}: training with workers above 0 may fail with a bus error",
+            "keep workers at 0, or start the container with --shm-size=2g",
         )
     return Part("machine", facts, tuple(wrong))

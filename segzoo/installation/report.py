@@ -1,4 +1,4 @@
-"""Every part in its own try, and what they say together."""
+"""Runs every check in a separate try block, and collects the results."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from segzoo.installation.findings import Finding, Part
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-#: Seconds after which the process that tries torch is given up.
+#: Seconds after which the process that tests torch is stopped.
 PATIENCE = 180.0
 
 
@@ -22,34 +22,34 @@ class Report:
     """What segzoo found on this machine.
 
     Attributes:
-        parts: what was found out, in the order in which it is told.
+        parts: the checked parts, in the order of the report.
     """
 
     parts: tuple[Part, ...]
 
     @property
     def findings(self) -> tuple[Finding, ...]:
-        """All that is wrong, what stops segzoo from working first."""
+        """All problems, those that stop segzoo from working first."""
         every = [finding for part in self.parts for finding in part.findings]
         return tuple(sorted(every, key=lambda finding: finding.level != "error"))
 
     @property
     def ok(self) -> bool:
-        """Whether nothing stops segzoo from working."""
+        """Whether no problem stops segzoo from working."""
         return all(finding.level != "error" for finding in self.findings)
 
     def to_json(self) -> dict[str, Any]:
-        """Return everything, for a bug report: no secret is in it, and the home folder is ``~``."""
+        """Return everything, for a bug report: without secrets, and with ``~`` for the home folder."""
         facts: dict[str, Any] = {part.name: dict(part.facts) for part in self.parts}
         told = {"ok": self.ok, "findings": [asdict(finding) for finding in self.findings], **facts}
         return without_home(json.loads(json.dumps(told, default=str)))
 
 
 def examine(*, patience: float = PATIENCE) -> Report:
-    """Look at everything that segzoo needs on this machine.
+    """Check everything that segzoo needs on this machine.
 
     Args:
-        patience: seconds after which the process that tries torch is given up.
+        patience: seconds after which the process that tests torch is stopped.
 
     Example:
         >>> report = examine()
@@ -71,12 +71,12 @@ def examine(*, patience: float = PATIENCE) -> Report:
 
 
 def _room(name: str) -> Any:
-    """Import a module of this room, which one broken package may prevent, and that of no other part."""
+    """Import a module of this package; a broken dependency may prevent that without affecting other parts."""
     return import_module(f"segzoo.installation.{name}")
 
 
 def _survived(name: str, probe: Callable[[], Part]) -> Part:
-    """Return a part, or that it cannot be looked at."""
+    """Return a part, or the error that prevented its check."""
     try:
         return probe()
     except Exception as error:
@@ -84,14 +84,14 @@ def _survived(name: str, probe: Callable[[], Part]) -> Part:
         finding = Finding(
             "warning",
             name,
-            f"the part {name} cannot be looked at: {told}",
-            "mend what the message names; if it is segzoo's own fault, report it with this text",
+            f"the part {name} cannot be checked: {told}",
+            "fix what the message names; if it is a fault of segzoo, report it with this text",
         )
         return Part(name, {"trouble": told}, (finding,))
 
 
 def without_home(told: Any) -> Any:
-    """Return what was told with ``~`` for the home folder, wherever a path begins with it."""
+    """Return the report with ``~`` in place of the home folder at the beginning of a path."""
     from pathlib import Path
 
     try:

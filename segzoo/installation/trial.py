@@ -1,8 +1,8 @@
-"""Imports what segzoo needs in a process of its own, and computes a little there.
+"""Imports segzoo's requirements in a separate process, and computes a little there.
 
-A library that is built for another processor, or for another driver, ends its process; that process is then
-not this one. It says on standard output, a line each, what it begins and what came of it, so that the last
-thing it began is what ended it.
+A library built for another processor or driver may crash its process, which is then not this one. The process
+writes a line to standard output before and after each step, so the last step that it began is the one that
+crashed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from segzoo.installation.findings import Findings, Part
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-#: The module of each distribution that segzoo always needs.
+#: The module of each required distribution.
 MODULES: Mapping[str, str] = {
     "click": "click",
     "filelock": "filelock",
@@ -40,15 +40,16 @@ _CODE = "from segzoo.installation.tried import main; main()"
 
 
 def try_imports(*, patience: float) -> dict[str, Any]:
-    """Import every package in a process of its own, and look at the device there.
+    """Import every package in a separate process, and check the device there.
 
     Args:
-        patience: seconds after which it is given up.
+        patience: seconds after which the process is stopped.
 
     Returns:
-        ``imported`` (distributions), ``errors`` (by distribution, in a line), ``files`` (of the modules, by
-        distribution), ``device`` (facts, or nothing), ``device_error``, and ``crash``: what ended the
-        process and its cure, or nothing.
+        ``imported`` (distributions), ``errors`` (by distribution, one line each), ``files`` (of the modules,
+        by
+          distribution), ``device`` (facts, or nothing), ``device_error``, and ``crash``: what ended the
+          process and what to do about it, or nothing.
     """
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     try:
@@ -68,7 +69,7 @@ def try_imports(*, patience: float) -> dict[str, Any]:
 
 
 def _flags() -> list[str]:
-    """Return what keeps that process from packages that this one does not see."""
+    """Return options that hide from the process the packages that this one does not see."""
     flags = {"-S": sys.flags.no_site, "-s": sys.flags.no_user_site}
     return [flag for flag, given in flags.items() if given]
 
@@ -79,7 +80,7 @@ def _told(output: bytes) -> Iterator[dict[str, Any]]:
             try:
                 yield json.loads(line.removeprefix(MARK))
             except ValueError:
-                continue  # it was ended in the middle of a line
+                continue  # the process was stopped in the middle of a line
 
 
 def _gathered(told: list[dict[str, Any]], ended: str, last: str) -> dict[str, Any]:
@@ -100,7 +101,7 @@ def _gathered(told: list[dict[str, Any]], ended: str, last: str) -> dict[str, An
         end = ended or "ends the process"
         found["crash"] = (
             f"{begun} {end}{f': {last}' if last else ''}",
-            "install the package anew, in a build for this processor and driver; for torch see "
+            "reinstall the package, in a build for this processor and driver; for torch see "
             "https://pytorch.org/get-started/locally",
         )
     return found
@@ -121,10 +122,10 @@ def _last_line(output: bytes) -> str:
 
 
 def look_at_device(tried: Mapping[str, Any]) -> Part:
-    """Say on which device segzoo computes unless told, and why.
+    """Report the device that segzoo uses by default, and why.
 
     Args:
-        tried: what `try_imports` returned.
+        tried: result of `try_imports`.
     """
     wrong = Findings("device")
     facts = dict(tried["device"])
@@ -132,22 +133,22 @@ def look_at_device(tried: Mapping[str, Any]) -> Part:
         why = tried["device_error"] or tried["errors"].get("torch") or "torch could not be tried"
         if tried["device_error"]:
             wrong.error(
-                f"torch is there and cannot compute: {why}",
-                "install torch anew as https://pytorch.org/get-started/locally says",
+                f"torch is installed but cannot compute: {why}",
+                "reinstall torch as described at https://pytorch.org/get-started/locally",
             )
         return Part("device", {"trouble": why}, tuple(wrong))
     hardware = facts.get("hardware") or []
     if facts.get("error"):
         wrong.error(
-            f"{facts['chosen']} is chosen and cannot compute: {facts['error']}",
-            f"install a torch that is built for it, or hide it: {_hide(facts['chosen'])}",
+            f"{facts['chosen']} is selected but cannot compute: {facts['error']}",
+            f"install a torch build for it, or hide it: {_hide(facts['chosen'])}",
         )
     elif facts["chosen"] == "cpu" and hardware and not facts.get("hidden"):
-        built = "the torch that is built for it, as https://pytorch.org/get-started/locally says"
+        built = "the torch build for it (see https://pytorch.org/get-started/locally)"
         wanted = "torch-npu" if "an Ascend NPU" in hardware else built
         wrong.warn(
-            f"this machine has {' and '.join(hardware)}, and torch does not use it: {facts['why']}",
-            f"install {wanted}, and a driver that is new enough",
+            f"this machine has {' and '.join(hardware)}, but torch does not use it: {facts['why']}",
+            f"install {wanted}, and a recent driver",
         )
     return Part("device", facts, tuple(wrong))
 

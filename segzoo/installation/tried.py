@@ -1,4 +1,4 @@
-"""The process that `segzoo.installation.trial` starts: imports, and computes a little."""
+"""The process that `segzoo.installation.trial` starts: imports packages, and computes a little."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 
 from segzoo.installation.trial import MARK, MODULES
 
-#: Files that show what is built in, whatever torch thinks of it.
+#: Files that reveal built-in hardware, even if torch does not see it.
 _HARDWARE = {
     "/proc/driver/nvidia/version": "an NVIDIA GPU",
     "/dev/nvidia0": "an NVIDIA GPU",
@@ -24,7 +24,7 @@ _HARDWARE = {
 
 
 def main() -> None:
-    """Import each package and look at the device, and tell of each step before and after it."""
+    """Import each package, check the device, and report each step before and after it."""
     for distribution, module in MODULES.items():
         _tell(begin=f"importing {module}")
         try:
@@ -50,7 +50,7 @@ def _place(module: str) -> str | None:
 
 
 def device_facts() -> dict[str, Any]:
-    """Return what torch can compute on here, what is chosen, and why."""
+    """Return which devices torch can use, which one is selected, and why."""
     import torch
 
     from segzoo.machine import default_device, fast_dtype, use_cores
@@ -74,7 +74,7 @@ def device_facts() -> dict[str, Any]:
 
 
 def hardware() -> list[str]:
-    """Return what is built into the machine, in words."""
+    """Return the machine's accelerators, as text."""
     found = [name for path, name in _HARDWARE.items() if Path(path).exists()]
     if not found and shutil.which("nvidia-smi"):
         found.append("an NVIDIA GPU")
@@ -82,7 +82,7 @@ def hardware() -> list[str]:
 
 
 def _why(kind: str) -> str:
-    """Say why a kind of device is chosen."""
+    """Return why a kind of device is selected."""
     import torch
 
     if kind != "cpu":
@@ -90,11 +90,11 @@ def _why(kind: str) -> str:
     if _hidden():
         return f"{_hidden()} hides the GPUs"
     if torch.version.cuda is None and getattr(torch.version, "hip", None) is None:
-        return "this torch is built for the CPU alone, and sees no other accelerator"
+        return "this torch is built for the CPU only, and sees no other accelerator"
     try:
         torch.cuda.init()
     except Exception as error:
-        return f"this torch is built for CUDA {torch.version.cuda} and sees no GPU: {_sentence(error)}"
+        return f"this torch is built for CUDA {torch.version.cuda} but sees no GPU: {_sentence(error)}"
     return "torch sees no accelerator"
 
 
@@ -105,7 +105,7 @@ def _hidden() -> str:
 
 
 def _trouble(device: Any) -> str:
-    """Multiply, and convolve, and say what goes wrong."""
+    """Multiply and convolve, and return what went wrong."""
     import torch
     import torch.nn.functional as F
 
@@ -137,7 +137,7 @@ def _accelerators(kind: str) -> list[dict[str, Any]]:
 
 
 def _processor() -> dict[str, Any]:
-    """Return the CPU's name and those of its instructions that matter here."""
+    """Return the name of the CPU, and its relevant instruction sets."""
     import platform
 
     import torch
@@ -161,6 +161,6 @@ def _sentence(error: BaseException) -> str:
 
 
 def _tell(**what: Any) -> None:
-    # What a library printed without an end of line must not hide the mark.
+    # A library may print without a newline, which must not hide the mark.
     sys.stdout.write(f"\n{MARK}{json.dumps(what)}\n")
     sys.stdout.flush()

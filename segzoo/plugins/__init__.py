@@ -1,9 +1,9 @@
-"""Loads each plug-in in its own try, and keeps a record of each.
+"""Loads each plug-in in a separate try block, and keeps a record of each.
 
-pluggy's own loader would let one broken plug-in stop the rest, so segzoo walks the entry points of
+pluggy's own loader would let one broken plug-in stop the rest, so segzoo loads the entry points of
 the group ``segzoo.plugins`` itself (`segzoo.discovery`). Two environment variables name
 distributions, separated by commas: ``SEGZOO_PLUGINS`` (only these are loaded) and
-``SEGZOO_DISABLE_PLUGINS`` (these are not); they are asked before a plug-in is imported. With
+``SEGZOO_DISABLE_PLUGINS`` (these are not); they apply before a plug-in is imported. With
 ``SEGZOO_STRICT_PLUGINS=1`` the first plug-in that fails raises.
 """
 
@@ -37,36 +37,36 @@ if TYPE_CHECKING:
 #: Every hook that a plug-in may implement.
 HOOKS = ("segzoo_api", *(f"segzoo_{plural(spec_type.kind)}" for spec_type in SPEC_TYPES))
 
-#: More specs than any plug-in has; one whose hook never ends is stopped here.
+#: More specs than any plug-in has; a hook that never ends is stopped here.
 MOST_SPECS = 10_000
 
-#: Milliseconds above which loading a plug-in is slow, since every command waits for it.
+#: Milliseconds above which a plug-in counts as slow, because every command waits for it.
 SLOW = 1000.0
 
-# What stands before a colon in a name and is no distribution.
+# Prefixes before a colon in a name that are not distributions.
 _PREFIXES = ("hf-hub", "local-dir", "timm")
 
-#: What may have become of a plug-in; `PluginRecord` says what each means.
+#: States of a plug-in; `PluginRecord` explains them.
 Status = Literal["ok", "broken", "blocked", "incompatible", "shadowed"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class PluginRecord:
-    """What became of one plug-in.
+    """The state of one plug-in.
 
     Attributes:
-        name: of its entry point.
-        distribution: the package that people install; its name prefixes what it brings.
-        version: of the distribution.
+        name: name of its entry point.
+        distribution: package that people install; its name prefixes the names of its parts.
+        version: version of the distribution.
         status: ``ok``; ``broken`` (raised, or broke a contract); ``blocked`` (by the environment);
             ``incompatible`` (written for another interface version); ``shadowed`` (another copy of
             the same distribution came first).
-        api: the interface version it was written for.
+        api: plug-in interface version that it was written for.
         error: why it is not ``ok``, in one line.
         traceback: where it raised.
-        warnings: what people should know of it, though it works.
-        milliseconds: how long it took to import and to ask.
-        provides: names of what it brings, by kind.
+        warnings: remarks about a plug-in that works.
+        milliseconds: time to import it and call its hooks.
+        provides: names of its parts, by kind.
     """
 
     name: str
@@ -82,13 +82,13 @@ class PluginRecord:
 
     @property
     def slow(self) -> bool:
-        """Whether it takes so long to load that people notice."""
+        """Whether loading takes noticeably long."""
         return self.milliseconds > SLOW
 
 
 @dataclass(frozen=True)
 class Contribution:
-    """What one plug-in turned out to bring, and its record."""
+    """The parts of one plug-in, and its record."""
 
     record: PluginRecord
     specs: tuple[Spec, ...] = ()
@@ -97,10 +97,10 @@ class Contribution:
 def collect(folders: Sequence[Path] = ()) -> list[Contribution]:
     """Load segzoo's own plug-in, those in ``folders``, then every installed one.
 
-    What a plug-in raises becomes its record (but see `load`).
+    An exception in a plug-in is stored in its record (but see `load`).
 
     Args:
-        folders: each holds plug-in packages as source trees (``*/pyproject.toml`` and ``*/src``).
+        folders: folders with plug-in packages as source trees (``*/pyproject.toml`` and ``*/src``).
     """
     sources = [[segzoo_itself()], *(in_folder(folder) for folder in folders), installed()]
     earlier: set[str] = set()
@@ -128,7 +128,7 @@ def collect(folders: Sequence[Path] = ()) -> list[Contribution]:
 
 
 def segzoo_itself() -> Candidate:
-    """Return the plug-in that segzoo itself is."""
+    """Return segzoo's own plug-in."""
     from segzoo import __version__
 
     return Candidate("builtin", "segzoo", __version__, lambda: builtin)
@@ -140,7 +140,7 @@ def shadowed(candidate: Candidate, reason: str) -> Contribution:
 
 
 def load(candidate: Candidate, guard: Guard | None = None) -> Contribution:
-    """Import one plug-in, ask its hooks, check what they return; whatever it raises becomes its record.
+    """Import one plug-in, call its hooks, and check the results; any exception is stored in its record.
 
     Raises:
         PluginError: it failed and ``SEGZOO_STRICT_PLUGINS`` is set.
@@ -156,7 +156,7 @@ def load(candidate: Candidate, guard: Guard | None = None) -> Contribution:
             specs, outcome = _ask(candidate)
             if guard is not None:
                 guard.check()
-        # Neither sys.exit, pytest.skip nor a KeyboardInterrupt of its own ends anything but the plug-in.
+        # sys.exit, pytest.skip or a KeyboardInterrupt raised by the plug-in ends only the plug-in.
         except BaseException as error:
             if guard is not None:
                 guard.restore()
@@ -174,11 +174,11 @@ def load(candidate: Candidate, guard: Guard | None = None) -> Contribution:
 
 
 def _ask(candidate: Candidate) -> tuple[tuple[Spec, ...], dict[str, Any]]:
-    """Return a plug-in's specs and what its record says."""
+    """Return a plug-in's specs and the contents of its record."""
     if candidate.distribution in _PREFIXES:
         raise PluginError(
-            f"its distribution is named {candidate.distribution!r}, and before a colon that means something "
-            "else: rename it"
+            f"its distribution is named {candidate.distribution!r}, which has another meaning before a colon "
+            "in names: rename it"
         )
     plugin = candidate.load()
     with _registered(plugin, candidate.name) as manager:
@@ -194,14 +194,14 @@ def _manager() -> pluggy.PluginManager:
 
 @contextmanager
 def _registered(plugin: object, name: str) -> Iterator[pluggy.PluginManager]:
-    """Hold one plug-in alone; a manager for each would cost as much as all else."""
+    """Register a single plug-in; a manager per plug-in would take as long as everything else together."""
     manager = _manager()
     try:
         manager.register(plugin, name)
         yield manager
         manager.unregister(plugin)
     except BaseException:
-        _manager.cache_clear()  # it may hold half a plug-in
+        _manager.cache_clear()  # it may contain an incomplete plug-in
         raise
 
 
@@ -209,10 +209,10 @@ def _answers(manager: pluggy.PluginManager, plugin: object) -> tuple[tuple[Spec,
     _check_marks(manager, plugin)
     if not manager.get_hookcallers(plugin):
         raise PluginError("it has no hook: nothing in it is marked with @hookimpl (from segzoo.hooks)")
-    # The version comes first: a plug-in of a later one may well have hooks that are unknown here.
+    # The version is checked first: a plug-in for a later one may have hooks that are unknown here.
     api = _api(manager)
     if api > hooks.API_VERSION:
-        reason = f"needs plug-in interface {api}, this segzoo has {hooks.API_VERSION}: upgrade segzoo"
+        reason = f"needs plug-in interface {api}, but this segzoo has {hooks.API_VERSION}: upgrade segzoo"
         if strict():
             raise PluginError(reason)
         return (), {"status": "incompatible", "api": api, "error": reason}
@@ -225,7 +225,7 @@ def _answers(manager: pluggy.PluginManager, plugin: object) -> tuple[tuple[Spec,
 
 
 def _check_marks(manager: pluggy.PluginManager, plugin: object) -> None:
-    """Raise if a hook lacks its mark, since pluggy would pass over it in silence."""
+    """Raise if a hook is not marked, because pluggy would silently ignore it."""
     for name in HOOKS:
         function = getattr(plugin, name, None)
         if callable(function) and manager.parse_hookimpl_opts(plugin, name) is None:
@@ -253,14 +253,14 @@ def _specs(manager: pluggy.PluginManager, spec_type: type[Spec]) -> Iterable[Spe
     caller = getattr(manager.hook, hook)
     answers = caller()
     if len(answers) < len(caller.get_hookimpls()):
-        answers = [None]  # pluggy leaves out what returned None
+        answers = [None]  # pluggy leaves out results of None
     for returned in answers:
         if isinstance(returned, str | bytes | Mapping) or not isinstance(returned, Iterable):
             told = reprlib.repr(returned)
             raise PluginError(f"{hook}() returned {told}, not a list of {spec_type.__name__}")
         for number, spec in enumerate(islice(returned, MOST_SPECS + 1), start=1):
             if number > MOST_SPECS:
-                raise PluginError(f"{hook}() returned more than {MOST_SPECS} specs, the most that is allowed")
+                raise PluginError(f"{hook}() returned more than {MOST_SPECS} specs, the allowed maximum")
             if not isinstance(spec, spec_type):
                 told = reprlib.repr(spec)
                 raise PluginError(f"{hook}() returned {told} among its specs, not a {spec_type.__name__}")

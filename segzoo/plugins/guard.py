@@ -1,8 +1,8 @@
-"""What a plug-in does while it is loaded besides saying what it brings: told of, and undone where it must be.
+"""Detects side effects of plug-ins while they are loaded; reports them, and undoes them if necessary.
 
-Standard output belongs to the command that people run (``segzoo list --json | ...``), so what a plug-in
-prints while it is loaded goes to stderr. segzoo's own specs and hooks belong to segzoo. What a process has
-only one of belongs to the person's program: see `segzoo.plugins.surroundings`.
+Standard output belongs to the command (``segzoo list --json | ...``), so the output of a plug-in
+during loading goes to stderr. segzoo's own specs and hooks must not change. Global state of the
+process belongs to the user's program: see `segzoo.plugins.surroundings`.
 """
 
 from __future__ import annotations
@@ -30,19 +30,19 @@ if TYPE_CHECKING:
 
     from segzoo.specs import Spec
 
-#: Seconds after which people are told which plug-in they wait for.
+#: Seconds after which the user is informed which plug-in is being loaded.
 PATIENCE = 5.0
 
-#: Signals by which people and systems end a process.
+#: Signals that users and systems send to end a process.
 _STOPS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 
 _REMEMBERED = 200
 
-# Letters of an error that every command may show; the traceback holds more.
+# Characters of an error that every command may show; the traceback shows more.
 _LONGEST = 500
 _LONGEST_TRACE = 20_000
 
-# Packages that are not named as their modules are.
+# Packages whose name differs from their module's.
 _PACKAGES = {"cv2": "opencv-python", "PIL": "pillow", "skimage": "scikit-image", "sklearn": "scikit-learn"}
 
 
@@ -50,8 +50,8 @@ def in_a_line(error: BaseException, value: str) -> str:
     """Return an exception in one line, and what to do about a module that is missing.
 
     Args:
-        error: what a plug-in raised when it was loaded.
-        value: what its entry point names.
+        error: exception that a plug-in raised when it was loaded.
+        value: target of its entry point.
     """
     text = _text(error)
     told = text if isinstance(error, PluginError) else f"{type(error).__name__}: {text}"
@@ -59,13 +59,15 @@ def in_a_line(error: BaseException, value: str) -> str:
         return told
     module = value.partition(":")[0].strip()
     if f"{module}.".startswith(f"{error.name}."):
-        return f"{told}; its entry point names {value!r}, which is not there: reinstall it"
+        return f"{told}; its entry point names {value!r}, which does not exist: reinstall it"
     package = error.name.partition(".")[0]
-    return f"{told}; it needs what is not installed: `pip install {_PACKAGES.get(package, package)}`"
+    return (
+        f"{told}; it needs a package that is not installed: `pip install {_PACKAGES.get(package, package)}`"
+    )
 
 
 def _text(error: BaseException) -> str:
-    """Return what an exception says, fit to stand in a line of a terminal."""
+    """Return the text of an exception, fit for one line of a terminal."""
     try:
         line = printable(" ".join(str(error).split()))
     except BaseException as another:
@@ -74,7 +76,7 @@ def _text(error: BaseException) -> str:
 
 
 def traced(error: BaseException) -> str:
-    """Return where an exception was raised; the middle of a long text is left out."""
+    """Return the traceback of an exception, shortened in the middle if it is long."""
     try:
         told = "".join(traceback.format_exception(error))
     except BaseException as another:
@@ -85,32 +87,34 @@ def traced(error: BaseException) -> str:
 
 @contextmanager
 def watching() -> Iterator[list[str]]:
-    """Yield a list that afterwards holds what people should know of a plug-in loaded meanwhile."""
+    """Yield a list that afterwards contains remarks about a plug-in loaded meanwhile."""
     told: list[str] = []
     printed, had_torch, before = _Printed(), "torch" in sys.modules, surroundings()
     try:
         with _output_to_stderr(told), redirect_stdout(printed):
             yield told
             if sys.stdout is not printed:
-                told.append("it replaces sys.stdout when it is loaded (undone): leave it to the program")
+                told.append("it replaces sys.stdout when it is loaded (undone): do not change it")
     finally:
         told += put_back(before)
         if printed.beginning:
             beginning = reprlib.repr(printed.beginning.strip())
-            told.append(f"it prints {beginning} when it is loaded (sent to stderr): print nothing at import")
+            told.append(
+                f"it prints {beginning} when it is loaded (redirected to stderr): do not print at import"
+            )
         if "torch" in sys.modules and not had_torch:
-            told.append("it imports torch when it is only listed: import it in the module of code")
+            told.append("it imports torch when it is only listed: import it in the module with the code")
 
 
 @contextmanager
 def building(what: str) -> Iterator[None]:
-    """Hold the factory of a part to what its plug-in is held to when it is loaded.
+    """Apply to the factory of a part the checks that apply while its plug-in is loaded.
 
-    What would end the program is an error of the part, unless a person asked for it; what it changes of the
-    process is put back, and a warning tells of it.
+    An exception that would end the program becomes an error of the part, unless the user asked for it.
+    Changes to global state of the process are undone with a warning.
 
     Args:
-        what: the part, at the beginning of a sentence.
+        what: name of the part, at the beginning of a sentence.
 
     Raises:
         PluginError: it raised `KeyboardInterrupt`, `SystemExit` or the like.
@@ -138,16 +142,16 @@ def building(what: str) -> Iterator[None]:
 
 @contextmanager
 def _output_to_stderr(told: list[str]) -> Iterator[None]:
-    """Send what passes ``sys.stdout`` by, as programs and libraries in C do, to stderr too.
+    """Redirect output that bypasses ``sys.stdout``, from programs and C libraries, to stderr too.
 
-    Streams that are closed or replaced meanwhile are put back, and that is told.
+    Streams that are closed or replaced meanwhile are restored, and that is reported.
     """
     names = ("stdin", "stdout", "stderr", "__stdin__", "__stdout__", "__stderr__")
     streams = {name: getattr(sys, name) for name in names}
     out, kept = sys.__stdout__, dict[int, int]()
-    with suppress(OSError, ValueError):  # it is closed, or no file
+    with suppress(OSError, ValueError):  # it is closed, or not a file
         if out is not None and out.fileno() == 1:
-            out.flush()  # what was written before is still ours
+            out.flush()  # earlier output still goes to stdout
             kept = {number: os.dup(number) for number in (1, 2)}
             os.dup2(2, 1)
     try:
@@ -165,19 +169,19 @@ def _output_to_stderr(told: list[str]) -> Iterator[None]:
 
 def _put_stream_back(name: str, stream: Any, told: list[str]) -> None:
     if getattr(sys, name) is not stream and name != "stdout":
-        told.append(f"it replaces sys.{name} when it is loaded (undone): leave it to the program")
+        told.append(f"it replaces sys.{name} when it is loaded (undone): do not replace it")
     if stream is not None and stream.closed and name.strip("_") in ("stdout", "stderr"):
         number = 1 if "out" in name else 2
         with suppress(OSError):
-            # Where `sys.stdout` and `sys.__stdout__` were one, they are one again.
+            # If `sys.stdout` and `sys.__stdout__` were the same, they are the same again.
             known = {one.fileno(): one for one in (sys.stdout, sys.stderr) if one and not one.closed}
             stream = known.get(number) or open(number, "w", encoding=stream.encoding, closefd=False)  # noqa: SIM115
-        told.append(f"it closes sys.{name} when it is loaded (undone): leave it to the program")
+        told.append(f"it closes sys.{name} when it is loaded (undone): do not close it")
     setattr(sys, name, stream)
 
 
 class _Printed(io.TextIOBase):
-    """Passes text on to stderr at once, and remembers how it began."""
+    """Passes text on to stderr immediately, and keeps its beginning."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -196,10 +200,10 @@ class _Printed(io.TextIOBase):
 
 
 class Guard:
-    """Remembers segzoo's own specs and hooks, and puts back what a plug-in changed in them.
+    """Stores segzoo's own specs and hooks, and restores them if a plug-in changed them.
 
     Args:
-        specs: segzoo's own, as its hooks returned them.
+        specs: segzoo's specs, as its hooks returned them.
     """
 
     def __init__(self, specs: Iterable[Spec]) -> None:
@@ -207,7 +211,7 @@ class Guard:
         self._hooks = {name: value for name, value in vars(builtin).items() if name.startswith("segzoo_")}
 
     def restore(self) -> list[str]:
-        """Put back what was changed, and return what that was."""
+        """Restore what was changed, and return its names."""
         changed = []
         for spec, values, copies in self._specs:
             if vars(spec) == values and all(values[name] == copy for name, copy in copies.items()):
@@ -224,36 +228,36 @@ class Guard:
         return changed
 
     def check(self) -> None:
-        """Raise `PluginError` if something was changed; it is put back."""
+        """Raise `PluginError` if something was changed; it is restored."""
         changed = self.restore()
         if changed:
             raise PluginError(
-                f"it changes segzoo's own {', '.join(changed[:4])}, which was put back: give what differs a "
-                "name of its own"
+                f"it changes segzoo's own {', '.join(changed[:4])}, which was restored: register your version under "
+                "another name"
             )
 
 
 def _copied(spec: Spec) -> dict[str, Any]:
-    """Return copies of what could be changed in place."""
+    """Return copies of the fields that can be changed in place."""
     return {name: dict(value) for name, value in vars(spec).items() if isinstance(value, Mapping)}
 
 
-# The person in front of it: told which plug-in is waited for, and obeyed before it.
+# Informing the user which plug-in is being loaded, and handling Ctrl-C.
 
 
 @contextmanager
 def person_first(plugin: str, distribution: str) -> Iterator[None]:
-    """Name a plug-in that is waited for, and tell a person's Ctrl-C from what the plug-in raises.
+    """Report a plug-in that loads slowly, and distinguish the user's Ctrl-C from the plug-in's exceptions.
 
-    It is named on stderr after `PATIENCE`, and when the person or the system ends the process. What a signal
-    raises reaches the caller even where the plug-in catches it.
+    The plug-in is named on stderr after `PATIENCE`, and when the user or the system ends the process. A
+    signal's exception reaches the caller even if the plug-in catches it.
 
     Args:
-        plugin: what it is called in a sentence.
-        distribution: which the environment can leave out.
+        plugin: name of the plug-in in a sentence.
+        distribution: distribution that the environment variable can leave out.
 
     Raises:
-        KeyboardInterrupt: the person pressed Ctrl-C, or the system asked the process to end.
+        KeyboardInterrupt: the user pressed Ctrl-C, or the system asked the process to end.
     """
     out = f"leave it out with SEGZOO_DISABLE_PLUGINS={distribution}"
     text = f"{plugin} is still loading after {PATIENCE:g} seconds: wait, or press Ctrl-C and {out}"

@@ -1,10 +1,10 @@
-"""What a process has only one of, such as the current folder or torch's default dtype.
+"""Global state of a process, such as the current folder or torch's default dtype.
 
-It belongs to the person's program. What a plug-in changes of it while it is loaded is put back where files
-would go elsewhere, numbers would come out otherwise, or a person's word would not count. The rest is told
-only: the plug-in's own code may need it. `SURROUNDINGS` is the one list of both.
+It belongs to the user's program. If a plug-in changes it while it is loaded, the change is undone where it
+would affect the location of files, numerical results, or the user's settings. Other changes are only
+reported, because the plug-in's code may need them. `SURROUNDINGS` lists both.
 
-Nothing is imported here for that: torch, NumPy and others have a state once somebody has imported them.
+No module is imported for this: torch, NumPy and others have a state only after somebody has imported them.
 """
 
 from __future__ import annotations
@@ -22,27 +22,29 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-#: How variables begin by which a person tells segzoo what it may do.
+#: Beginnings of the variables with which users configure segzoo.
 _WORDS = ("SEGZOO_", "HF_HUB_OFFLINE")
-#: What torch's generator starts from in a new process.
+#: Initial seed of torch's generator in a new process.
 _TORCH_SEED = 67280421310721
-#: Signals that segzoo and the libraries below it go by; the first three are those of `segzoo.plugins.guard`.
+#: Signals that segzoo and its libraries use; the first three are those of `segzoo.plugins.guard`.
 _SIGNALS = ("SIGPIPE", "SIGALRM", "SIGCHLD", "SIGUSR1", "SIGUSR2", "SIGQUIT")
 
 
 @dataclass(frozen=True)
 class Surrounding:
-    """Something that a process has only one of.
+    """One piece of global state.
 
     Attributes:
-        what: it is called in a warning.
-        read: returns its state, which can be compared, given the module.
-        write: puts a state back, given the module and the state; ``None`` where a change is told only.
-        module: whose state it is; nothing is read before somebody has imported it.
-        fresh: the state after the import, given the module; ``None`` where nobody knows it.
-        renew: gives a module that only the plug-in imported another state by chance, as at its import.
-        settled: whether a factory must leave it as it was, too: where files lie and how numbers come out,
-            but no generator, since weights are drawn from it.
+        what: its name in a warning.
+        read: function that returns its state, which can be compared, given the module.
+        write: function that restores a state, given the module and the state; ``None`` if changes are only
+          reported.
+        module: module that has the state; nothing is read before somebody has imported it.
+        fresh: function that returns the state after the import, given the module; ``None`` if it is unknown.
+        renew: function that randomises the state of a module that only the plug-in imported, as its import
+          does.
+        settled: whether a factory must not change it either: settings of file locations and of numerics, but
+          not generators, because weights are drawn from them.
     """
 
     what: str
@@ -55,17 +57,17 @@ class Surrounding:
 
 
 def surroundings(*, settled: bool = False) -> dict[str, Any]:
-    """Return the state of everything that can be read, by what it is called; or of what is settled alone."""
+    """Return all readable state by name; or only the state marked as settled."""
     return {one.what: state for one in _which(settled=settled) if (state := _state(one)) is not None}
 
 
 def put_back(before: dict[str, Any], *, settled: bool = False, when: str = "when it is loaded") -> list[str]:
-    """Put back what has changed since, and return a sentence for each change.
+    """Restore what has changed since, and return a sentence for each change.
 
     Args:
-        before: what `surroundings` returned.
-        settled: as it was called with.
-        when: the plug-in changed it.
+        before: result of `surroundings`.
+        settled: value used in the call of `surroundings`.
+        when: when the plug-in changed it, for the sentence.
     """
     told = []
     for one in _which(settled=settled):
@@ -97,12 +99,12 @@ def _state(one: Surrounding) -> Any:
         return None
     try:
         return one.read(module)
-    except Exception:  # a folder that is gone, or a module that another thread is still importing
+    except Exception:  # a deleted folder, or a module that another thread is still importing
         return None
 
 
 def _difference(before: Any, now: Any) -> str:
-    """Return what was added or changed, where that is a word or a number."""
+    """Return what was added or changed, if it is a word or a number."""
     if isinstance(before, dict) and isinstance(now, dict):
         names = sorted(name for name in {*before, *now} if before.get(name) != now.get(name))
         return f", {', '.join(map(str, names[:4]))}{', ...' if len(names) > 4 else ''},"
@@ -115,7 +117,7 @@ def _difference(before: Any, now: Any) -> str:
 
 
 def _umask(_: Any) -> int:
-    mask = os.umask(0o077)  # the one way to ask for it is to set it
+    mask = os.umask(0o077)  # it can only be read by setting it
     os.umask(mask)
     return mask
 
@@ -180,12 +182,12 @@ def _set_reduced(module: Any, before: tuple[bool, ...]) -> None:
 
 
 def _set_device(module: Any, name: str) -> None:
-    # A default device of its own makes each call slower, even where it is the CPU.
+    # Setting a default device makes each call slower, even if it is the CPU.
     module.set_default_device(None if name == "cpu" else name)
 
 
 def _hiding(module: Any) -> int:
-    """Return how many filters hide every warning; NumPy and others add some that hide one."""
+    """Return the number of filters that hide all warnings; NumPy and others add some that hide one."""
     return sum(
         action == "ignore" and message is None and of is None and kind in (Warning, UserWarning)
         for action, message, kind, of, _ in module.filters
@@ -198,12 +200,12 @@ def _log_handlers(module: Any) -> tuple[Any, ...]:
 
 
 def _threads(module: Any) -> int:
-    # segzoo's own is the timer that names a plug-in which hangs.
+    # The timer that reports a hanging plug-in is segzoo's own thread.
     return sum(not isinstance(thread, threading.Timer) for thread in module.enumerate())
 
 
 SURROUNDINGS: tuple[Surrounding, ...] = (
-    # Put back.
+    # Restored.
     Surrounding("the current folder", lambda _: Path.cwd(), lambda _, path: os.chdir(path), settled=True),
     Surrounding("the umask", _umask, lambda _, mask: os.umask(mask)),
     Surrounding("variables of the environment", _words, _set_variables),
@@ -301,7 +303,7 @@ SURROUNDINGS: tuple[Surrounding, ...] = (
     Surrounding(
         "the state of torch's generator", _torch_state, _set_torch_state, "torch", _fresh_torch_state
     ),
-    # Told only.
+    # Only reported.
     Surrounding("the variables of the environment", _other_variables),
     Surrounding("sys.path", lambda sys: tuple(sys.path)),
     Surrounding("sys.excepthook", lambda sys: (id(sys.excepthook),)),

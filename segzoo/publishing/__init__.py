@@ -1,1 +1,1 @@
-"""From a run to weights that others use: cards, provenance, releases, the Hub."""
+"""From a run to published weights: cards, provenance, releases, the Hub."""

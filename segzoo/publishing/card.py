@@ -1,4 +1,4 @@
-"""The model card that a repository shows: written from the config, so that it cannot say anything else."""
+"""The model card of a repository, generated from the config, so that the two always agree."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from segzoo.config import ModelConfig
     from segzoo.specs import Preprocessing
 
-#: Licences that the Hub knows by their SPDX identifier in lower case; any other is "other" there.
+#: Licences that the Hub lists by their SPDX identifier in lower case; any other is "other" there.
 _LICENCES = frozenset(
     {
         *("apache-2.0", "mit", "gpl-2.0", "gpl-3.0", "lgpl-3.0", "agpl-3.0", "mpl-2.0", "isc", "unlicense"),
@@ -35,14 +35,14 @@ def model_card(
     sha256: str = "",
     sample: str = "",
 ) -> str:
-    """Return a ``README.md``: metadata that the Hub reads, then text for people.
+    """Return a ``README.md``: metadata for the Hub, then text for people.
 
     Args:
-        config: what the model is.
-        repo: ``org/name`` of the repository that shows it.
-        name: under which a plug-in registers the weights, where no repository shows them.
-        plugin: that registers them.
-        sha256: of ``model.safetensors``.
+        config: config of the model.
+        repo: ``org/name`` of the repository that shows the card.
+        name: name under which a plug-in registers the weights, if no repository shows them.
+        plugin: plug-in that registers the weights.
+        sha256: hash of ``model.safetensors``.
         sample: name of a picture in the repository.
     """
     source = f"hf-hub:{repo}" if repo else name or "local-dir:this-folder"
@@ -62,7 +62,7 @@ def model_card(
 
 
 def scores(provenance: Mapping[str, Any]) -> Iterator[tuple[str, float, str]]:
-    """Yield name, value and contract of every number below a mapping that states a ``contract``."""
+    """Yield name, value and contract of every number in a mapping that states a ``contract``."""
     for name, value, contract, _ in stated_scores(provenance):
         yield name, value, contract
 
@@ -137,12 +137,12 @@ model = segzoo.load("{source}")  # an ordinary torch.nn.Module: images in, logit
 
 
 def preprocessing_in_words(known: Preprocessing) -> str:
-    """Return what happens to an image before the network sees it, in a sentence."""
+    """Return a sentence that describes the preprocessing of an image."""
     return f"{preprocessing_steps(known)}. `segzoo.predict` does all of it."
 
 
 def _notes(config: ModelConfig) -> str:
-    """Return what people should know before they use it; a config that people wrote may hold anything."""
+    """Return what people should know before they use it; a hand-written config may contain anything."""
     notes = config.provenance.get("notes")
     if not isinstance(notes, list | tuple) or not notes:
         return ""
@@ -161,18 +161,18 @@ def _classes(config: ModelConfig) -> str:
     if labels.overlapping:
         told = [
             "",
-            f"Each class has a sigmoid and is where it exceeds {config.threshold:g}: a pixel may have "
-            "several, or none.",
+            f"Each class has a sigmoid, and includes the pixels where it exceeds {config.threshold:g}: "
+            "a pixel may have several classes, or none.",
         ]
     if config.separator is not None:
-        told += ["", f"One more logit tells objects that touch apart, by their {config.separator.kind}."]
+        told += ["", f"One more logit separates touching objects, by their {config.separator.kind}."]
     if config.thresholds:
         cuts = ", ".join(f"{_one_line(name)} {value:g}" for name, value in config.thresholds.items())
         told += ["", f"Thresholds of probabilities: {cuts}."]
     chosen = config.provenance.get("chosen")
     if isinstance(chosen, dict) and isinstance(chosen.get("reasons"), list | tuple):
         reasons = "; ".join(_one_line(reason) for reason in chosen["reasons"])
-        told += ["", f"Chosen on validation images: {reasons}."]
+        told += ["", f"Selected on validation images: {reasons}."]
     return "\n".join(["## Classes", "", "| index | class | colour |", "|---|---|---|", *rows, *told])
 
 
@@ -193,7 +193,7 @@ def _scores(config: ModelConfig) -> str:
 
 
 def _groups(config: ModelConfig) -> Iterator[str]:
-    """Yield a table for each tag, or expression, by which images were scored in groups."""
+    """Yield a table for each tag, or expression, that groups the scored images."""
     scored = config.provenance.get(str(config.provenance.get("scored", "")))
     found = scored.get("groups") if isinstance(scored, Mapping) else None
     groups = [one for one in found if isinstance(one, Mapping)] if isinstance(found, list | tuple) else []
@@ -232,7 +232,7 @@ def _origin(config: ModelConfig, sha256: str) -> str:
 
 
 def _one_line(text: object) -> str:
-    """Return text that stays inside a table's cell, whatever a config holds."""
+    """Return text that fits in a table's cell, for any content of a config."""
     return _flat(text).replace("|", "\\|").replace("<", "&lt;").replace("]", "&#93;")
 
 

@@ -1,9 +1,10 @@
-"""What weights say of how they were made, so that anyone can make them again.
+"""What weights state about how they were made, so that anyone can make them again.
 
-It lies in ``provenance`` in the weights' ``config.json``: ``recipe``, ``segzoo``, ``epoch``, ``validation``
-and ``seconds`` are there after every run; `segzoo.publishing.release` adds ``data``, ``checksums`` of its
-parts, ``machine``, and, under the part that scored, the values of every metric with their contract and
-intervals. ``cross_validation`` holds mean, deviation and folds where there were folds.
+It is stored in ``provenance`` in the weights' ``config.json``. ``recipe``, ``segzoo``, ``epoch``,
+``validation`` and ``seconds`` exist after every run; `segzoo.publishing.release` adds ``data``, ``checksums``
+of the data's parts, ``machine`` and, under the name of the evaluated part, the values of every metric with
+their contract and confidence intervals. ``cross_validation`` holds mean, deviation and folds if there were
+folds.
 """
 
 from __future__ import annotations
@@ -23,21 +24,21 @@ if TYPE_CHECKING:
     from segzoo.specs import WeightsSpec
     from segzoo.training.recipe.schema import Recipe
 
-#: Where the provenance names the part that scored, and holds its scores.
+#: Where the provenance names the evaluated part, and holds its scores.
 SCORED = "scored"
 
 
 @dataclass(frozen=True)
 class Stated:
-    """A score that weights come with.
+    """A score that weights were released with.
 
     Attributes:
-        metric: its name.
-        value: the name of the value, such as ``per_image``.
-        score: what it was.
-        low: the lower end of its interval; ``None`` where no interval is stated.
-        high: the upper end.
-        contract: what it counts.
+        metric: name of the metric.
+        value: name of the value, such as ``per_image``.
+        score: the value itself.
+        low: lower end of its confidence interval; ``None`` if no interval is stated.
+        high: upper end of its confidence interval.
+        contract: what exactly it measures.
     """
 
     metric: str
@@ -54,10 +55,10 @@ class Stated:
 
 
 def provenance_of(name: str) -> dict[str, Any]:
-    """Return what weights say of where they come from, without fetching the weights themselves.
+    """Return what weights state about their origin, without fetching the weights themselves.
 
     Args:
-        name: registered weights, or a folder or repository as `segzoo.load` takes them.
+        name: registered weights, or a folder or repository that `segzoo.load` accepts.
 
     Raises:
         UnknownNameError: there are no such weights.
@@ -72,17 +73,17 @@ def provenance_of(name: str) -> dict[str, Any]:
 
 
 def recipe_of(name: str, provenance: Mapping[str, Any], *, data: str = "", root: str | None = None) -> Recipe:
-    """Return the recipe that weights were trained by.
+    """Return the recipe that weights were trained with.
 
     Args:
-        name: of the weights, for errors.
-        provenance: what they say of where they come from.
-        data: a data set instead of the one that the recipe names.
-        root: where it lies.
+        name: name of the weights, for errors.
+        provenance: what they state about their origin.
+        data: dataset in place of the one that the recipe names.
+        root: dataset location.
 
     Raises:
-        UsageError: they hold no recipe; the text says what is known of them instead.
-        OptionError: this segzoo does not know a key of it.
+        UsageError: the weights contain no recipe; the text says what is known instead.
+        OptionError: this segzoo does not know one of its keys.
     """
     values = provenance.get("recipe")
     if not values:
@@ -93,12 +94,12 @@ def recipe_of(name: str, provenance: Mapping[str, Any], *, data: str = "", root:
     except OptionError as error:
         version = provenance.get("segzoo", "another version")
         raise OptionError(
-            f"{name} was trained with segzoo {version}, whose recipe this one cannot follow: {error}"
+            f"{name} was trained with segzoo {version}, and this version does not support its recipe: {error}"
         ) from error
 
 
 def stated_scores(provenance: Mapping[str, Any]) -> list[Stated]:
-    """Return the scores that weights were released with; none where they were not scored."""
+    """Return the scores that weights were released with; none if they were not evaluated."""
     part = provenance.get(str(provenance.get(SCORED, "")), {})
     found = []
     for metric, values in part.items():
@@ -114,7 +115,7 @@ def stated_scores(provenance: Mapping[str, Any]) -> list[Stated]:
 def _unknown(name: str) -> str:
     registered = zoo.registry("weights")
     spec: WeightsSpec | None = registered.get(name) if name in registered else None
-    told = f"{name} cannot be reproduced by a command: it holds no recipe, as segzoo did not train it"
+    told = f"{name} cannot be reproduced by a command: it has no recipe, because segzoo did not train it"
     if spec is None:
         return told
     known = {

@@ -1,4 +1,4 @@
-"""``segzoo.push``: a model and its card to the Hugging Face Hub, by its own client."""
+"""``segzoo.push``: uploads a model and its card to the Hugging Face Hub, through its own client."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ _PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 
 @dataclass(frozen=True)
 class Published:
-    """What a push left on the Hub.
+    """The result of a push to the Hub.
 
     Attributes:
         repo: ``org/name``.
-        commit: of the upload; 40 digits.
-        sha256: of ``model.safetensors``.
-        url: of the repository.
+        commit: commit of the upload; 40 digits.
+        sha256: hash of ``model.safetensors``.
+        url: address of the repository.
     """
 
     repo: str
@@ -45,7 +45,7 @@ class Published:
 
     @property
     def source(self) -> str:
-        """What `segzoo.load` is told to get exactly this."""
+        """The name with which `segzoo.load` loads exactly this version."""
         return f"hf-hub:{self.repo}@{self.commit}"
 
 
@@ -59,27 +59,29 @@ def push(
     message: str = "",
     token: str | None = None,
 ) -> Published:
-    """Upload a model: ``model.safetensors``, ``config.json`` and a card that is written from it.
+    """Upload a model: ``model.safetensors``, ``config.json`` and a card generated from the config.
 
-    A folder's own ``README.md`` is kept as the card. Nothing else of a folder is uploaded.
+    If the folder has a ``README.md``, that is the card. No other file of a folder is uploaded.
 
     Args:
-        model: made by `segzoo.create` or `segzoo.load`, or a folder or name of weights.
-        repo: ``org/name``; created where it is missing.
-        revision: the branch, created where it is missing; the repository's main one where ``None``.
-        private: whether a new repository is private; what its owner has chosen where ``None``.
-        sample: a picture to show on the card.
-        message: of the commit.
-        token: to write with; the one of ``hf auth login`` or ``HF_TOKEN`` where ``None``.
+        model: model made by `segzoo.create` or `segzoo.load`, or a folder or name of weights.
+        repo: ``org/name``; created if it is missing.
+        revision: branch, created if it is missing; the repository's main branch if ``None``.
+        private: whether a new repository is private; if ``None``, its owner's default applies.
+        sample: picture to show on the card.
+        message: message of the commit.
+        token: token with write access; if ``None``, that of ``hf auth login`` or ``HF_TOKEN``.
 
     Raises:
-        UsageError: ``repo`` is not ``org/name``, the sample is no picture, or segzoo did not make the model.
+        UsageError: ``repo`` is not ``org/name``, the sample is not a picture, or segzoo did not make the
+          model.
         WeightsError: the folder is damaged; nothing was uploaded.
-        FailureError: the Hub refuses or goes away, or the network is switched off; the text says what to do.
+        FailureError: the Hub refuses or cannot be reached, or the network is switched off; the text says what
+          to do.
     """
     place = parse(repo)
     if "@" in repo:
-        raise UsageError(f"{repo!r}: say the branch to push to as revision={place.revision!r}")
+        raise UsageError(f"{repo!r}: pass the branch to push to as revision={place.revision!r}")
     refuse_offline(f"nothing was pushed to {place.repo}")
     picture = _picture(sample)
     with tempfile.TemporaryDirectory(prefix="segzoo-push-") as scratch:
@@ -124,7 +126,7 @@ def _upload(
 
 
 def _folder(model: Any, scratch: Path) -> Path:
-    """Return a folder that holds the model; one that is given must load, lest a damaged one is published."""
+    """Return a folder that holds the model; a given folder must load, so that no damaged one is published."""
     if isinstance(model, str) or hasattr(model, "__fspath__"):
         folder = locate(model)
         load(folder)
@@ -143,5 +145,5 @@ def _picture(sample: str | os.PathLike[str] | None) -> Path | None:
     path = Path(sample)
     if path.suffix.lower() not in _PICTURES or not path.is_file():
         ends = ", ".join(_PICTURES)
-        raise UsageError(f"{sample} is no picture for a card: give a file that ends in {ends}")
+        raise UsageError(f"{sample} is not a picture for a card: use a file that ends in {ends}")
     return path

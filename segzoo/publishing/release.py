@@ -1,8 +1,7 @@
-"""From a training's folder to weights that ship: scored, in half precision, with a card and a record.
+"""From a run's folder to released weights: evaluated, in half precision, with a card and a record.
 
-The record is what `segzoo reproduce` follows. What ships is scored, not what was trained: the weights
-after they were rounded to half precision. A plug-in's author calls it once, and names the folder in a
-``WeightsSpec``.
+`segzoo reproduce` follows the record. The scores are those of the released weights, after rounding to half
+precision. The author of a plug-in calls it once, and names the folder in a ``WeightsSpec``.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ if TYPE_CHECKING:
 
     from segzoo.evaluation.results import Evaluation
 
-#: The card, as the Hugging Face Hub and `segzoo.push` take it.
+#: The card in the form of the Hugging Face Hub and `segzoo.push`.
 CARD = "README.md"
 
 
@@ -59,34 +58,34 @@ def release(
     overwrite: bool = False,
     progress: bool = False,
 ) -> Evaluation:
-    """Write weights to ship, and score them.
+    """Write weights for release, and evaluate them.
 
     Args:
-        run: the folder of a training, or weights that were released before, to be scored anew.
-        target: the folder for the weights; created where it is missing. It may be ``run`` where that was
-            released before, to be scored anew, and else with ``overwrite``.
-        data: the data set, where it is not the one that the recipe names; a folder's path.
-        root: where a registered data set lies.
-        part: what scores: ``test``, or ``val`` where the data has no test part.
+        run: folder of a run, or weights that were released before, to be evaluated again.
+        target: folder for the weights; created if it is missing. It may be ``run`` if that was released
+          before, to be evaluated again, and otherwise with ``overwrite``.
+        data: dataset, if it is not the one that the recipe names; a folder's path.
+        root: location of a registered dataset.
+        part: evaluated part: ``test``, or ``val`` if the data has no test part.
         metrics: registered metrics.
-        by: groups of images that are scored by themselves too, as `segzoo.evaluation.score_model` takes them.
-        machine: what the training ran on, in words; this machine where nothing says so.
-        licence: of the weights; as the recipe says where empty.
-        notes: what people should know before they use them, in sentences: whose data it is, what they are not
-            for. Where empty, weights that were released before keep theirs.
-        dtype: of the weights.
-        resamples: of the bootstrap over images that gives intervals.
-        device: where to score.
-        overwrite: whether weights and a card that the target holds may be replaced.
+        by: groups of images that are also evaluated separately, see `segzoo.evaluation.score_model`.
+        machine: description of the machine used for training; by default the recorded one, or this machine.
+        licence: licence of the weights; the recipe's if empty.
+        notes: what users should know, in sentences: whose data it is, what the weights are not suited for. If
+          empty, weights that were released before keep their notes.
+        dtype: type of the weights.
+        resamples: number of bootstrap resamples over images for the confidence intervals.
+        device: device for the evaluation.
+        overwrite: whether existing weights and cards in the target may be replaced.
         progress: whether to show a bar.
 
     Returns:
-        The scores of what ships.
+        The scores of the released weights.
 
     Raises:
-        UsageError: ``run`` holds no weights with a recipe.
+        UsageError: ``run`` contains no weights with a recipe.
         OptionError: the data has no such part.
-        FailureError: the target cannot be written, or holds weights or a card already.
+        FailureError: the target cannot be written, or already contains weights or a card.
 
     Example:
         >>> release("runs/nuclei", "src/mine/weights/nuclei", root="dsb2018", machine="one H200, 20 minutes")
@@ -131,11 +130,11 @@ def release(
 
 
 def write_card(target: Path, name: str = "") -> Path:
-    """Write the card of a folder of weights, from its own config; return its path.
+    """Write the card of a folder of weights, from its config; return its path.
 
     Args:
         target: the folder.
-        name: under which a plug-in registers them; the folder's own where empty.
+        name: name under which a plug-in registers them; the folder's name if empty.
     """
     write_whole(target / CARD, _card(target, name).encode())
     return target / CARD
@@ -153,12 +152,12 @@ def _card(target: Path, name: str = "") -> str:
 
 
 def _released_before(run: Path, target: Path) -> Callable[[Path], bool]:
-    """Return which files of the target were released from it before, and are scored anew where they lie."""
+    """Return the files of the target that were released from it before, and may be replaced."""
     if not target.is_dir() or not run.samefile(target) or SCORED not in read_config(run).provenance:
         return lambda path: False
 
     def owns(path: Path) -> bool:
-        # A card that somebody has written or edited is theirs.
+        # A card that somebody has written or edited is not replaced.
         return path.name != CARD or path.read_text(encoding="utf-8") == _card(target)
 
     return owns
@@ -167,15 +166,15 @@ def _released_before(run: Path, target: Path) -> Callable[[Path], bool]:
 def _check_run(run: Path) -> None:
     if (run / "folds.json").is_file():
         raise UsageError(
-            f"{run} holds folds: name one of them, such as {run / 'fold-0'}; the scores of all go along"
+            f"{run} holds folds: name one of them, such as {run / 'fold-0'}; all folds' scores are included"
         )
     if not (run / "config.json").is_file():
-        raise UsageError(f"{run} holds no weights: give the folder that `segzoo train` left")
+        raise UsageError(f"{run} holds no weights: give a folder that `segzoo train` wrote")
 
 
 def _rounded(run: Path, dtype: torch.dtype) -> nn.Module:
-    """Return the model of a folder as it is after it was stored in another precision."""
-    # A copy, as what was loaded is the very file.
+    """Return the model of a folder as stored in another precision."""
+    # A copy, because loaded tensors are mapped from the file itself.
     model = deepcopy(load(run))
     for tensor in model.state_dict().values():
         if tensor.is_floating_point():
@@ -184,7 +183,7 @@ def _rounded(run: Path, dtype: torch.dtype) -> nn.Module:
 
 
 def _scores(found: Evaluation) -> dict[str, Any]:
-    """Return every score as the card and `segzoo reproduce` read it."""
+    """Return every score in the form for the card and `segzoo reproduce`."""
     told = found.to_json()
     metrics = {
         score["metric"]: {
@@ -215,7 +214,7 @@ def _scores(found: Evaluation) -> dict[str, Any]:
 
 
 def _folds(run: Path) -> dict[str, Any]:
-    """Return the scores of all folds, where the run is one of them."""
+    """Return the scores of all folds, if the run is one of them."""
     path = run.parent / "folds.json"
     if not run.name.startswith("fold-") or not path.is_file():
         return {}

@@ -1,7 +1,7 @@
-"""Whether weights do what they say: on the same data, within the interval that they state.
+"""Checks whether weights reach their stated scores: on the same data, within the stated interval.
 
-The commands that made them are printed from the recipe that they carry; `check` scores them again, and
-`rerun` trains them again first.
+The commands that made them are printed from the recipe in their config; `check` evaluates them again, and
+`rerun` first trains them again.
 """
 
 from __future__ import annotations
@@ -25,22 +25,22 @@ if TYPE_CHECKING:
     from segzoo.publishing.provenance import Stated
     from segzoo.training.recipe.schema import Recipe
 
-#: How far a score without an interval may be off: what arithmetic in another order costs.
+#: Allowed difference of a score without an interval: the effect of another order of arithmetic.
 TOLERANCE = 0.002
 
 
 @dataclass(frozen=True, kw_only=True)
 class Origin:
-    """What weights say of how they were made.
+    """What weights state about how they were made.
 
     Attributes:
-        name: of the weights.
-        recipe: that trained them.
-        folder: for a new training.
-        commands: words of the commands that train and score them again, and of the one for all folds.
-        part: of the data that scored them; empty where none did.
-        scores: that they state.
-        checksums: of the parts of the data.
+        name: name of the weights.
+        recipe: recipe that they were trained with.
+        folder: folder for a new run.
+        commands: words of the commands that train and evaluate them again, and of the one for all folds.
+        part: evaluated part of the data; empty if there was none.
+        scores: stated scores.
+        checksums: checksums of the parts of the data.
         facts: further facts by name, such as the machine.
     """
 
@@ -65,13 +65,13 @@ class DataCheck:
 
     @property
     def same(self) -> bool:
-        """Whether it is; so it is taken where nothing is stated."""
+        """Whether it is the same; true if nothing is stated."""
         return self.stated in ("", self.found)
 
 
 @dataclass(frozen=True)
 class ScoreCheck:
-    """A stated score and the one that was found."""
+    """A stated score and the new one."""
 
     stated: Stated
     found: float
@@ -88,16 +88,16 @@ class ScoreCheck:
 
     @property
     def within(self) -> bool:
-        """Whether the score that was found agrees."""
+        """Whether the new score agrees."""
         return self.low <= self.found <= self.high
 
 
 @dataclass(frozen=True)
 class Reproduction:
-    """What came of scoring weights again.
+    """The result of evaluating weights again.
 
     Attributes:
-        subject: the weights that were scored: their name, or the folder of a new training.
+        subject: evaluated weights: their name, or the folder of a new run.
         data: the parts of the data.
         scores: every stated score with the new one.
     """
@@ -108,7 +108,7 @@ class Reproduction:
 
     @property
     def reproduced(self) -> bool:
-        """Whether the data is the same and every score lies within its interval."""
+        """Whether the data is the same and every score is within its interval."""
         return all(one.same for one in self.data) and all(one.within for one in self.scores)
 
     def to_json(self) -> dict[str, Any]:
@@ -124,18 +124,18 @@ class Reproduction:
 
 
 def origin_of(name: str, *, data: str = "", root: str | None = None, out: str = "") -> Origin:
-    """Return what weights say of how they were made.
+    """Return what weights state about how they were made.
 
     Args:
-        name: registered weights, or a folder or repository as `segzoo.load` takes them.
-        data: a data set instead of the one that the recipe names.
-        root: where it lies.
-        out: the folder for a new training; ``runs/NAME`` where empty.
+        name: registered weights, or a folder or repository that `segzoo.load` accepts.
+        data: dataset in place of the one that the recipe names.
+        root: dataset location.
+        out: folder for a new run; ``runs/NAME`` if empty.
 
     Raises:
         UnknownNameError: there are no such weights.
-        UsageError: segzoo did not train them; the text says what is known of them.
-        OptionError: this segzoo does not know their recipe.
+        UsageError: segzoo did not train them; the text says what is known.
+        OptionError: this segzoo does not support their recipe.
     """
     provenance = provenance_of(name)
     recipe = recipe_of(name, provenance, data=data, root=root)
@@ -164,16 +164,16 @@ def origin_of(name: str, *, data: str = "", root: str | None = None, out: str = 
 
 
 def check(origin: Origin, *, device: str | None = None, progress: bool = False) -> Reproduction:
-    """Score the weights themselves on the part of the data that they name.
+    """Evaluate the weights themselves on the part of the data that they name.
 
     Args:
-        origin: of the weights.
-        device: where to compute.
+        origin: origin of the weights.
+        device: device for the evaluation.
         progress: whether to show a bar.
 
     Raises:
         UsageError: the weights state no scores.
-        FailureError: the data is not there.
+        FailureError: the data is missing.
     """
     dataset = _scored_part(origin)
     checked = (_check_data(origin, origin.part, dataset),)
@@ -188,19 +188,19 @@ def rerun(
     device: str | None = None,
     progress: bool = False,
 ) -> Reproduction:
-    """Train the weights again and score what comes out; see `check` and `segzoo.training.train`.
+    """Train the weights again and evaluate the result; see `check` and `segzoo.training.train`.
 
-    The data is compared with the stated checksums before the training begins.
+    The data is compared with the stated checksums before training begins.
 
     Args:
-        origin: of the weights.
-        resume: whether to go on with the training that its folder holds.
-        overwrite: whether a training that it holds may be deleted.
-        device: where to compute.
+        origin: origin of the weights.
+        resume: whether to continue the run in its folder.
+        overwrite: whether a run in its folder may be deleted.
+        device: device for training and evaluation.
         progress: whether to show bars.
 
     Raises:
-        UsageError: the weights state no scores, or the data is not the one that they were trained on.
+        UsageError: the weights state no scores, or the data is not the data that they were trained on.
     """
     dataset = _scored_part(origin)
     parts = dict.fromkeys((*origin.checksums, origin.part))
@@ -215,9 +215,9 @@ def rerun(
     other = [one.part for one in checked if not one.same]
     if other:
         raise UsageError(
-            f"the data is not the one that {origin.name} was trained on: its parts {', '.join(other)} have"
-            " another checksum, so that a training would prove nothing. Fetch the data set again; `segzoo"
-            f" reproduce {origin.name}` prints the command that trains nevertheless"
+            f"the data is not the data that {origin.name} was trained on: its parts {', '.join(other)} have"
+            " another checksum, so a new run would prove nothing. Fetch the dataset again; `segzoo"
+            f" reproduce {origin.name}` prints the command to train anyway"
         )
     out = origin.folder
     train(
@@ -231,7 +231,7 @@ def _scored_part(origin: Origin) -> Dataset:
     if not origin.part:
         raise UsageError(
             f"{origin.name} states no scores on a part of its data, so there is nothing to compare with:"
-            " score it with `segzoo evaluate`, or release it with `segzoo release`"
+            " evaluate it with `segzoo evaluate`, or release it with `segzoo release`"
         )
     return open_part(origin.recipe.source, origin.recipe.split, origin.part)
 
