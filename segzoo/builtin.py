@@ -1,4 +1,4 @@
-"""The plug-in that segzoo itself is: its own specs, through the same hooks as everybody's."""
+"""segzoo's built-in plug-in: its specs, registered with the same hooks as any other plug-in's."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ if TYPE_CHECKING:
 _UNET = "arXiv:1505.04597"
 _VGG = "arXiv:1409.1556"
 _SEGFORMER = "arXiv:2105.15203"
-#: Suffixes of pictures that Pillow reads and folders are searched for.
+#: Suffixes of images that Pillow reads, for searching folders.
 _PILLOW = (".bmp", ".gif", ".jp2", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".webp")
 _PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 _GREYS = (".png", ".tif", ".tiff")
 _NUMBERS = (*_GREYS, ".npy")
 _IMAGE, _SCORES, _OBJECTS = ("image",), ("probabilities",), ("objects",)
-#: Bytes a pixel that telling objects apart takes.
+#: Bytes per pixel that separating objects needs.
 _COUNTING = 64
 _VGG16_SHA256 = "397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0"
 
@@ -59,7 +59,7 @@ def segzoo_encoders() -> Iterable[EncoderSpec]:
             factory="segzoo.encoders.plain:PlainEncoder",
             channels=(64, 128, 256, 512, 1024),
             strides=(1, 2, 4, 8, 16),
-            summary="the U-Net's own: double convolutions and max pooling",
+            summary="the U-Net encoder: double convolutions and max pooling",
             paper=_UNET,
         ),
         *(_vgg(layers, norm) for layers in (11, 13, 16, 19) for norm in ("", "_bn")),
@@ -68,14 +68,14 @@ def segzoo_encoders() -> Iterable[EncoderSpec]:
             factory="segzoo.encoders.mit:MixTransformer",
             channels=(32, 64, 160, 256),
             strides=(4, 8, 16, 32),
-            summary="Mix Transformer of any width and depth",
+            summary="Mix Transformer with any width and depth",
             paper=_SEGFORMER,
         ),
         *(_mit(level, depths) for level, depths in enumerate(_MIT_DEPTHS)),
     ]
 
 
-#: Blocks of the stages of SegFormer's B0 to B5.
+#: Number of blocks of the stages of SegFormer's B0 to B5.
 _MIT_DEPTHS = ((2, 2, 2, 2), (2, 2, 2, 2), (3, 4, 6, 3), (3, 4, 18, 3), (3, 8, 27, 3), (3, 6, 40, 3))
 
 
@@ -103,7 +103,7 @@ def _vgg(layers: int, norm: str) -> EncoderSpec:
         channels=(64, 128, 256, 512, 512),
         strides=(1, 2, 4, 8, 16),
         pretrained=True,
-        summary=f"VGG with {layers} layers{' and batch norm' if norm else ''}, ImageNet weights on request",
+        summary=f"VGG with {layers} layers{' and batch norm' if norm else ''}, optional ImageNet weights",
         paper=_VGG,
     )
 
@@ -114,7 +114,7 @@ def segzoo_decoders() -> Iterable[DecoderSpec]:
         DecoderSpec(
             name="unet",
             factory="segzoo.decoders.unet:UNetDecoder",
-            summary="upsample, join the skip, convolve",
+            summary="U-Net decoder: upsample, concatenate the skip, convolve",
             paper=_UNET,
         )
     ]
@@ -126,7 +126,7 @@ def segzoo_models() -> Iterable[ModelSpec]:
         ModelSpec(
             name="unet",
             factory="segzoo.models.unet:unet",
-            summary="the plain U-Net: padded or valid, bilinear or transposed convolutions",
+            summary="plain U-Net: padded or valid, bilinear or transposed convolutions",
             paper=_UNET,
         ),
         ModelSpec(
@@ -134,20 +134,20 @@ def segzoo_models() -> Iterable[ModelSpec]:
             encoder="vgg16",
             decoder="unet",
             decoder_options={"norm": None},
-            summary="U-Net on VGG16, without batch norm",
+            summary="U-Net with a VGG16 encoder, without batch norm",
             paper=_UNET,
         ),
         ModelSpec(
             name="unet-resnet50",
             encoder="timm:resnet50",
             decoder="unet",
-            summary="U-Net on timm's ResNet-50",
+            summary="U-Net with a ResNet-50 encoder from timm",
             paper=_UNET,
         ),
         ModelSpec(
             name="smp-unet",
             factory="segzoo.models.smp_unet:smp_unet",
-            summary="the U-Net of segmentation_models.pytorch, for its checkpoints",
+            summary="U-Net of segmentation_models.pytorch, for its checkpoints",
             paper=_UNET,
         ),
     ]
@@ -170,12 +170,12 @@ def _imagenet(name: str, file: str, *, model: str = "", size: int = 0, sha256: s
         url=f"https://download.pytorch.org/models/{file}.pth",
         layout=f"segzoo:torchvision-{short}",
         bytes=size,
-        # The file's name ends in the first digits of its hash; of one file all of it is known.
+        # The file's name ends in the first digits of its hash; for one file the whole hash is known.
         sha256=sha256 or file.rpartition("-")[2],
         model=model or name,
         classes=(),
         preprocessing=IMAGENET,
-        summary=f"torchvision's {name}, an encoder trained on ImageNet",
+        summary=f"torchvision {name} encoder, trained on ImageNet",
         data="ImageNet-1k (ILSVRC 2012)",
         licence="none stated for the weights; the program is BSD-3-Clause",
         homepage="https://github.com/pytorch/vision",
@@ -191,7 +191,7 @@ def segzoo_datasets() -> Iterable[DatasetSpec]:
             recognise="segzoo.datasets.folder:recognise",
             splits=("train", "val", "test"),
             summary="your own images and masks, in folders or in a list of pairs",
-            layout="images/ and masks/ (or imgs/, labels/), or masks beside their images, paired by their "
+            layout="images/ and masks/ (or imgs/, labels/), or masks next to their images, paired by their "
             "names; or a list of pairs, .csv or .json",
         ),
     ]
@@ -208,36 +208,36 @@ def segzoo_losses() -> Iterable[LossSpec]:
 
 
 _STEPS = {
-    "crop": ("sizes:Crop", "a part of the image from a random place, at a random scale and aspect"),
-    "resize": ("sizes:Resize", "the whole image at a fixed size"),
-    "resize_short": ("sizes:ResizeShort", "the whole image, its shorter side of a random length"),
-    "letterbox": ("sizes:Letterbox", "the whole image in a frame, with bars at two sides"),
-    "place": ("sizes:Place", "the whole image at a random aspect, scale and place of a frame"),
-    "flip": ("geometry:Flip", "left and right swapped, or top and bottom"),
-    "turn": ("geometry:Turn", "a turn by right angles"),
+    "crop": ("sizes:Crop", "a random crop at a random scale and aspect ratio"),
+    "resize": ("sizes:Resize", "the whole image resized to a fixed size"),
+    "resize_short": ("sizes:ResizeShort", "the whole image resized to a random length of the shorter side"),
+    "letterbox": ("sizes:Letterbox", "the whole image in a frame, with bars on two sides"),
+    "place": ("sizes:Place", "the whole image in a frame, at a random aspect ratio, scale and position"),
+    "flip": ("geometry:Flip", "a horizontal or vertical flip"),
+    "turn": ("geometry:Turn", "a rotation by multiples of 90 degrees"),
     "rotate": ("geometry:Rotate", "a rotation by any angle"),
-    "affine": ("geometry:Affine", "a magnification, shears, a rotation and a shift"),
-    "perspective": ("geometry:Perspective", "the image as seen from another side"),
-    "elastic": ("geometry:Elastic", "a smooth deformation, as in the U-Net paper"),
-    "elastic_smooth": ("geometry:ElasticSmooth", "a fine deformation, as Simard's"),
-    "color": ("colour:Color", "brightness, contrast, saturation and hue"),
-    "hue_saturation_value": ("colour:HueSaturationValue", "hue, saturation and value, shifted"),
-    "hsv": ("colour:Hsv", "hue, saturation and value, multiplied"),
-    "brightness": ("colour:Brightness", "the same added to every pixel"),
-    "contrast": ("colour:Contrast", "differences from grey or black, multiplied"),
-    "gamma": ("colour:Gamma", "pixels to the power of gamma"),
-    "grey": ("colour:Grey", "colours replaced by their grey level"),
-    "clahe": ("clahe:Clahe", "contrast limited adaptive histogram equalisation"),
-    "invert": ("colour:Invert", "black and white swapped"),
-    "stain": ("stains:Stain", "concentrations of stains in histology, changed"),
+    "affine": ("geometry:Affine", "random scaling, shear, rotation and translation"),
+    "perspective": ("geometry:Perspective", "a perspective transform"),
+    "elastic": ("geometry:Elastic", "a smooth elastic deformation, as in the U-Net paper"),
+    "elastic_smooth": ("geometry:ElasticSmooth", "a fine elastic deformation, after Simard"),
+    "color": ("colour:Color", "colour jitter: brightness, contrast, saturation and hue"),
+    "hue_saturation_value": ("colour:HueSaturationValue", "hue, saturation and value shifted"),
+    "hsv": ("colour:Hsv", "hue, saturation and value multiplied"),
+    "brightness": ("colour:Brightness", "a constant added to every pixel"),
+    "contrast": ("colour:Contrast", "differences from grey or black multiplied"),
+    "gamma": ("colour:Gamma", "gamma correction: pixel values to the power of gamma"),
+    "grey": ("colour:Grey", "conversion to greyscale"),
+    "clahe": ("clahe:Clahe", "contrast-limited adaptive histogram equalisation"),
+    "invert": ("colour:Invert", "inverted brightness"),
+    "stain": ("stains:Stain", "changed stain concentrations in histology"),
     "shade": ("illumination:Shade", "uneven illumination: shading, haze and vignetting"),
     "exposure": ("illumination:Exposure", "a dim exposure: few grey levels above an offset, with shot noise"),
     "blur": ("blurring:Blur", "a Gaussian blur"),
     "noise": ("blurring:Noise", "Gaussian noise at every pixel and channel"),
-    "cutout": ("cutout:Cutout", "rectangles of the image are hidden"),
-    "mixup": ("mixing:MixUp", "two images blended, and their losses"),
+    "cutout": ("cutout:Cutout", "hidden rectangles of the image"),
+    "mixup": ("mixing:MixUp", "two blended images, and their blended losses"),
     "cutmix": ("mixing:CutMix", "a rectangle of another image and its mask"),
-    "copy_paste": ("mixing:CopyPaste", "objects of another image and their masks"),
+    "copy_paste": ("mixing:CopyPaste", "pasted objects of another image and their masks"),
 }
 
 
@@ -267,10 +267,10 @@ def segzoo_augmentations() -> Iterable[AugmentationSpec]:
 @hookimpl
 def segzoo_optimizers() -> Iterable[OptimizerSpec]:
     known = {
-        "adamw": ("Adam with decay apart from the gradient", "arXiv:1711.05101"),
-        "adam": ("steps by the mean and size of past gradients", "arXiv:1412.6980"),
+        "adamw": ("Adam with decoupled weight decay", "arXiv:1711.05101"),
+        "adam": ("adaptive moment estimation", "arXiv:1412.6980"),
         "sgd": ("stochastic gradient descent with momentum", ""),
-        "rmsprop": ("steps by the size of past gradients", ""),
+        "rmsprop": ("steps scaled by the root mean square of past gradients", ""),
     }
     return [
         OptimizerSpec(
@@ -283,13 +283,13 @@ def segzoo_optimizers() -> Iterable[OptimizerSpec]:
 @hookimpl
 def segzoo_schedules() -> Iterable[ScheduleSpec]:
     known = {
-        "cosine": ("half a cosine, from the height to the minimum", "arXiv:1608.03983"),
-        "polynomial": ("a power of what is left to go", "arXiv:1606.00915"),
-        "one-cycle": ("a long rise and a fall to almost nothing, each half a cosine", "arXiv:1708.07120"),
-        "step": ("a factor after every so many epochs", ""),
-        "multistep": ("a factor at epochs that are listed", ""),
-        "plateau": ("a factor where the score no longer gets better", ""),
-        "constant": ("the same rate to the end", ""),
+        "cosine": ("cosine decay from the maximum to the minimum", "arXiv:1608.03983"),
+        "polynomial": ("polynomial decay", "arXiv:1606.00915"),
+        "one-cycle": ("a long rise and a fall almost to zero, each half a cosine", "arXiv:1708.07120"),
+        "step": ("multiplied by a factor every N epochs", ""),
+        "multistep": ("multiplied by a factor at listed epochs", ""),
+        "plateau": ("multiplied by a factor when the score stops improving", ""),
+        "constant": ("a constant learning rate", ""),
     }
     return [
         ScheduleSpec(
@@ -320,7 +320,7 @@ def segzoo_trackers() -> Iterable[TrackerSpec]:
             factory=f"{room}:wandb",
             modules=("wandb",),
             install=requirement(extra="wandb"),
-            summary="Weights & Biases, offline where there is no account or network",
+            summary="Weights & Biases, offline without an account or network",
         ),
         *(
             TrackerSpec(
@@ -333,10 +333,10 @@ def segzoo_trackers() -> Iterable[TrackerSpec]:
                 summary=summary,
             )
             for name, network, summary in (
-                ("mlflow", False, "MLflow: mlruns, or the server of MLFLOW_TRACKING_URI"),
-                ("comet_ml", True, "Comet, with the account of its own configuration"),
+                ("mlflow", False, "MLflow: the folder mlruns, or the server in MLFLOW_TRACKING_URI"),
+                ("comet_ml", True, "Comet, with the account in its configuration"),
                 ("aim", False, "Aim, in the folder of the run"),
-                ("clearml", True, "ClearML, with the account of its own configuration"),
+                ("clearml", True, "ClearML, with the account in its configuration"),
                 ("dvclive", False, "DVCLive, in the folder of the run"),
             )
         ),
@@ -354,7 +354,7 @@ def segzoo_readers() -> Iterable[ReaderSpec]:
             factory="segzoo.images.pillow:open_pillow",
             suffixes=_PILLOW,
             magic=(b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF8", b"\0\0\0\x0cjP  "),
-            summary="JPEG, PNG, GIF, BMP, WebP, JPEG 2000, PNM and all else that Pillow knows",
+            summary="JPEG, PNG, GIF, BMP, WebP, JPEG 2000, PNM and everything else that Pillow reads",
         ),
         ReaderSpec(
             name="tiff",
@@ -362,7 +362,7 @@ def segzoo_readers() -> Iterable[ReaderSpec]:
             suffixes=(".tif", ".tiff"),
             magic=(b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
             extra="tiff",
-            summary="TIFF of any type and any bands, with the axes of ImageJ and OME",
+            summary="TIFF with any type and number of bands, and the axes of ImageJ and OME",
         ),
         ReaderSpec(
             name="numpy",
@@ -370,14 +370,14 @@ def segzoo_readers() -> Iterable[ReaderSpec]:
             suffixes=(".npy",),
             searched=False,
             magic=(b"\x93NUMPY",),
-            summary="arrays that numpy.save wrote, (H, W), (H, W, C) or (C, H, W)",
+            summary="arrays from numpy.save, (H, W), (H, W, C) or (C, H, W)",
         ),
         ReaderSpec(
             name="torch",
             factory="segzoo.images.arrays:open_tensor",
             suffixes=(".pt", ".pth"),
             searched=False,
-            summary="tensors that torch.save wrote, (H, W), (H, W, C) or (C, H, W)",
+            summary="tensors from torch.save, (H, W), (H, W, C) or (C, H, W)",
         ),
         ReaderSpec(
             name="zarr",
@@ -386,7 +386,7 @@ def segzoo_readers() -> Iterable[ReaderSpec]:
             folders=True,
             claims="segzoo.images.zarrs:holds_zarr",
             extra="zarr",
-            summary="Zarr arrays, and OME-Zarr images by their finest level",
+            summary="Zarr arrays, and OME-Zarr images at their finest level",
         ),
     ]
 
@@ -396,17 +396,15 @@ def segzoo_outputs() -> Iterable[OutputSpec]:
     return [
         _output(
             "mask:Mask",
-            "class indices, with the colours of the classes as palette",
+            "class indices, with the class colours as palette",
             *_NUMBERS,
             together=_NUMBERS[1:],
         ),
-        _output(
-            "values:Values", "the values of the masks that the network learnt from", *_NUMBERS, together=()
-        ),
-        _output("binary:Binary", "white where any class but background is, 1 bit a pixel", *_GREYS),
-        _output("colour:Colour", "the colours of the classes", *_PICTURES, memory=16),
+        _output("values:Values", "class values of the masks used in training", *_NUMBERS, together=()),
+        _output("binary:Binary", "white for every class except the background, 1 bit per pixel", *_GREYS),
+        _output("colour:Colour", "the class colours", *_PICTURES, memory=16),
         _output("overlay:Overlay", "the image, tinted and outlined", *_PICTURES, memory=40, needs=_IMAGE),
-        _output("cutout:Cutout", "what is not background", *_PICTURES, memory=24, needs=_IMAGE),
+        _output("cutout:Cutout", "the image without its background", *_PICTURES, memory=24, needs=_IMAGE),
         _output("contours:Contours", "the image with outlines", *_PICTURES, memory=40, needs=_IMAGE),
         _output("sheet:Sheet", "image, mask and overlay side by side", *_PICTURES, memory=96, needs=_IMAGE),
         _output("probabilities:Probabilities", "(classes, height, width), float16", ".npy", needs=_SCORES),
@@ -420,7 +418,7 @@ def segzoo_outputs() -> Iterable[OutputSpec]:
         ),
         _output(
             "coco:Coco",
-            "every object, as COCO has it",
+            "every object, in COCO format",
             ".json",
             by_rows=False,
             needs=_OBJECTS,
@@ -428,7 +426,7 @@ def segzoo_outputs() -> Iterable[OutputSpec]:
         ),
         _output(
             "geojson:GeoJson",
-            "a polygon per object, in pixels",
+            "one polygon per object, in pixels",
             *(".geojson", ".json"),
             suffix="_objects.geojson",
             by_rows=False,
@@ -436,7 +434,7 @@ def segzoo_outputs() -> Iterable[OutputSpec]:
         ),
         _output(
             "areas:Areas",
-            "pixels, share and objects of each class",
+            "pixels, share and number of objects of each class",
             ".csv",
             memory=_COUNTING,
             joined="areas.csv",
@@ -444,7 +442,7 @@ def segzoo_outputs() -> Iterable[OutputSpec]:
         ),
         _output(
             "objects:Objects",
-            "the number of each pixel's object, 0 for background",
+            "the object number of each pixel, 0 for background",
             *_NUMBERS,
             together=_NUMBERS[1:],
             by_rows=False,
@@ -464,9 +462,9 @@ def _output(code: str, summary: str, *formats: str, **more: Any) -> OutputSpec:
 @hookimpl
 def segzoo_engines() -> Iterable[EngineSpec]:
     known = {
-        "torch": ("torch, batch norms folded, weights packed, maps added instead of joined", ""),
+        "torch": ("PyTorch, with batch norms folded and weights packed", ""),
         "compile": ("torch.compile: slow to start", ""),
-        "openvino": ("OpenVINO on the CPU, 8-bit integers too", "openvino"),
+        "openvino": ("OpenVINO on the CPU, int8 too", "openvino"),
         "onnxruntime": ("ONNX Runtime on the CPU", "onnxruntime"),
     }
     own = [
@@ -483,7 +481,7 @@ def segzoo_engines() -> Iterable[EngineSpec]:
     eager = EngineSpec(
         name="eager",
         factory="segzoo.prediction.engines.eager:make_eager",
-        summary="the network itself, of which nothing is made",
+        summary="the unchanged PyTorch network",
     )
     return [*own, eager]
 
@@ -506,7 +504,7 @@ def segzoo_exports() -> Iterable[ExportSpec]:
             suffix=".pt2",
             runtime="segzoo.runtimes.programs:open_program",
             precisions=("float32", "float16"),
-            summary="a program of torch.export, which needs torch alone",
+            summary="torch.export program, which needs only torch",
         ),
         ExportSpec(
             name="openvino",
@@ -515,7 +513,7 @@ def segzoo_exports() -> Iterable[ExportSpec]:
             runtime="segzoo.runtimes.openvino:open_openvino",
             precisions=("float32", "float16", "int8"),
             extra="openvino",
-            summary="OpenVINO, for processors and graphics of Intel: .xml, and weights in .bin beside it",
+            summary="OpenVINO, for Intel CPUs and GPUs: .xml, with the weights in a .bin file",
         ),
     ]
 
@@ -562,7 +560,7 @@ def segzoo_layouts() -> Iterable[LayoutSpec]:
                 name=f"torchvision-{name.replace('_', '-')}",
                 factory=f"segzoo.weights.layouts.torchvision:{name}",
                 signature=signature,
-                summary=f"torchvision's {name}: an encoder, without its classifier",
+                summary=f"torchvision's {name} as an encoder, without its classifier",
                 homepage="https://github.com/pytorch/vision",
                 licence="BSD-3-Clause",
             )
@@ -573,7 +571,7 @@ def segzoo_layouts() -> Iterable[LayoutSpec]:
             aliases=("segmentation-models-pytorch",),
             factory="segzoo.weights.layouts.smp:smp_unet",
             signature=("segmentation_head.0.weight", "decoder.blocks.0.conv1.0.weight"),
-            summary="segmentation_models.pytorch's U-Net: a folder of config.json and safetensors",
+            summary="U-Net of segmentation_models.pytorch: a folder of config.json and safetensors",
             homepage="https://github.com/qubvel-org/segmentation_models.pytorch",
         ),
     ]

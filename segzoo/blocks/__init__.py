@@ -1,4 +1,4 @@
-"""Pieces that two or more architectures use; what is named here is for plug-ins, too."""
+"""Building blocks that two or more architectures use; plug-ins may use them too."""
 
 from segzoo.blocks.convolution import (
     Activation,

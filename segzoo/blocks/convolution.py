@@ -1,7 +1,7 @@
-"""A convolution, a norm and a ReLU, of which decoders are made; and two in a row, the block of every U-Net.
+"""A convolution with norm and ReLU, the unit of decoders; and two in a row, the block of every U-Net.
 
 Paper: Ronneberger et al., 2015, arXiv:1505.04597 (without norm, valid convolutions). The batch norm
-came with its many implementations.
+was added by its many implementations.
 """
 
 from __future__ import annotations
@@ -17,28 +17,28 @@ from segzoo.options import check_choice, check_positive, shown
 if TYPE_CHECKING:
     from torch import Tensor
 
-#: The norms that a block may have after a convolution.
+#: The norms that may follow a convolution.
 Norm = Literal["batch", "group", "instance"]
-#: What follows a norm; ``none`` passes values on.
+#: What follows a norm; ``none`` passes values unchanged.
 Activation = Literal["relu", "none"]
-#: Whether a 3x3 convolution keeps the size of a map, or takes a pixel from each side as the 2015 paper's.
+#: Whether a 3x3 convolution keeps the size of a map, or removes a pixel on each side as in the 2015 paper.
 Padding = Literal["same", "valid"]
 
 
 class ConvUnit(nn.Module):
-    """A convolution, a norm and an activation; the convolution has a bias where there is no norm.
+    """A convolution, a norm and an activation; the convolution has a bias if there is no norm.
 
     Args:
-        in_channels: of the map that comes in.
-        out_channels: of the map that goes out.
-        kernel: sides of the convolution, an odd number: 3 or 1 in most networks.
-        dilation: distance between the pixels that it sees (atrous rate).
-        groups: into how many parts the channels are divided; ``in_channels`` for a depthwise convolution.
-        norm: what follows the convolution; ``None`` for nothing.
-        activation: what follows the norm.
-        padding: ``same`` keeps the size, ``valid`` takes from each side what the kernel reaches.
-        pooled: whether it works on maps of one pixel, too, of which a batch norm learns nothing: see
-            `PooledBatchNorm`.
+        in_channels: number of channels of the input.
+        out_channels: number of channels of the output.
+        kernel: side of the kernel, an odd number: 3 or 1 in most networks.
+        dilation: distance between the kernel's pixels (atrous rate).
+        groups: number of groups of channels; ``in_channels`` for a depthwise convolution.
+        norm: norm after the convolution, or ``None``.
+        activation: activation after the norm.
+        padding: ``same`` keeps the size, ``valid`` removes the border that the kernel needs.
+        pooled: whether it must also work on maps of one pixel, where a batch norm has no variance: see
+          `PooledBatchNorm`.
     """
 
     def __init__(
@@ -78,15 +78,15 @@ class ConvUnit(nn.Module):
 
 
 class DoubleConv(nn.Module):
-    """Two `ConvUnit` in a row, the first ``mid_channels`` wide (``out_channels`` unless told).
+    """Two `ConvUnit` in a row.
 
     Args:
-        in_channels: of the map that comes in.
-        out_channels: of the map that goes out.
-        mid_channels: of the map between the two; ``out_channels`` unless told.
-        norm: as of `ConvUnit`.
-        activation: as of `ConvUnit`.
-        padding: as of `ConvUnit`.
+        in_channels: number of channels of the input.
+        out_channels: number of channels of the output.
+        mid_channels: number of channels between the two; ``out_channels`` by default.
+        norm: see `ConvUnit`.
+        activation: see `ConvUnit`.
+        padding: see `ConvUnit`.
     """
 
     def __init__(
@@ -110,10 +110,10 @@ class DoubleConv(nn.Module):
 
 
 class PooledBatchNorm(nn.BatchNorm2d):
-    """A batch norm that normalises a lone value per channel by its running statistics.
+    """A batch norm that normalises a single value per channel by its running statistics.
 
-    In training, a batch norm takes mean and variance from its batch. Of one image that was pooled to one
-    pixel there is a single value per channel, which has no variance; PyTorch refuses it.
+    In training, a batch norm uses mean and variance of its batch. One image pooled to one
+    pixel has a single value per channel, without variance; PyTorch refuses it.
     """
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - torch's name
@@ -126,11 +126,11 @@ class PooledBatchNorm(nn.BatchNorm2d):
 
 
 def make_norm(norm: Norm | None, channels: int, *, pooled: bool = False) -> nn.Module:
-    """Return the norm layer for ``channels``; group norm takes the largest group count up to 32 that fits.
+    """Return the norm layer for ``channels``; group norm uses the largest possible number of groups up to 32.
 
     Args:
-        norm: which.
-        channels: channels of the maps.
+        norm: kind of norm.
+        channels: number of channels of the maps.
         pooled: whether maps may have one pixel; then ``batch`` is a `PooledBatchNorm`.
     """
     match norm:
@@ -147,6 +147,6 @@ def make_norm(norm: Norm | None, channels: int, *, pooled: bool = False) -> nn.M
 
 
 def make_activation(activation: Activation) -> nn.Module:
-    """Return the activation layer; ``none`` passes values on."""
+    """Return the activation layer; ``none`` passes values unchanged."""
     check_choice("activation", activation, ("relu", "none"))
     return nn.ReLU(inplace=True) if activation == "relu" else nn.Identity()

@@ -1,4 +1,4 @@
-"""The loop of a U-Net's right half as engines run it: maps are let go of as soon as they are used."""
+"""The loop of a U-Net's decoder for inference: maps are freed as soon as they are used."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class FusibleStep(Protocol):
-    """A step of a decoder: an ``nn.Module`` that joins maps and convolves them.
+    """A step of a decoder: an ``nn.Module`` that concatenates maps and convolves them.
 
     Attributes:
         convs: module whose first convolution was split, so that it takes an iterable of maps.
@@ -25,11 +25,11 @@ class FusibleStep(Protocol):
         ...
 
     def parts(self, maps: list[Tensor]) -> Iterator[Tensor]:
-        """Yield the maps that the step joins, in the order that its convolution was split in.
+        """Yield the maps that the step concatenates, in the order in which its convolution was split.
 
         Args:
-            maps: the map from below and, where there is one, its skip. It is emptied, each map as late
-                as it is used, so that no more maps live at once than must.
+            maps: the map from below and, if there is one, its skip. The list is emptied, each map as late
+              as possible, to keep as few maps in memory as possible.
         """
         ...
 
@@ -38,7 +38,7 @@ class FusedSteps(nn.Module):
     """Steps from the deepest feature to the finest; what `segzoo.interfaces.Decoder.fused_form` may return.
 
     Args:
-        steps: the decoder's own, deepest first, each a `FusibleStep`.
+        steps: the decoder's steps, deepest first, each a `FusibleStep`.
     """
 
     def __init__(self, steps: Sequence[nn.Module]) -> None:
@@ -46,7 +46,7 @@ class FusedSteps(nn.Module):
         self.steps = nn.ModuleList(steps)
 
     def forward(self, features: Sequence[Tensor]) -> Tensor:
-        """Map features, finest first, as the decoder does; a list of features is emptied."""
+        """Map features, finest first, like the decoder; a list of features is emptied."""
         skips = list(features)
         if isinstance(features, list):
             features.clear()

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def averages(x: Tensor, scale: int) -> Tensor:
-    """Return the means of a map in the cells of a grid, as adaptive average pooling; exports for every size.
+    """Return the means of a map in the cells of a grid, like adaptive pooling, for every size in exports.
 
     Args:
         x: ``(N, C, H, W)``.
@@ -29,8 +29,8 @@ def averages(x: Tensor, scale: int) -> Tensor:
         return x.mean((-2, -1), keepdim=True)
     if not is_symbolic(height, width):
         return F.adaptive_avg_pool2d(x, scale)
-    # Where cells begin and end hangs on the size, which a traced program does not know, and ONNX would take
-    # that of the traced image for all: weighted sums, first along rows, then along columns.
+    # The borders of cells depend on the size, which a traced program does not know, and ONNX would fix them
+    # to the traced image. Hence weighted sums, first along rows, then along columns.
     rows = [(x * weights).sum(-1) for weights in _weights(width, scale, x)]
     narrow = torch.stack(rows, dim=-1)
     columns = [(narrow * weights[:, None]).sum(-2) for weights in _weights(height, scale, x)]
@@ -38,7 +38,7 @@ def averages(x: Tensor, scale: int) -> Tensor:
 
 
 class GridAverages(nn.AdaptiveAvgPool2d):
-    """Adaptive average pooling that exports for every size of image, where the grid is square."""
+    """Adaptive average pooling that exports for every image size, if the grid is square."""
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - torch's own name
         """Map ``(N, C, H, W)`` to ``(N, C, *output_size)``."""
@@ -50,7 +50,7 @@ class GridAverages(nn.AdaptiveAvgPool2d):
 
 
 def pool_any_size(network: nn.Module) -> None:
-    """Have the adaptive pooling of a network of another library export for every size; values stay."""
+    """Make the adaptive pooling of another library's network export for every size; values stay equal."""
     for module in network.modules():
         if type(module) is nn.AdaptiveAvgPool2d:
             module.__class__ = GridAverages

@@ -1,4 +1,4 @@
-"""Maps of nearly equal size: pad, crop and mirror them to fit."""
+"""Pads, crops and mirrors maps to a given size."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ if TYPE_CHECKING:
 
 
 def fit(x: Tensor, height: int, width: int) -> Tensor:
-    """Zero-pad the last two dimensions, or crop where larger; left and top get the smaller half.
+    """Zero-pad the last two dimensions, or crop if they are larger; left and top get the smaller half.
 
     Args:
         x: ``(N, C, H, W)``.
-        height: of what is returned.
-        width: likewise.
+        height: height of the result.
+        width: width of the result.
     """
     dy, dx = height - x.shape[-2], width - x.shape[-1]
-    # ONNX cuts halves towards zero, so that only even numbers may be halved, which may be negative.
+    # ONNX truncates halves towards zero, so only even numbers, which may be negative, are halved.
     top, left = (dy - dy % 2) // 2, (dx - dx % 2) // 2
     return F.pad(x, (left, dx - left, top, dy - top))
 
@@ -28,12 +28,13 @@ def fit(x: Tensor, height: int, width: int) -> Tensor:
 def resize(x: Tensor, like: Tensor, *, align_corners: bool = False) -> Tensor:
     """Interpolate ``(N, C, h, w)`` bilinearly to the height and width of another map.
 
-    A map of that size already is returned as it is, and one of a single pixel is repeated without a copy.
+    A map that already has that size is returned unchanged, and one of a single pixel is repeated without a
+    copy.
 
     Args:
-        x: what is resized.
-        like: ``(..., H, W)``.
-        align_corners: whether the centres of the corner pixels are aligned, or the corners themselves.
+        x: map to resize.
+        like: map with the wanted size, ``(..., H, W)``.
+        align_corners: whether to align the centres of the corner pixels, or else the corners themselves.
     """
     height, width = like.shape[-2:]
     if not is_symbolic(*x.shape[-2:], height, width) and x.shape[-2:] == (height, width):
@@ -46,7 +47,7 @@ def resize(x: Tensor, like: Tensor, *, align_corners: bool = False) -> Tensor:
 def crop(x: Tensor, height: int, width: int, top: int, left: int) -> Tensor:
     """Return the window of ``(height, width)`` whose first pixel is ``(top, left)``."""
     if is_symbolic(height, width):
-        # A slice may be cut short at the end, and tracing would pin whether it is; a gather may not.
+        # A slice may be cut short at the end, and tracing would fix whether it is; a gather is not affected.
         rows = torch.arange(height, device=x.device) + top
         columns = torch.arange(width, device=x.device) + left
         return x.index_select(-2, rows).index_select(-1, columns)
@@ -54,7 +55,7 @@ def crop(x: Tensor, height: int, width: int, top: int, left: int) -> Tensor:
 
 
 def is_symbolic(*sizes: int) -> bool:
-    """Whether a size stands for all: a comparison, or Python's own numbers, would pin that of the example.
+    """Return whether a size is symbolic: comparing it, or using it as a Python number, would fix the size.
 
     `torch.export` passes symbols for sizes, and `torch.jit.trace` tensors.
     """
@@ -62,11 +63,10 @@ def is_symbolic(*sizes: int) -> bool:
 
 
 def larger(size: int, other: int) -> int:
-    """Return the larger of two sizes, of which `torch.export` or `torch.jit.trace` may have made symbols.
+    """Return the larger of two sizes, which may be symbolic in `torch.export` or `torch.jit.trace`.
 
-    Args:
-        size: pixels of one.
-        other: pixels of the other.
+    size: the first size in pixels.
+    other: the second size in pixels.
     """
     sizes: tuple[Any, ...] = size, other
     if any(isinstance(one, torch.Tensor) for one in sizes):
@@ -75,12 +75,12 @@ def larger(size: int, other: int) -> int:
 
 
 def centre_crop(x: Tensor, height: int, width: int) -> Tensor:
-    """Return the middle of ``x``; the left and top lose the smaller half.
+    """Return the centre of ``x``; left and top lose the smaller half.
 
     Args:
         x: ``(..., H, W)``.
-        height: of what is returned.
-        width: likewise.
+        height: height of the result.
+        width: width of the result.
     """
     return crop(x, height, width, (x.shape[-2] - height) // 2, (x.shape[-1] - width) // 2)
 
@@ -88,8 +88,8 @@ def centre_crop(x: Tensor, height: int, width: int) -> Tensor:
 def mirror(x: Tensor, height: int, width: int, top: int, left: int) -> Tensor:
     """Return the window of ``(height, width)`` that starts ``(top, left)`` before the first pixel of ``x``.
 
-    Beyond its edges the image goes on mirrored, as often as needed, edge pixels not doubled. Unlike
-    reflection in torch, this takes borders wider than the image, down to one pixel.
+    Beyond its edges the image is mirrored, repeatedly if needed, without doubling the edge pixels. Unlike
+    torch's reflection, this supports borders wider than the image, which may be a single pixel.
     """
     rows = _mirrored(x.shape[-2], height, top, x.device)
     columns = _mirrored(x.shape[-1], width, left, x.device)
@@ -105,5 +105,5 @@ def _mirrored(size: int, length: int, before: int, device: torch.device) -> Tens
         # ONNX divides by tensors only.
         period = torch.scalar_tensor(period, dtype=position.dtype, device=device)
     forth = position.remainder(period)
-    # The same as last - |forth - last|, whose absolute value OpenVINO folds wrongly where sizes are fixed.
+    # The same as last - |forth - last|, whose absolute value OpenVINO folds incorrectly if sizes are fixed.
     return torch.minimum(forth, 2 * last - forth)

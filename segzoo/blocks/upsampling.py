@@ -12,7 +12,7 @@ from segzoo.options import check_choice, check_flags
 if TYPE_CHECKING:
     from torch import Tensor
 
-#: How a map is made twice as large: interpolated with aligned corners, or by a 2x2 transposed convolution,
+#: How a map is doubled in size: interpolated with aligned corners, or by a 2x2 transposed convolution,
 #: which changes the number of channels or keeps it.
 Upsample = Literal["bilinear", "transpose", "transpose-keep"]
 
@@ -26,7 +26,7 @@ class Bilinear(nn.Module):
 
 
 class Transposed(nn.Module):
-    """A 2x2 transposed convolution of stride 2, with a ReLU after it if asked."""
+    """A 2x2 transposed convolution of stride 2, optionally followed by a ReLU."""
 
     def __init__(self, in_channels: int, out_channels: int, *, relu: bool = False) -> None:
         super().__init__()
@@ -41,12 +41,12 @@ class Transposed(nn.Module):
 def make_upsample(
     upsample: Upsample, in_channels: int, out_channels: int, *, relu: bool = False
 ) -> tuple[nn.Module, int]:
-    """Return the layer and the channels that leave it: ``in_channels`` unless it is ``transpose``.
+    """Return the layer and the number of its output channels: ``in_channels`` unless it is ``transpose``.
 
     Args:
-        upsample: which of them.
-        in_channels: of the map that comes in.
-        out_channels: channels after a transposed convolution, unless it keeps them.
+        upsample: kind of layer.
+        in_channels: number of channels of the input.
+        out_channels: number of channels after a transposed convolution, unless it keeps them.
         relu: whether a ReLU follows the transposed convolution.
     """
     check_choice("upsample", upsample, ("bilinear", "transpose", "transpose-keep"))

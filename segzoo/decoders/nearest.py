@@ -1,6 +1,6 @@
-"""The decoder of segmentation_models.pytorch's U-Net, which `segzoo.models.smp_unet` pairs with its encoder.
+"""The decoder of segmentation_models.pytorch's U-Net; `segzoo.models.smp_unet` combines it with its encoder.
 
-Apart from the model, so that whoever only asks whether a network has it need not import timm.
+It is separate from the model, so that checking whether a network has it does not import timm.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class NearestDecoder(nn.Module):
-    """Repeat each pixel four times, join the skip while there is one, convolve twice; to stride 1."""
+    """Repeat each pixel four times, concatenate the skip if there is one, convolve twice; to stride 1."""
 
     any_size = False
     stride = 1
@@ -35,7 +35,7 @@ class NearestDecoder(nn.Module):
         *skips, deepest = channels
         if len(widths) != len(channels):
             raise OptionError(
-                f"widths {tuple(widths)} are {len(widths)} steps; {len(channels)} features need as many"
+                f"widths {tuple(widths)} are {len(widths)} steps, but {len(channels)} features need as many"
             )
         self._beside = beside = [*reversed(skips), 0]
         self.steps = nn.ModuleList(
@@ -53,7 +53,7 @@ class NearestDecoder(nn.Module):
         return x
 
     def fused_form(self, split: Split) -> nn.Module:
-        """Return `FusedSteps` that add skips instead of joining them."""
+        """Return `FusedSteps` that add skips instead of concatenating them."""
         for step, skip in zip(cast("Iterable[DoubleConv]", self.steps), self._beside, strict=True):
             conv, below = step.first.conv, step.first.conv.in_channels - skip
             split(conv, *([range(below, conv.in_channels)] if skip else []), range(below))

@@ -1,7 +1,7 @@
-"""U-Net decoder: upsample, join the skip feature, convolve; repeat to the finest stride.
+"""U-Net decoder: upsample, concatenate the skip feature, convolve; repeat to the finest stride.
 
 Paper: Ronneberger et al., 2015, arXiv:1505.04597. Convolutions are padded by default (the paper's
-are not), so that a mask comes out the size of its image. Where an encoder has no feature at stride
+are not), so that a mask has the size of its image. If an encoder has no feature at stride
 1, further steps upsample without a skip until the map is as large as the image.
 """
 
@@ -31,7 +31,7 @@ Middle = Literal["out", "half"]
 
 
 class Step(nn.Module):
-    """Upsample, join the skip feature if there is one, convolve twice."""
+    """Upsample, concatenate the skip feature if there is one, convolve twice."""
 
     def __init__(
         self,
@@ -62,7 +62,7 @@ class Step(nn.Module):
         )
 
     def forward(self, x: Tensor, skip: Tensor | None) -> Tensor:
-        """Map ``(N, in_channels, H, W)`` and its skip to ``(N, out_channels, 2 H, 2 W)``, give or take."""
+        """Map ``(N, in_channels, H, W)`` and its skip to ``(N, out_channels, 2 H, 2 W)``, approximately."""
         x = self.upsample(x)
         if skip is not None:
             x = torch.cat(self._joined(x, skip), dim=1)
@@ -71,11 +71,11 @@ class Step(nn.Module):
     def _joined(self, x: Tensor, skip: Tensor) -> tuple[Tensor, Tensor]:
         if self.join == "crop":
             return centre_crop(skip, x.shape[-2], x.shape[-1]), x
-        # An odd map was rounded on the way in, so twice ours is a pixel off its skip.
+        # An odd map was rounded on the way in, so twice our size differs by a pixel from its skip.
         return skip, fit(x, skip.shape[-2], skip.shape[-1])
 
     def parts(self, maps: list[Tensor]) -> Iterator[Tensor]:
-        """Yield what `forward` joins; see `segzoo.blocks.FusibleStep`."""
+        """Yield the maps that `forward` concatenates; see `segzoo.blocks.FusibleStep`."""
         if len(maps) == 1:
             yield self.upsample(maps.pop())
             return
@@ -86,25 +86,25 @@ class Step(nn.Module):
         else:
             yield maps.pop()
             x = self.upsample(maps.pop())
-            # Even padding by nothing copies.
+            # Padding by zero would copy the map.
             x = x if x.shape[-2:] == size else fit(x, size[0], size[1])
         yield x
 
 
 class UNetDecoder(nn.Module):
-    """The right half of the U.
+    """The expanding path of the U-Net.
 
     Args:
-        channels: channels of the encoder's features, finest first.
+        channels: number of channels of the encoder's features, finest first.
         strides: their strides, each twice the one before.
-        widths: channels after each step, coarsest first; the number of steps decides the stride of
-            the result. By default as many as lead to stride 1, each as wide as the skip that it
-            joins but at most 64 channels times its stride; 32 and 16 channels where there is none.
+        widths: number of channels after each step, coarsest first; the number of steps determines the stride
+          of the result. By default as many as lead to stride 1, each as wide as its skip, but at most 64
+          channels times its stride; 32 and 16 channels for steps without a skip.
         upsample: ``bilinear`` (aligned corners), ``transpose`` (2x2 transposed convolution), or
             ``transpose-keep``, which keeps the number of channels.
         upsample_relu: whether a ReLU follows the transposed convolution.
-        middle: channels between the two convolutions of a step: ``out``, those that leave it, or
-            ``half`` of those that enter.
+        middle: number of channels between the two convolutions of a step: ``out`` for its output channels, or
+          ``half`` of its input channels.
         join: ``pad`` the upsampled map with zeros to the size of its skip, or ``crop`` the skip.
         norm: ``batch``, ``group``, ``instance`` or ``None``.
         activation: ``relu`` or ``none``.
@@ -128,14 +128,14 @@ class UNetDecoder(nn.Module):
         super().__init__()
         if padding == "valid" and join != "crop":
             raise OptionError('valid convolutions shrink the map below its skip: pass join="crop"')
-        # Cropped skips of odd sizes would cost the map pixels: the image is padded to a multiple instead.
+        # Cropping skips of odd sizes would cost pixels: the image is padded to a multiple instead.
         self.any_size = join == "pad"
         *skips, deepest = channels
         steps = _log2(strides[-1])
         widths = _default_widths(skips, strides) if widths is None else check_widths(widths)
         if not 1 <= len(widths) <= steps:
             raise OptionError(
-                f"widths {widths} are {len(widths)} steps; stride {strides[-1]} allows 1 to {steps}"
+                f"widths {widths} are {len(widths)} steps, but stride {strides[-1]} allows 1 to {steps}"
             )
         beside = [*reversed(skips), *([0] * steps)][: len(widths)]
         self.steps = nn.ModuleList(
@@ -170,7 +170,7 @@ class UNetDecoder(nn.Module):
         return x
 
     def fused_form(self, split: Split) -> nn.Module:
-        """Return `FusedSteps` that add skips instead of joining them."""
+        """Return `FusedSteps` that add skips instead of concatenating them."""
         for step in cast("Iterable[Step]", self.steps):
             conv, skip = step.convs.first.conv, step.skip_channels
             split(conv, *([range(skip)] if skip else []), range(skip, conv.in_channels))

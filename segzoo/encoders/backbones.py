@@ -1,4 +1,4 @@
-"""Which encoder a backbone of timm becomes: one with a pyramid of its own, or a vision transformer."""
+"""Turns a timm backbone into an encoder: one with its own feature pyramid, or a vision transformer."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from segzoo.encoders.vit import facts_of, pyramid_strides
 from segzoo.errors import OptionError
 from segzoo.specs import EncoderSpec
 
-#: Whose code in timm makes Python numbers of sizes, or guards strides.
+#: Backbones whose code in timm turns sizes into Python numbers, or guards strides.
 _EXPORTED_FOR_ONE_SIZE = ("samvit_", "xcit_", "naflexvit_")
 _ONE_SIZE = (
-    "timm's code computes with the size of the image in Python, so that torch.export keeps one size: export "
-    "it for the size that you need, or take another transformer, such as vit_base_patch16_224"
+    "timm's code computes with the image size in Python, so that torch.export keeps one size: export "
+    "it for the size that you need, or use another transformer, such as vit_base_patch16_224"
 )
 
 
 def describe(name: str) -> EncoderSpec | None:
-    """Return a spec for a backbone that timm knows, or ``None`` if it knows none of that name.
+    """Return a spec for a timm backbone, or ``None`` if timm knows none with that name.
 
     Raises:
         OptionError: timm knows it, but it cannot be an encoder; the text says why.
@@ -53,6 +53,6 @@ def _describe(name: str) -> EncoderSpec:
         channels=(256,) * len(strides),
         strides=strides,
         pretrained=True,
-        summary="a vision transformer of timm",
+        summary="a timm vision transformer",
         limits={"export": _ONE_SIZE} if name.startswith(_EXPORTED_FOR_ONE_SIZE) else {},
     )

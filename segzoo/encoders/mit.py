@@ -1,7 +1,7 @@
 """Mix Transformer, SegFormer's encoder: overlapping patches, attention on a reduced map, no position codes.
 
-Paper: Xie et al., 2021, arXiv:2105.15203. Its variants B0 to B5 differ in widths and depths. Where a side
-is odd, overlapping patches round up. Inside a stage maps are channels-last, ``(N, H, W, C)``: linear layers
+Paper: Xie et al., 2021, arXiv:2105.15203. Its variants B0 to B5 differ in widths and depths. Overlapping
+patches round odd sides up. Inside a stage, maps are channels-last, ``(N, H, W, C)``: linear layers
 and norms then need no copies.
 """
 
@@ -23,15 +23,14 @@ if TYPE_CHECKING:
 
 
 class MixTransformer(nn.Module):
-    """Features at strides 4, 8, 16 and 32 of a Mix Transformer; defaults are those of B0.
+    """Features at strides 4, 8, 16 and 32 of a Mix Transformer; the defaults are those of B0.
 
     Args:
-        in_channels: channels of the images.
-        widths: channels of every stage's map, finest first.
-        depths: blocks of every stage.
-        heads: attention heads of every stage; each divides its width.
-        reductions: for each stage, the side of the squares that give one key and value; 1 takes
-            every pixel.
+        in_channels: number of channels of the images.
+        widths: number of channels of every stage's map, finest first.
+        depths: number of blocks of every stage.
+        heads: number of attention heads of every stage; each must divide its width.
+        reductions: for each stage, the side of the squares that share one key and value; 1 uses every pixel.
         expansions: channels inside every stage's feed-forward layers, as a multiple of its width.
         eps: epsilon of the layer norms in and after the blocks.
         embed_eps: epsilon of the layer norms after patch embeddings and reductions. The paper's code has
@@ -68,7 +67,7 @@ class MixTransformer(nn.Module):
         for name, values in lists.items():
             if len(check_widths(values, name)) != len(self.channels):
                 raise OptionError(
-                    f"{name} has {len(values)} numbers for {len(self.channels)} widths; give one each"
+                    f"{name} has {len(values)} numbers for {len(self.channels)} widths; pass one each"
                 )
         for width, count in zip(self.channels, heads, strict=True):
             if width % count:
@@ -97,7 +96,7 @@ class MixTransformer(nn.Module):
     def forward(self, images: Tensor) -> list[Tensor]:
         """Map ``(N, in_channels, H, W)`` to four features, finest first; odd sizes are rounded up.
 
-        Images below 32x32 have no room for the reductions of the first stage.
+        Images below 32x32 are too small for the reductions of the first stage.
         """
         features = [images]
         for stage in self.stages:
@@ -106,7 +105,7 @@ class MixTransformer(nn.Module):
 
 
 class _Stage(nn.Module):
-    """Patches of the map before, and transformer blocks on them."""
+    """Patches of the previous map, and transformer blocks on them."""
 
     def __init__(
         self,
@@ -194,7 +193,7 @@ class _Attention(nn.Module):
 
 
 class _MixFeedForward(nn.Module):
-    """Two linear layers; the 3x3 convolution between them tells pixels where they are."""
+    """Two linear layers; the 3x3 convolution between them encodes positions."""
 
     def __init__(self, width: int, hidden: int) -> None:
         super().__init__()

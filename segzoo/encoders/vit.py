@@ -1,9 +1,9 @@
-"""Plain vision transformers of timm as encoders: a simple feature pyramid, or taps of several layers.
+"""Plain timm vision transformers as encoders: a simple feature pyramid, or outputs of several layers.
 
 A vision transformer keeps one resolution from its patches to its last block. Decoders for pyramids get one
-made of its last map (ViTDet: Li et al., 2022, arXiv:2203.16527); decoders made for transformers get the maps
-of several blocks as they are (Ranftl et al., 2021, arXiv:2103.13413). Position codes are resampled to the
-image, and tokens that are no patches (class, registers) are dropped. Library: Wightman,
+made from its last map (ViTDet: Li et al., 2022, arXiv:2203.16527); decoders for transformers get the maps
+of several blocks unchanged (Ranftl et al., 2021, arXiv:2103.13413). Position codes are resampled to the image
+size, and tokens that are not patches (class, registers) are dropped. Library: Wightman,
 https://github.com/huggingface/pytorch-image-models.
 """
 
@@ -31,26 +31,26 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-#: Features of a pyramid: strides of a quarter of a patch, half, one and two patches.
+#: Features of a pyramid: at strides of a quarter of a patch, half, one and two patches.
 _LEVELS = 4
 
 
 class ViTEncoder(nn.Module):
-    """A vision transformer of timm, for images of every size that its patches divide.
+    """A timm vision transformer, for images of every size that its patches divide.
 
-    With ``features="pyramid"`` a patch of 16 pixels gives features at strides 4, 8, 16 and 32, one of 32
-    pixels at 8 to 64. Patches of 14 pixels would give strides of 3.5: the image is then resized by 14/16
-    first, so that a patch covers 16 pixels of it and the strides are 4 to 32 in truth.
+    With ``features="pyramid"``, a patch of 16 pixels gives features at strides 4, 8, 16 and 32, and one of 32
+    pixels at 8 to 64. Patches of 14 pixels would give strides of 3.5: the image is first resized by 16/14,
+    so that a patch covers 14 pixels of the original and the strides are 4 to 32.
 
     Args:
-        in_channels: channels of the images; a pretrained stem is adapted.
+        in_channels: number of channels of the images; a pretrained stem is adapted.
         backbone: its name in timm, with or without the tag of a set of weights.
         features: ``pyramid``, or ``layers``: the maps of several blocks, each at the stride of a patch.
-        layers: which blocks are tapped: their numbers, from 0, or how many, evenly spaced and the last one
-            among them. By default 4 for ``layers`` and, for a pyramid, the last one; a pyramid may also be
-            made of 4 blocks, one for each of its levels, finest first.
-        width: channels of a pyramid's features.
-        norm: whether taps go through the transformer's last layer norm.
+        layers: blocks whose outputs are used: their numbers, from 0, or how many, evenly spaced and including
+          the last one. By default 4 for ``layers`` and, for a pyramid, the last one; a pyramid may also be
+          made from 4 blocks, one for each of its levels, finest first.
+        width: number of channels of a pyramid's features.
+        norm: whether the outputs pass the transformer's last layer norm.
         drop_path: probability with which training skips the last block of a sample; growing from 0.
         pretrained: whether to fetch its pretrained weights.
 
@@ -104,23 +104,23 @@ class ViTEncoder(nn.Module):
 
     @classmethod
     def granted(cls, wishes: Mapping[str, Any], **options: Any) -> dict[str, Any]:
-        """Return those of a decoder's wishes that are fulfilled: ``features`` and ``layers``.
+        """Return the decoder's requests that are supported: ``features`` and ``layers``.
 
         Args:
-            wishes: options that the decoder would like, by name.
-            **options: those of the encoder.
+            wishes: options that the decoder requests, by name.
+            **options: options of the encoder.
         """
         return {name: wishes[name] for name in ("features", "layers") if name in wishes}
 
 
 class SimplePyramid(nn.Module):
-    """Four features made of one map, or each of its own: at 4, 2, 1 and 1/2 times its resolution.
+    """Four features made from one map, or each from its own: at 4, 2, 1 and 1/2 times its resolution.
 
     Paper: Li et al., 2022, arXiv:2203.16527.
 
     Args:
-        channels: channels of the map, or of four maps, finest feature first.
-        width: channels of every feature.
+        channels: number of channels of the map, or of four maps, finest feature first.
+        width: number of channels of every feature.
     """
 
     def __init__(self, channels: tuple[int, ...], width: int) -> None:
@@ -168,10 +168,10 @@ class _ChannelNorm(nn.LayerNorm):
 
 
 class _FreeBeit(nn.Module):
-    """BEiT's blocks with relative position biases that follow the size of the image.
+    """BEiT's blocks with relative position biases that adapt to the image size.
 
-    timm's own tables hold for one size. Between pixels further apart than in training, or at another scale,
-    biases are interpolated (Bao et al., 2022, arXiv:2106.08254, do so for fine-tuning).
+    timm's tables fit one size. Biases for larger distances than in training, or for another scale,
+    are interpolated (Bao et al., 2022, arXiv:2106.08254, do so for fine-tuning).
     """
 
     def __init__(self, getter: FeatureGetterNet) -> None:
@@ -184,7 +184,7 @@ class _FreeBeit(nn.Module):
             block.attn.relative_position_bias_table for block in typed.model.blocks
         )
         for block in typed.model.blocks:
-            # The block then takes the bias that it is given.
+            # The block then uses the given bias.
             block.attn.relative_position_bias_table = None
             block.attn.relative_position_index = None
             block.attn.window_size = None
@@ -205,7 +205,7 @@ class _FreeBeit(nn.Module):
         return maps
 
     def _bias(self, table: Tensor, index: Tensor, height: int, width: int) -> Tensor:
-        """Return ``(1, heads, tokens, tokens)``: what of all offsets is that of each pair of tokens."""
+        """Return ``(1, heads, tokens, tokens)``: the bias for the offset of each pair of tokens."""
         rows, columns = (2 * side - 1 for side in self._grid)
         offsets = table[:-3].transpose(0, 1).reshape(1, -1, rows, columns)
         if is_symbolic(height, width) or (height, width) != self._grid:
@@ -216,18 +216,18 @@ class _FreeBeit(nn.Module):
 
 
 def _offsets(height: int, width: int, device: torch.device) -> Tensor:
-    """Return which entry of a table each pair of tokens has, the class token being the first token."""
+    """Return the table entry for each pair of tokens; the class token is the first token."""
     position = torch.arange(height * width, device=device)
     rows, columns = position // width, position % width
     between = (rows[:, None] - rows + height - 1) * (2 * width - 1) + columns[:, None] - columns + width - 1
-    # After the offsets come: from the class token, to it, and from it to itself.
+    # The entries after the offsets are: from the class token, to it, and from it to itself.
     class_row = (2 * height - 1) * (2 * width - 1) + torch.zeros_like(position)
     top = torch.cat((class_row[:1] + 2, class_row))
     return torch.cat((top[None], torch.cat((class_row[:, None] + 1, between), dim=1)))
 
 
 class _FreeRotary(nn.Module):
-    """DINOv3's rotary position codes, for sizes that are symbols too: timm turns them into Python numbers."""
+    """DINOv3's rotary position codes, for symbolic sizes too: timm turns them into Python numbers."""
 
     def __init__(self, rotary: RotaryEmbeddingDinoV3) -> None:
         super().__init__()
@@ -247,11 +247,11 @@ class _FreeRotary(nn.Module):
 
 
 class Facts(NamedTuple):
-    """What is known of a vision transformer once it was made on the meta device.
+    """Facts about a vision transformer, found by building it on the meta device.
 
     Attributes:
-        options: that timm is given so that it takes images of every size.
-        blocks: how many of them can be tapped.
+        options: timm's options that make it accept images of every size.
+        blocks: number of blocks.
         stride: stride of its last map, in pixels.
         channels: channels of its last map.
     """
@@ -264,10 +264,10 @@ class Facts(NamedTuple):
 
 @lru_cache(maxsize=256)
 def facts_of(backbone: str) -> Facts:
-    """Return what one must know of a vision transformer to make it an encoder.
+    """Return the facts about a vision transformer that are needed to make it an encoder.
 
     Raises:
-        OptionError: it takes images of one size only, or gives no maps.
+        OptionError: it accepts images of one size only, or returns no maps.
     """
     model, options = _made_free(backbone)
     info = cast("Any", model).feature_info
@@ -280,14 +280,14 @@ def facts_of(backbone: str) -> Facts:
         config = timm.get_pretrained_cfg(backbone)
         size = "x".join(map(str, config.input_size[1:])) if config is not None else "one size"
         raise OptionError(
-            f"timm's {backbone!r} takes images of {size} only, since its position codes or its layers "
-            "hold for that size: use another backbone, such as vit_base_patch16_224"
+            f"timm's {backbone!r} accepts images of {size} only, because its position codes or its layers "
+            "fit only that size: use another backbone, such as vit_base_patch16_224"
         )
     return facts
 
 
 def _made_free(backbone: str) -> tuple[nn.Module, dict[str, Any]]:
-    """Return a transformer's last map on the meta device, and how timm was told to take every size."""
+    """Return a transformer's last map on the meta device, and timm's options for every size."""
     options: dict[str, Any] = {}
     for options in ({"dynamic_img_size": True}, {}):
         try:
@@ -296,7 +296,7 @@ def _made_free(backbone: str) -> tuple[nn.Module, dict[str, Any]]:
                 return _tapped(model, (len(cast("Any", model).feature_info) - 1,), norm=False).eval(), options
         except NOT_MADE as error:
             told = f"{type(error).__name__}: {error}".splitlines()[0]
-    raise OptionError(f"timm's {backbone!r} gives no maps of its blocks ({told})")
+    raise OptionError(f"timm's {backbone!r} returns no maps of its blocks ({told})")
 
 
 def _tapped(model: nn.Module, taps: tuple[int, ...], *, norm: bool) -> nn.Module:
@@ -311,10 +311,10 @@ def _tapped(model: nn.Module, taps: tuple[int, ...], *, norm: bool) -> nn.Module
 def _taps(
     backbone: str, blocks: int, layers: int | Sequence[int] | None, *, pyramid: bool
 ) -> tuple[int, ...]:
-    """Return the numbers of the blocks that are tapped.
+    """Return the numbers of the selected blocks.
 
     Raises:
-        OptionError: there are no such blocks, or not as many as a pyramid is made of.
+        OptionError: there are no such blocks, or not the number that a pyramid needs.
     """
     wanted = (1 if pyramid else 4) if layers is None else layers
     if isinstance(wanted, int) and not isinstance(wanted, bool):
@@ -333,7 +333,7 @@ def _numbers(backbone: str, blocks: int, layers: object) -> tuple[int, ...]:
     numbers: tuple[int, ...] = tuple(cast("Any", layers)) if whole else ()
     if not numbers or list(numbers) != sorted(set(numbers)) or not 0 <= numbers[0] <= numbers[-1] < blocks:
         raise OptionError(
-            f"layers must be how many blocks are tapped, or their numbers in order, from 0 to {blocks - 1} "
+            f"layers must be the number of blocks, or their indices in order, from 0 to {blocks - 1} "
             f"for timm's {backbone!r}; got {shown(layers)}"
         )
     return numbers

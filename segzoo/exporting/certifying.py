@@ -82,6 +82,7 @@ def certify(
         beside: files that it reads, such as OpenVINO's ``.bin``.
         images: real images, in any form that `segzoo.Predictor` accepts. Without any, those of segzoo's
           source tree are used if it is there and the network takes three bands; the certificate mentions it.
+        model: name of the model for `segzoo.load`.
         tolerance: required tolerance; by default that of its number type in `segzoo.exporting.TOLERANCES`.
         repeats: largest number of speed measurements.
         trusted: whether this process wrote the file; see `segzoo.exporting.layers.first_apart`.

@@ -151,7 +151,7 @@ def _package(
     if len(mixed) > 1:
         versions = " and ".join(copy.version or "?" for copy in mixed)
         wrong.warn(
-            f"{needed.name} is installed {len(mixed)} times in {mixed[0].place}, {versions}, with mixed files",
+            f"{needed.name} is installed {len(mixed)} times in {mixed[0].place}, {versions}, files mixed",
             f"pip uninstall {needed.name} until none is left, then pip install '{needed}'",
         )
     if elsewhere := _elsewhere(found, files.get(needed.name)):

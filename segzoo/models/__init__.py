@@ -1,1 +1,1 @@
-"""Whole networks that are more than a decoder and an encoder side by side. One file each."""
+"""Whole networks that are more than a combination of decoder and encoder. One file each."""

@@ -1,8 +1,8 @@
-"""The U-Net of segmentation_models.pytorch, so that its checkpoints compute what they computed.
+"""The U-Net of segmentation_models.pytorch, so that its checkpoints give the same results.
 
-Paper: Ronneberger et al., 2015, arXiv:1505.04597. Unlike segzoo's own decoder it joins no feature at stride
-1, puts the upsampled map before the skip, enlarges by repeating pixels, convolves twice more at the
-bottom of a VGG, and has a head of 3x3.
+Paper: Ronneberger et al., 2015, arXiv:1505.04597. Unlike segzoo's decoder it uses no feature at stride
+1, concatenates (upsampled, skip), upsamples by repeating pixels, has two more convolutions at the
+bottom of a VGG, and a 3x3 head.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class CoarseFeatures(nn.Module):
-    """A timm backbone's features from stride 2 on; a VGG's deepest goes through a `DoubleConv`."""
+    """A timm backbone's features from stride 2 on; a VGG's deepest feature passes through a `DoubleConv`."""
 
     any_size = False
 
@@ -47,7 +47,7 @@ class CoarseFeatures(nn.Module):
         self.channels = self.encoder.channels[self._skipped :]
         self.strides = self.encoder.strides[self._skipped :]
         if self.strides[0] != 2:
-            raise OptionError(f"{backbone!r} has no feature at stride 2, which this network joins last")
+            raise OptionError(f"{backbone!r} has no feature at stride 2, which this network needs")
         deepest = self.channels[-1]
         self.centre = DoubleConv(deepest, deepest, norm=norm) if centre else nn.Identity()
 
@@ -69,12 +69,12 @@ def smp_unet(
     """Build the network.
 
     Args:
-        num_classes: channels of the logits.
-        in_channels: channels of the images.
-        backbone: a timm backbone whose features lie at strides 2, 4, 8 ..., or a VGG.
+        num_classes: number of channels of the logits.
+        in_channels: number of channels of the images.
+        backbone: timm backbone with features at strides 2, 4, 8 ..., or a VGG.
         pretrained: whether to fetch its pretrained weights.
-        widths: channels after each step, coarsest first; as many features are taken.
-        norm: of the decoder: ``batch``, ``group``, ``instance`` or ``None``.
+        widths: number of channels after each step, coarsest first; as many features are used.
+        norm: norm of the decoder: ``batch``, ``group``, ``instance`` or ``None``.
     """
     widths = check_widths(widths)
     features = CoarseFeatures(

@@ -1,8 +1,8 @@
-"""The plain U-Net under one set of options.
+"""The plain U-Net with all its options.
 
 Paper: Ronneberger et al., 2015, arXiv:1505.04597. With bilinear upsampling the deepest feature keeps
-the width of the one before it and each step narrows by half on the way, as most implementations
-have it; with transposed convolutions the width doubles to the bottom.
+the width of the one before it, and each step halves the width, as in most implementations; with
+transposed convolutions the width doubles down to the bottom.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ def unet(
     """Build a U-Net; its options are those of `PlainEncoder`, `UNetDecoder` and `Segmenter`."""
     check_positive(width=width, depth=depth)
     if depth < 2:
-        raise OptionError(f"depth must be at least 2, so that there is something to decode, got {depth}")
+        raise OptionError(f"depth must be at least 2, got {depth}")
     check_choice("padding", padding, ("same", "valid"))
     bilinear = upsample == "bilinear"
-    # One level beyond what the encoder takes is enough for it to say so.
+    # A depth one beyond the encoder's limit is enough to get its error.
     widths = [width << level for level in range(min(depth, 13))]
     if bilinear:
         widths[-1] = widths[-2]

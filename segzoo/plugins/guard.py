@@ -232,8 +232,8 @@ class Guard:
         changed = self.restore()
         if changed:
             raise PluginError(
-                f"it changes segzoo's own {', '.join(changed[:4])}, which was restored: register your version under "
-                "another name"
+                f"it changes segzoo's own {', '.join(changed[:4])}, which was restored: name your version "
+                "in another way"
             )
 
 
@@ -277,7 +277,7 @@ def person_first(plugin: str, distribution: str) -> Iterator[None]:
 
 @contextmanager
 def noting_signals(asked: list[BaseException]) -> Iterator[None]:
-    """Note what the handlers of signals raise, and leave them as they were; only the main thread has any."""
+    """Note the exceptions that signal handlers raise, and restore the handlers; only in the main thread."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

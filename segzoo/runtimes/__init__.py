@@ -1,7 +1,7 @@
-"""Files of other runtimes, opened to be run: ONNX Runtime, OpenVINO, programs of torch.export.
+"""Exported files in other inference engines: ONNX Runtime, OpenVINO, and torch.export programs.
 
-What a file is and how it is run stands here once. `segzoo.load` opens an exported file as an ordinary
-network, engines of prediction run programs that they made themselves, and the certificate of an export
+The formats of files and how to run them are defined only here. `segzoo.load` opens an exported file like an
+ordinary network, prediction engines run programs that they made themselves, and the certificate of an export
 compares both with the network.
 """
 

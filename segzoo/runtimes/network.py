@@ -1,4 +1,4 @@
-"""An exported file as an ordinary network: images to logits, and a config that says how it predicts."""
+"""An exported file as an ordinary network: images to logits, with a config for prediction."""
 
 from __future__ import annotations
 
@@ -28,37 +28,37 @@ if TYPE_CHECKING:
 
 
 def open_file(path: Path, *, network: bool = False) -> Program:
-    """Return an exported file, opened in its runtime.
+    """Return an exported file, opened in its inference engine.
 
     Args:
-        path: of the file.
-        network: whether the network inside a file with preprocessing is opened alone.
+        path: path of the file.
+        network: whether to open only the network inside a file with preprocessing.
 
     Raises:
-        WeightsError: the file is damaged, or is of no export format.
-        MissingExtraError: its runtime is not installed.
+        WeightsError: the file is damaged, or has no export format.
+        MissingExtraError: its engine is not installed.
     """
     spec = spec_of(path)
     if spec is None:
-        raise WeightsError(f"{path} is of no export format: `segzoo list exports` shows them")
+        raise WeightsError(f"{path} has no export format: `segzoo list exports` shows them")
     opener: Any = resolve(spec.runtime)
-    # A format need not know of networks inside files.
+    # A format need not support networks inside files.
     knows = "network" in inspect.signature(opener).parameters
     program: Program = opener(path, network=network) if knows else opener(path)
     if network and not knows and program.info is not None and program.info.with_preprocessing:
         raise WeightsError(
-            f"{path} has preprocessing inside, and the network of this format cannot be cut out: export the "
+            f"{path} contains preprocessing, and its format does not let it be extracted: export the "
             "model without preprocessing, or as ONNX"
         )
     return program
 
 
 def open_network(path: Path) -> ExportedNetwork:
-    """Return the network of an exported file; what preprocessing the file has inside is left out.
+    """Return the network of an exported file, without the preprocessing that the file may contain.
 
     Raises:
-        WeightsError: the file is damaged, is of no export format, or does not say how it predicts.
-        MissingExtraError: its runtime is not installed.
+        WeightsError: the file is damaged, has no export format, or does not state how it predicts.
+        MissingExtraError: its engine is not installed.
     """
     program = open_file(path, network=True)
     if program.info is None:
@@ -67,38 +67,39 @@ def open_network(path: Path) -> ExportedNetwork:
 
 
 def unsaid(path: Path, program: Program) -> str:
-    """Return the error about a file of another program: what it does not say, and how to add that."""
+    """Return the error about another program's file: what it does not state, and how to add that."""
     inputs, outputs = (", ".join(map(str, ports)) for ports in (program.inputs, program.outputs))
     return (
-        f"{path} was exported by another program, and does not say what its classes are nor what its images "
-        f"go through before (input: {inputs}; output: {outputs})" + _advice(path)
+        f"{path} was exported by another program, and states neither its classes nor the preprocessing of "
+        f"its images (input: {inputs}; output: {outputs})" + _advice(path)
     )
 
 
 def _advice(path: Path) -> str:
     if path.suffix.lower() != ".onnx":
-        return ": take a file that `segzoo export` wrote, or an ONNX file, which `segzoo convert` completes"
+        return ": use a file that `segzoo export` wrote, or an ONNX file, which `segzoo convert` completes"
     named = command_line("segzoo", "convert", path, "--out", f"{path.stem}-named.onnx", "--classes", "A,B,C")
     return (
-        f"\nOnly you can say it: `{named} --option mean=0.485,0.456,0.406 --option std=0.229,0.224,0.225`, "
-        f"with its own classes and numbers, and {path.stem}-named.onnx is the model"
+        f"\nAdd them yourself: `{named} --option mean=0.485,0.456,0.406 --option std=0.229,0.224,0.225`, "
+        f"with your classes and numbers; then use {path.stem}-named.onnx as the model"
     )
 
 
 class ExportedNetwork(nn.Module):
-    """A network that a file of another runtime computes; it cannot be trained or changed.
+    """A network that an exported file computes; it cannot be trained or changed.
 
-    It has no parameters. Its state is the file's hash, so that two files differ. Pickles and copies hold the
-    path, and open the file again.
+    It has no parameters. Its state is the file's hash, so that different files have different states. Pickles
+    and copies store the path, and open the file again.
 
     Args:
-        path: of the file.
+        path: path of the file.
         program: the file, opened as a network: images ``(N, C, H, W)`` to logits ``(N, K, H, W)``.
-        info: what the file says of itself.
+        info: metadata of the file.
 
     Attributes:
-        fixed_size: height and width that all images must have; ``None`` where they are free. Smaller images
-            are continued by mirroring, and the logits cropped; `segzoo.Predictor` cuts larger ones to tiles.
+        fixed_size: height and width that all images must have; ``None`` if any size is accepted. Smaller
+          images are mirrored at the edges, and the logits cropped; `segzoo.Predictor` cuts larger ones into
+          tiles.
     """
 
     segzoo_config: ModelConfig
@@ -111,7 +112,7 @@ class ExportedNetwork(nn.Module):
         images = program.inputs[0]
         if len(images.shape) != 4 or len(program.inputs) != 1:
             raise WeightsError(
-                f"{path}: a network takes one input of images (N, C, H, W), and this one takes "
+                f"{path}: one input of images (N, C, H, W) is expected, but this network takes "
                 f"{', '.join(told_shape(port.shape) for port in program.inputs)}"
             )
         batch, _, height, width = images.shape
@@ -124,19 +125,19 @@ class ExportedNetwork(nn.Module):
 
     @property
     def num_logits(self) -> int:
-        """Channels of the logits."""
+        """Number of channels of the logits."""
         return self.segzoo_config.architecture.num_classes
 
     def extra_repr(self) -> str:
-        """Return what ``repr`` says: the file, and what runs it."""
+        """Return the text for ``repr``: the file, and its engine."""
         return f"{self.path}, {self.program.description}"
 
     def __reduce__(self) -> tuple[Callable[[Path], ExportedNetwork], tuple[Path]]:
-        """Pickle and copy as the path, which is opened again."""
+        """Pickle and copy the path, from which the file is opened again."""
         return open_network, (self.path,)
 
     def train(self, mode: bool = True) -> ExportedNetwork:
-        """Return the network as it is: what is exported has no other mode."""
+        """Return the network unchanged: an exported file has only evaluation mode."""
         return super().train(False)
 
     @torch.no_grad()
@@ -145,7 +146,7 @@ class ExportedNetwork(nn.Module):
 
         Raises:
             OptionError: the file is made for images of one size, and these are larger.
-            WeightsError: the file's logits are not those of its config.
+            WeightsError: the file's logits do not fit its config.
         """
         height, width = images.shape[-2:]
         taken = images.detach().to("cpu", torch.float32)
@@ -155,19 +156,19 @@ class ExportedNetwork(nn.Module):
         expected = (len(images), self.num_logits, *taken.shape[-2:])
         if tuple(logits.shape) != expected:
             raise WeightsError(
-                f"{self.path} gives {told_shape(tuple(logits.shape))} of images {tuple(taken.shape)}, and "
-                f"logits are {expected}: its metadata are of another network"
+                f"{self.path} outputs {told_shape(tuple(logits.shape))} for images {tuple(taken.shape)}, but "
+                f"the logits should be {expected}: its metadata belong to another network"
             )
         return logits[..., :height, :width]
 
     def check_views(self, *, turns: bool, scales: Sequence[float]) -> None:
-        """Raise `OptionError` if images that fit the file would not fit it turned, or enlarged."""
+        """Raise `OptionError` if test-time augmentation gives images that do not fit the file."""
         if self.fixed_size is None:
             return
         height, width = self.fixed_size
         made = f"{self.path} is made for images of {height}x{width}"
         if turns and height != width:
-            raise OptionError(f"{made}: those that are turned do not fit, leave out turns")
+            raise OptionError(f"{made}: turned images do not fit, leave out turns")
         if any(scale > 1 for scale in scales):
             raise OptionError(f"{made}: scales must be at most 1, got {max(scales):g}")
 
@@ -180,14 +181,14 @@ class ExportedNetwork(nn.Module):
         return mirror(images, height, width, 0, 0)
 
     def _run(self, images: NDArray[np.float32]) -> NDArray[Any]:
-        """Return logits, of as many images at a time as the file takes."""
+        """Return logits, computed for as many images at a time as the file accepts."""
         images = images.astype(self.program.inputs[0].dtype, copy=False)
         if self._batch in (None, len(images)):
             return self.program(images)
         parts = []
         for start in range(0, len(images), self._batch):
             part = images[start : start + self._batch]
-            # Repeated where there are too few; their logits are dropped.
+            # Images are repeated if there are too few; their logits are dropped.
             full = part[np.arange(self._batch) % len(part)]
             parts.append(self.program(full)[: len(part)])
         return np.concatenate(parts)

@@ -1,8 +1,8 @@
 """ONNX files, run by ONNX Runtime on the CPU (by Microsoft, MIT).
 
-A file may come from anyone, so it is looked through before ONNX Runtime opens it: tensors that lie in other
-files must lie in its own folder, and operations must be those that ONNX Runtime brings. No library of custom
-operations is ever loaded.
+A file may come from anyone, so it is checked before ONNX Runtime opens it: external tensors must be in files
+of its own folder, and operations must be part of ONNX Runtime. No library of custom operations is ever
+loaded.
 
 Format: https://onnx.ai/onnx/repo-docs/IR.html and ExternalData.html.
 """
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-#: Domains whose operations ONNX Runtime brings.
+#: Domains whose operations are part of ONNX Runtime.
 _DOMAINS = frozenset(
     {"", "ai.onnx", "ai.onnx.ml", "com.microsoft", "com.microsoft.nchwc", "org.pytorch.aten"}
 )
-#: Bytes that no ONNX file has: protobuf ends there, and what is larger lies in files beside.
+#: Size in bytes that no ONNX file reaches: protobuf's limit; larger data is in external files.
 _MOST = 1 << 31
-#: What ONNX Runtime calls the types of arrays, where numpy calls them otherwise.
+#: ONNX Runtime's names of array types that differ from numpy's.
 _TYPES = {"float": "float32", "double": "float64"}
 
 
@@ -39,17 +39,17 @@ def open_onnx(path: Path, *, network: bool = False) -> OnnxProgram:
     model, info = read_onnx(path)
     if network and info is not None and info.with_preprocessing:
         return OnnxProgram(onnx_session(cut_network(model, path).SerializeToString(), path), info)
-    # From the bytes that were looked through, unless there are tensors beside, which need the path.
+    # From the checked bytes, unless there are external tensors, which need the path.
     beside = any(True for _ in _tensors_beside(model))
     return OnnxProgram(onnx_session(str(path) if beside else model.SerializeToString(), path), info)
 
 
 class OnnxProgram:
-    """A session of ONNX Runtime; see `segzoo.runtimes.Program`.
+    """An ONNX Runtime session; see `segzoo.runtimes.Program`.
 
     Args:
-        session: of one input.
-        info: what the file says of itself.
+        session: session with one input.
+        info: metadata of the file.
     """
 
     def __init__(self, session: Any, info: ExportInfo | None = None) -> None:
@@ -60,7 +60,7 @@ class OnnxProgram:
         self._session = session
 
     def __call__(self, images: NDArray[Any]) -> NDArray[Any]:
-        """Map the array of the one input to that of the first output."""
+        """Map the input array to the array of the first output."""
         return self._ran([self.outputs[0].name], images)[0]
 
     def every(self, images: NDArray[Any]) -> dict[str, NDArray[Any]]:
@@ -71,7 +71,7 @@ class OnnxProgram:
     def _ran(self, names: list[str], images: NDArray[Any]) -> list[NDArray[Any]]:
         try:
             return self._session.run(names, {self.inputs[0].name: images})
-        except Exception as error:  # of many classes, which have no base of their own
+        except Exception as error:  # of many classes without a common base
             told = _told(error)
             if "alloc" in told:
                 raise MemoryError(told) from error
@@ -79,28 +79,28 @@ class OnnxProgram:
 
 
 def onnx_session(model: bytes | str, path: Path | None = None) -> Any:
-    """Return a session of ONNX Runtime on the CPU, with as many threads as torch has.
+    """Return an ONNX Runtime session on the CPU, with as many threads as torch uses.
 
     Args:
-        model: the serialised model, or its file, which was looked through.
-        path: the file, for errors; without, those of ONNX Runtime are raised as they are.
+        model: serialised model, or its checked file.
+        path: file, for errors; without it, ONNX Runtime's errors are raised unchanged.
 
     Raises:
         WeightsError: ONNX Runtime cannot run the file.
-        MissingExtraError: ONNX Runtime, or what reads ONNX, is not installed.
+        MissingExtraError: ONNX Runtime, or the onnx library, is not installed.
     """
     runtime = import_onnxruntime()
     options = runtime.SessionOptions()
     options.intra_op_num_threads = use_cores()
-    options.enable_mem_pattern = False  # one is kept for each size of image, and none is faster
-    options.log_severity_level = 4  # what goes wrong is raised, and told then
+    options.enable_mem_pattern = False  # it keeps one pattern per image size, and is not faster
+    options.log_severity_level = 4  # errors are raised, and reported then
     try:
         session = runtime.InferenceSession(
             model, options, providers=["CPUExecutionProvider"], enable_fallback=False
         )
-        _ports([*session.get_inputs(), *session.get_outputs()])  # names may be no text
+        _ports([*session.get_inputs(), *session.get_outputs()])  # names may not be text
         return session
-    except Exception as error:  # of many classes, which have no base of their own
+    except Exception as error:  # of many classes without a common base
         if path is None:
             raise
         raise WeightsError(
@@ -110,12 +110,12 @@ def onnx_session(model: bytes | str, path: Path | None = None) -> Any:
 
 
 def read_onnx(path: Path) -> tuple[Any, ExportInfo | None]:
-    """Return an ONNX file as protobuf, without tensors beside it, and what it says of itself.
+    """Return an ONNX file as protobuf, without external tensors, and its metadata.
 
     Raises:
-        WeightsError: it is no ONNX file, is damaged, reads data outside its folder, or needs operations that
-            ONNX Runtime lacks.
-        MissingExtraError: ONNX Runtime, or what reads ONNX, is not installed.
+        WeightsError: the file is not ONNX, is damaged, reads data outside its folder, or needs operations
+          that ONNX Runtime does not have.
+        MissingExtraError: ONNX Runtime, or the onnx library, is not installed.
     """
     import_onnxruntime()
     onnx: Any = import_module("onnx")
@@ -125,16 +125,16 @@ def read_onnx(path: Path) -> tuple[Any, ExportInfo | None]:
     except OSError as error:
         raise WeightsError(f"{path} cannot be read: {error.strerror or error}") from error
     if not data:
-        told = "it is empty" if not size else f"it has {size:,} bytes, and protobuf ends at {_MOST:,}"
-        raise WeightsError(f"{path} is no ONNX file: {told}")
+        told = "it is empty" if not size else f"it has {size:,} bytes, but protobuf's limit is {_MOST:,}"
+        raise WeightsError(f"{path} is not an ONNX file: {told}")
     try:
         model = onnx.ModelProto.FromString(data)
-    except Exception as error:  # protobuf's DecodeError, whose place differs between its versions
+    except Exception as error:  # protobuf's DecodeError, whose module differs between its versions
         told = str(error).splitlines()[0][:200]
-        raise WeightsError(f"{path} is no ONNX file, or is damaged ({told})") from error
-    # Protobuf takes much for a message: what is none has no such parts.
+        raise WeightsError(f"{path} is damaged, or not an ONNX file ({told})") from error
+    # Protobuf parses much that is not a message; the result has no graph.
     if not model.ir_version or not model.graph.node or not model.opset_import:
-        raise WeightsError(f"{path} is no ONNX file, or is damaged: it holds no graph")
+        raise WeightsError(f"{path} is damaged, or not an ONNX file: it holds no graph")
     _check_beside(model, path)
     _check_operations(model, path)
     texts = [one.value for one in model.metadata_props if one.key == METADATA_KEY]
@@ -145,7 +145,7 @@ def cut_network(model: Any, path: Path) -> Any:
     """Return the network inside a model with preprocessing: from `IMAGES` to `LOGITS`.
 
     Raises:
-        WeightsError: the file names no such tensors, or other inputs lead to the logits.
+        WeightsError: the file has no such tensors, or other inputs lead to the logits.
     """
     onnx: Any = import_module("onnx")
     made = {name: node for node in model.graph.node for name in node.output if name}
@@ -162,8 +162,8 @@ def cut_network(model: Any, path: Path) -> Any:
             queue += _read_by(node)
     if not found:
         raise WeightsError(
-            f"{path} has preprocessing inside, and its network cannot be cut out, as its tensors "
-            f"{IMAGES!r} and {LOGITS!r} are not there or not apart: export the model without preprocessing"
+            f"{path} contains preprocessing, and its network cannot be extracted, because its tensors "
+            f"{IMAGES!r} and {LOGITS!r} are missing or not separate: export the model without preprocessing"
         )
     ports = _inner_ports(onnx, model)
     graph = onnx.GraphProto()
@@ -187,7 +187,7 @@ def cut_network(model: Any, path: Path) -> Any:
 
 
 def _inner_ports(onnx: Any, model: Any) -> list[Any]:
-    """Return images and logits as input and output: of the size that the file says, and as many at a time."""
+    """Return images and logits as input and output: with the file's size, and any batch size."""
     said = {one.name: one for one in model.graph.value_info}
     ports = []
     for name in (IMAGES, LOGITS):
@@ -197,7 +197,7 @@ def _inner_ports(onnx: Any, model: Any) -> list[Any]:
         if name in said:
             port.CopyFrom(said[name])
         ports.append(port)
-    # Preprocessing gives one image, of which the network may take more at a time.
+    # Preprocessing handles one image, but the network may take more at a time.
     images, logits = (port.type.tensor_type.shape.dim for port in ports)
     if images and logits:
         images[0].CopyFrom(logits[0])
@@ -205,7 +205,7 @@ def _inner_ports(onnx: Any, model: Any) -> list[Any]:
 
 
 def _read_by(node: Any) -> list[str]:
-    """Return the names of what a node reads; what its subgraphs read of the graph around is among it."""
+    """Return the names of the values that a node reads, including those that its subgraphs read."""
     inner = [name for graph in _graphs_in(node) for one in graph.node for name in _read_by(one)]
     own = {name for graph in _graphs_in(node) for one in graph.node for name in one.output}
     own |= {one.name for graph in _graphs_in(node) for one in (*graph.initializer, *graph.input)}
@@ -248,12 +248,12 @@ def _tensors(model: Any) -> Iterator[Any]:
 
 
 def _tensors_beside(model: Any) -> Iterator[Any]:
-    """Yield the tensors whose data lie in another file."""
+    """Yield the tensors whose data is in another file."""
     return (one for one in _tensors(model) if one.data_location == 1 or len(one.external_data))
 
 
 def _check_beside(model: Any, path: Path) -> None:
-    """Raise `WeightsError` unless the data of all tensors lie in the file or in others of its folder."""
+    """Raise `WeightsError` unless the data of all tensors is in the file or in others of its folder."""
     folder = os.path.realpath(path.parent)
     for name in {_location(tensor) for tensor in _tensors_beside(model)}:
         parts = (*PurePosixPath(name).parts, *PureWindowsPath(name).parts)
@@ -261,14 +261,14 @@ def _check_beside(model: Any, path: Path) -> None:
         place = Path(folder, name)
         if leaves or not os.path.realpath(place).startswith(folder.rstrip(os.sep) + os.sep):
             raise WeightsError(
-                f"{path} reads tensors from {name!r}, which is outside its folder: it is not opened. Files "
-                "that belong to it lie beside it, and none is a link that leads elsewhere"
+                f"{path} reads tensors from {name!r}, which is outside its folder: it is not opened. Data "
+                "files must be next to it, and must not be links that lead elsewhere"
             )
         try:
             regular(place)
         except OSError as error:
             raise WeightsError(
-                f"{path} has tensors in {name!r} beside it, which cannot be read "
+                f"{path} has tensors in {name!r} next to it, which cannot be read "
                 f"({error.strerror or error}): copy both files together"
             ) from error
 
@@ -278,7 +278,7 @@ def _location(tensor: Any) -> str:
 
 
 def _check_operations(model: Any, path: Path) -> None:
-    """Raise `WeightsError` for an operation that neither ONNX Runtime nor the file itself has."""
+    """Raise `WeightsError` for an operation that neither ONNX Runtime nor the file itself defines."""
     own = {(one.domain, one.name) for one in model.functions}
     unknown = {
         f"{node.domain}:{node.op_type}"
@@ -287,8 +287,8 @@ def _check_operations(model: Any, path: Path) -> None:
     }
     if unknown:
         raise WeightsError(
-            f"{path} needs custom operations ({', '.join(sorted(unknown)[:5])}), whose library would be code "
-            "of its own, which is never loaded: export the model with the operations of ONNX alone"
+            f"{path} needs custom operations ({', '.join(sorted(unknown)[:5])}), whose library would run "
+            "unknown code, and is never loaded: export the model with ONNX operations only"
         )
 
 
@@ -297,19 +297,19 @@ def _ports(found: Iterable[Any]) -> tuple[Port, ...]:
 
 
 def _dtype(told: str) -> str:
-    """Return numpy's name of a type such as ``tensor(float)``; what is no tensor keeps its own."""
+    """Return numpy's name of a type such as ``tensor(float)``; a type that is not a tensor keeps its name."""
     inner = told.removeprefix("tensor(").removesuffix(")")
     return _TYPES.get(inner, inner)
 
 
 def _told(error: Exception) -> str:
-    """Return what an error of ONNX Runtime says, without its number and class."""
+    """Return the text of an ONNX Runtime error, without its number and class."""
     lines = str(error).splitlines()
     return lines[0].split(" : ", 3)[-1][:300] if lines else type(error).__name__
 
 
 def import_onnxruntime() -> Any:
-    """Return ONNX Runtime, or raise `MissingExtraError` where it, or what reads ONNX, is missing."""
+    """Return ONNX Runtime, or raise `MissingExtraError` if it, or the onnx library, is missing."""
     try:
         runtime = import_module("onnxruntime")
         for name in ("onnx", "onnxscript"):

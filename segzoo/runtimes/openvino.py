@@ -1,4 +1,4 @@
-"""Files of OpenVINO, an ``.xml`` with its weights in ``.bin``, run on the CPU. By Intel, Apache-2.0."""
+"""OpenVINO files, an ``.xml`` with its weights in ``.bin``, run on the CPU. By Intel, Apache-2.0."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-#: Bytes at the beginning of a file in which its root element stands.
+#: Number of bytes at the beginning of a file that contain its root element.
 _HEAD = 4096
 
 
 def open_openvino(path: Path, *, network: bool = False) -> OpenVinoProgram:
-    """Open a file of OpenVINO; see `segzoo.runtimes.Opener`."""
+    """Open an OpenVINO file; see `segzoo.runtimes.Opener`."""
     with unheard():
         openvino = import_openvino("openvino")
     _check_files(path)
@@ -34,7 +34,7 @@ def open_openvino(path: Path, *, network: bool = False) -> OpenVinoProgram:
     except Exception as error:
         raise WeightsError(
             f"{path}: OpenVINO {version_of(openvino)} cannot read it ({last_line(error)}): it is damaged, "
-            "its .bin is of another model, or it is made for a newer OpenVINO"
+            "its .bin belongs to another model, or it needs a newer OpenVINO"
         ) from error
     info = None if text is None else ExportInfo.from_json(text, str(path))
     if network and info is not None and info.with_preprocessing:
@@ -51,12 +51,12 @@ def open_openvino(path: Path, *, network: bool = False) -> OpenVinoProgram:
 
 
 class OpenVinoProgram:
-    """A model of OpenVINO, compiled for the CPU; see `segzoo.runtimes.Program`.
+    """An OpenVINO model, compiled for the CPU; see `segzoo.runtimes.Program`.
 
     Args:
-        model: an ``openvino.Model``.
-        info: what the file says of itself.
-        hint: number type to compute in, as OpenVINO calls it.
+        model: ``openvino.Model``.
+        info: metadata of the file.
+        hint: number type of the computation, in OpenVINO's terms.
     """
 
     def __init__(self, model: Any, info: ExportInfo | None = None, *, hint: str = "f32") -> None:
@@ -74,10 +74,10 @@ class OpenVinoProgram:
         )
         kind = info.precision if info else self.inputs[0].dtype
         self.description = f"OpenVINO {version_of(openvino)} on cpu, {kind}"
-        self._lock = Lock()  # it has one set of buffers
+        self._lock = Lock()  # the model has one set of buffers
 
     def __call__(self, images: NDArray[Any]) -> NDArray[Any]:
-        """Map the array of the one input to that of the first output."""
+        """Map the input array to the array of the first output."""
         try:
             with self._lock:
                 return self._compiled([images])[0]
@@ -92,13 +92,13 @@ def cut_network(openvino: Any, model: Any, path: Path) -> Any:
     """Return the network inside a model with preprocessing: from images to logits.
 
     Raises:
-        WeightsError: the file names no such tensors.
+        WeightsError: the file has no such tensors.
     """
     named = {name: one for op in model.get_ordered_ops() for one in op.outputs() for name in one.get_names()}
     if IMAGES not in named or LOGITS not in named:
         raise WeightsError(
-            f"{path} has preprocessing inside, and its network cannot be cut out, as its tensors "
-            f"{IMAGES!r} and {LOGITS!r} are not there: export the model without preprocessing"
+            f"{path} contains preprocessing, and its network cannot be extracted, because its tensors "
+            f"{IMAGES!r} and {LOGITS!r} are missing: export the model without preprocessing"
         )
     images = named[IMAGES]
     parameter = openvino.opset13.parameter(images.get_partial_shape(), images.get_element_type(), name=IMAGES)
@@ -113,14 +113,14 @@ def _port(found: Any) -> Port:
 
 
 def _check_files(path: Path) -> None:
-    """Raise `WeightsError` unless a file looks like OpenVINO's, and its weights lie in its folder."""
+    """Raise `WeightsError` unless a file looks like OpenVINO's, and its weights are in its folder."""
     try:
         with regular(path).open("rb") as file:
             head = file.read(_HEAD)
     except OSError as error:
         raise WeightsError(f"{path} cannot be read: {error.strerror or error}") from error
     if b"<net" not in head or b"<!" in head:
-        raise WeightsError(f"{path} is no model of OpenVINO: it does not begin with <net>")
+        raise WeightsError(f"{path} is not an OpenVINO model: it does not begin with <net>")
     weights = path.with_suffix(".bin")
     folder = os.path.realpath(path.parent)
     if os.path.dirname(os.path.realpath(weights)) != folder:  # noqa: PTH120 (Path.resolve fails on loops)
@@ -135,13 +135,13 @@ def version_of(openvino: Any) -> str:
 
 
 def last_line(error: Exception) -> str:
-    """Return what an error of OpenVINO says; the lines before are places in its source."""
+    """Return the text of an OpenVINO error; the lines before it are locations in its source."""
     lines = [line.strip() for line in str(error).strip().splitlines() if line.strip()]
     return lines[-1][:300] if lines else type(error).__name__
 
 
 def import_openvino(extra: str) -> Any:
-    """Return the library, or raise `MissingExtraError`; ``extra`` is what brings it."""
+    """Return the library, or raise `MissingExtraError`; ``extra`` is the extra that installs it."""
     try:
         import openvino
     except ImportError as error:
@@ -151,10 +151,10 @@ def import_openvino(extra: str) -> Any:
 
 @contextmanager
 def unheard() -> Iterator[None]:
-    """Keep OpenVINO and NNCF from drawing bars on standard output, and from reporting home.
+    """Keep OpenVINO and NNCF from drawing progress bars on standard output, and from sending telemetry.
 
-    They tell their makers what is done with them, unasked. There is no switch for a program to set, but
-    they do not where tests run.
+    They send it without asking. There is no setting for programs to prevent it, but
+    they do not send it when tests run.
     """
     before = os.environ.get("CI")
     os.environ["CI"] = "true"

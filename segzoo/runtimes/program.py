@@ -1,4 +1,4 @@
-"""What an exported file says of itself, and what running it takes."""
+"""The metadata of an exported file, and the interface for running it."""
 
 from __future__ import annotations
 
@@ -21,39 +21,39 @@ if TYPE_CHECKING:
     from segzoo.config import ModelConfig
     from segzoo.specs.exports import ExportPrecision, ExportSpec
 
-#: Key of the metadata under which a file holds its `ExportInfo`.
+#: Key of the metadata with a file's `ExportInfo`.
 METADATA_KEY = "segzoo"
 
 #: Names of the preprocessed images and of the logits, also inside a file with preprocessing.
 IMAGES, LOGITS = "images", "logits"
 
-#: Version of that text; a file of a later one is refused by name.
+#: Version of that text; files with a later version are refused.
 _FORMAT = 1
 
 
 @dataclass(frozen=True, kw_only=True)
 class ExportInfo:
-    """What an exported file says of itself; its metadata, as one JSON text under the key ``segzoo``.
+    """Metadata of an exported file, stored as one JSON text under the key ``segzoo``.
 
-    Where it lies: ``metadata_props`` of ONNX, a file ``segzoo`` among the ``extra_files`` of `torch.export`,
-    ``rt_info`` of OpenVINO.
+    It is stored in ``metadata_props`` of ONNX, in a file ``segzoo`` among the ``extra_files`` of
+    `torch.export`, and in ``rt_info`` of OpenVINO.
 
     Names in a file: without preprocessing, the input is ``images`` and the output ``logits``. With
     preprocessing, the input is ``image`` and the output ``mask``, and the two tensors between preprocessing
-    and decision are called ``images`` and ``logits`` all the same, so that the network can be cut out of an
+    and decision are also called ``images`` and ``logits``, so that the network can be extracted from an
     ONNX file: ``onnx.utils.extract_model(file, network, ["images"], ["logits"])``.
 
     Attributes:
         config: labels, palette, preprocessing, threshold, licence and provenance of the weights.
-        name: what the model is called, for people.
-        with_preprocessing: whether the file takes images as they are, ``(H, W, C)`` uint8 or uint16, and
-            gives their class map ``(H, W)``; else preprocessed images ``(N, C, H, W)`` float32, and gives
-            logits ``(N, num_classes, H, W)``.
-        size: height and width that it is made for; ``None`` where they are free.
-        precision: number type that it computes in.
+        name: name of the model, for people.
+        with_preprocessing: whether the file maps unprocessed images, ``(H, W, C)`` uint8 or uint16, to
+          class maps ``(H, W)``; otherwise it maps preprocessed images ``(N, C, H, W)`` float32 to
+          logits ``(N, num_classes, H, W)``.
+        size: height and width that it is made for; ``None`` if it accepts any.
+        precision: number type of the computation.
         format: name of the export format that wrote it.
-        versions: of segzoo, torch and the exporting library, by distribution.
-        weights: sha256 of the tensors that were exported.
+        versions: versions of segzoo, torch and the exporting library, by distribution.
+        weights: sha256 of the exported tensors.
     """
 
     config: ModelConfig
@@ -75,11 +75,11 @@ class ExportInfo:
         """Read what `to_json` returned.
 
         Args:
-            text: from the metadata.
-            where: names the file in errors.
+            text: text from the metadata.
+            where: name of the file for errors.
 
         Raises:
-            WeightsError: it is not such a text, or one of a later version of segzoo.
+            WeightsError: the text is invalid, or from a later version of segzoo.
         """
         where = f"the metadata of {where}"
         try:
@@ -89,7 +89,7 @@ class ExportInfo:
         version = data.pop("segzoo_export", None) if isinstance(data, dict) else None
         if type(version) is not int or version != _FORMAT:
             raise WeightsError(
-                f"{where} has format {shown(version)}, this segzoo reads format {_FORMAT}: upgrade segzoo"
+                f"{where} has format {shown(version)}, but this segzoo reads format {_FORMAT}: upgrade segzoo"
             )
         size = data.get("size")
         given = {
@@ -117,9 +117,9 @@ class Port:
     """An input or output of a program.
 
     Attributes:
-        name: in the file.
-        shape: of the array; a text or ``None`` stands for a free side.
-        dtype: as numpy names it.
+        name: name in the file.
+        shape: shape of the array; a text or ``None`` stands for a free side.
+        dtype: numpy's name of the type.
     """
 
     name: str
@@ -132,12 +132,12 @@ class Port:
 
 
 class Program(Protocol):
-    """A file of another runtime that is open.
+    """An opened exported file.
 
     Attributes:
-        info: what the file says of itself; ``None`` of a file that segzoo did not write.
-        inputs, outputs: its ports.
-        description: runtime, version, device and number type, in one line.
+        info: metadata of the file; ``None`` for a file that segzoo did not write.
+        inputs, outputs: its inputs and outputs.
+        description: engine, version, device and number type, in one line.
     """
 
     info: ExportInfo | None
@@ -146,7 +146,7 @@ class Program(Protocol):
     description: str
 
     def __call__(self, images: NDArray[Any]) -> NDArray[Any]:
-        """Map the array of the one input to that of the first output."""
+        """Map the input array to the array of the first output."""
         ...
 
 
@@ -154,18 +154,18 @@ class Opener(Protocol):
     """Opens a file; the ``runtime`` of a `segzoo.specs.ExportSpec`."""
 
     def __call__(self, path: Path, *, network: bool = False) -> Program:
-        """Open a file, on the CPU unless the runtime has something better, with as many threads as torch has.
+        """Open a file, on the CPU unless the engine has something better, with as many threads as torch uses.
 
         Args:
-            path: of the file.
-            network: whether the network inside a file with preprocessing is opened alone: preprocessed images
-                ``(N, C, H, W)`` to logits. An opener may lack this argument; its files with preprocessing
-                are then no networks.
+            path: path of the file.
+            network: whether to open only the network inside a file with preprocessing: preprocessed images
+              ``(N, C, H, W)`` to logits. An opener without this argument does not support networks inside
+              files with preprocessing.
 
         Raises:
-            WeightsError: the file is damaged, is none of this format, or reads data outside its folder; or
-                its network cannot be cut out.
-            MissingExtraError: the runtime is not installed.
+            WeightsError: the file is damaged, has another format, or reads data outside its folder; or
+              its network cannot be extracted.
+            MissingExtraError: the engine is not installed.
         """
         ...
 
@@ -176,11 +176,11 @@ def told_shape(shape: Sequence[int | str | None]) -> str:
 
 
 def _is_size(value: object) -> bool:
-    """Whether a value is a height and a width."""
+    """Return whether a value is a height and a width."""
     return isinstance(value, list) and len(value) == 2 and all(type(one) is int and one > 0 for one in value)
 
 
 def spec_of(path: Path) -> ExportSpec | None:
-    """Return the export format whose ending a file's name has, if there is one."""
+    """Return the export format for the ending of a file's name, if there is one."""
     specs = (entry.spec for _, entry in zoo.registry("exports").items())
     return next((spec for spec in specs if path.name.lower().endswith(spec.suffix)), None)

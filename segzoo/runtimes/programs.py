@@ -1,9 +1,9 @@
-"""Programs of `torch.export` in ``.pt2`` files, opened without running what a stranger wrote into them.
+"""`torch.export` programs in ``.pt2`` files, opened without running a stranger's code.
 
-`torch.export.load` is not for files of strangers: it unpickles sample inputs and some constants, evaluates
-sizes as Python (sympy), calls any function that can be reached from ``torch``, imports modules that enums are
-of, and loads compiled libraries. So a file is first written anew, in memory, from the parts that a network
-takes: plain tensors, operators of ATen and arithmetic, sizes made of arithmetic. Anything else is refused.
+`torch.export.load` is unsafe for strangers' files: it unpickles sample inputs and some constants, evaluates
+sizes as Python (sympy), calls any function that can be reached from ``torch``, imports modules of enums, and
+loads compiled libraries. So a file is first rewritten in memory from the parts that a network needs: plain
+tensors, ATen operators and arithmetic, sizes made of arithmetic. Anything else is refused.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-#: The parts of an archive that are read, and what they are.
+#: The parts of an archive that are read, and their meaning.
 _PARTS = {
     "archive_format": r"archive_format",
     "archive_version": r"archive_version",
@@ -41,13 +41,13 @@ _PARTS = {
     "tensor": r"data/(weights/weight|constants/tensor)_\d+",
     "metadata": r"extra/\w+",
 }
-#: Operators: ATen's, but for those that open files; arithmetic of sizes.
+#: Operators: ATen's, except those that open files; arithmetic of sizes.
 _OPERATORS = re.compile(
     r"torch\.ops\.aten\.(?!\w*file)\w+\.\w+"
     r"|_operator\.(add|sub|mul|neg|pos|floordiv|truediv|mod|pow|lt|le|gt|ge|eq|ne|and_|or_|not_|getitem)"
     r"|torch\.sym_(max|min|int|float|ite|not|sum)|math\.(ceil|floor|trunc)"
 )
-#: What an expression of sizes is made of: arithmetic of sympy, symbols, numbers; powers could take for ever.
+#: Elements of a size expression: sympy's arithmetic, symbols, numbers; powers could take forever.
 _EXPRESSION = re.compile(
     r"(?:(?:Add|Mul|Max|Min|Mod|Symbol|Integer|Rational|Float|FloorDiv|CeilDiv|CleanDiv|PythonMod|IntTrueDiv"
     r"|FloatTrueDiv|ToFloat|TruncToInt|CeilToInt|FloorToInt|RoundToInt|ModularIndexing"
@@ -55,39 +55,39 @@ _EXPRESSION = re.compile(
     r"|Unequality|And|Or|Not|true|false|True|False|positive|integer|nonnegative|real|[suz]\d+)\b"
     r"|'[suz]\d+'|\d+(?:\.\d+)?(?:e[+-]?\d+)?\b|\*(?!\*)|[()+\-/%,=<>! ])*"
 )
-#: Keys of a program under which parts of a network never lie: objects of classes, and other programs.
+#: Keys of a program that never contain parts of a network: objects of classes, and other programs.
 _OBJECTS = frozenset({"as_custom_obj", "as_operator", "as_graph", "custom_obj", "treespec_namedtuple_fields"})
-#: Bytes of what describes tensors and program, and of anything that is not a tensor.
+#: Largest number of bytes of the description of tensors and program, and of anything that is not a tensor.
 _MOST_TEXT = 64 << 20
 
 
 def open_program(path: Path, *, network: bool = False) -> TorchProgram:
-    """Open a file of `torch.export`; see `segzoo.runtimes.Opener`."""
+    """Open a `torch.export` file; see `segzoo.runtimes.Opener`."""
     data, texts = _checked(path)
     info = ExportInfo.from_json(texts[METADATA_KEY], str(path)) if METADATA_KEY in texts else None
     if network and info is not None and info.with_preprocessing:
         raise WeightsError(
-            f"{path} has preprocessing inside, and the network of a torch program cannot be cut out: export "
+            f"{path} contains preprocessing, and the network of a torch program cannot be extracted: export "
             "the model without preprocessing, or as ONNX"
         )
     try:
         program = torch.export.load(io.BytesIO(data))
         module = program.module(check_guards=False)
-    except Exception as error:  # whatever torch makes of a file of another version
+    except Exception as error:  # torch may raise anything for another version's file
         raise WeightsError(
             f"{path}: torch {torch.__version__} cannot run it ({_first_line(error)}): it is damaged, or made "
-            "by another torch"
+            "by another torch version"
         ) from error
     return TorchProgram(module, _ports(program), info)
 
 
 class TorchProgram:
-    """A program of `torch.export` on the CPU; see `segzoo.runtimes.Program`.
+    """A `torch.export` program on the CPU; see `segzoo.runtimes.Program`.
 
     Args:
-        module: that `torch.export` made of it.
-        ports: its inputs, and its outputs.
-        info: what the file says of itself.
+        module: module from `torch.export`.
+        ports: inputs and outputs.
+        info: metadata of the file.
     """
 
     def __init__(
@@ -104,7 +104,7 @@ class TorchProgram:
 
     @torch.no_grad()
     def __call__(self, images: NDArray[Any]) -> NDArray[Any]:
-        """Map the array of the one input to that of the first output."""
+        """Map the input array to the array of the first output."""
         try:
             found = self._module(torch.from_numpy(images))
         except torch.OutOfMemoryError:
@@ -132,10 +132,10 @@ def _port(name: str, value: Any) -> Port:
 
 
 def _checked(path: Path) -> tuple[bytes, dict[str, str]]:
-    """Return a file's archive, written anew from what may be read, and the texts of its metadata.
+    """Return a file's archive, rewritten from its allowed parts, and the texts of its metadata.
 
     Raises:
-        WeightsError: it is no such file, is damaged, or holds what would be run.
+        WeightsError: the file is not a program, is damaged, or contains code.
     """
     try:
         path = regular(path)
@@ -154,7 +154,7 @@ def _checked(path: Path) -> tuple[bytes, dict[str, str]]:
     except (zipfile.BadZipFile, EOFError, OSError, ValueError, RuntimeError) as error:
         if isinstance(error, WeightsError):
             raise
-        raise WeightsError(f"{path} is no file of torch.export, or is damaged ({error})") from error
+        raise WeightsError(f"{path} is damaged, or not a torch.export file ({error})") from error
 
 
 def _members(archive: zipfile.ZipFile, path: Path) -> dict[str, str]:
@@ -168,21 +168,21 @@ def _members(archive: zipfile.ZipFile, path: Path) -> dict[str, str]:
                 f"{path} holds {member.filename!r}, which no exported network needs, and could be code: it "
                 "is not opened"
             )
-        # Tensors lie there as they are; packed ones could be a bomb.
+        # Tensors are stored uncompressed; compressed ones could be a zip bomb.
         if member.compress_type != zipfile.ZIP_STORED or member.file_size != member.compress_size:
-            raise WeightsError(f"{path}: {member.filename!r} is packed, which torch.export does not do")
+            raise WeightsError(f"{path}: {member.filename!r} is compressed, which torch.export never does")
         found[member.filename] = kind
     if not {"program", "tensors", "inputs", "archive_version"} <= set(found.values()):
-        raise WeightsError(f"{path} is no file of torch.export: it holds no program")
+        raise WeightsError(f"{path} is not a torch.export file: it holds no program")
     return found
 
 
 def _rewritten(archive: zipfile.ZipFile, members: Mapping[str, str], path: Path) -> bytes:
-    # A new archive, since two readers of one may see different members in it.
+    # A new archive, because two readers may see different members in the same one.
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as written:
         for name, kind in members.items():
-            # Sample inputs are pickled, and nobody needs them.
+            # Sample inputs are pickled, and not needed.
             data = (
                 b""
                 if kind == "inputs"
@@ -211,10 +211,10 @@ def _json(data: bytes, path: Path) -> Any:
 
 
 def _program(data: bytes, path: Path) -> bytes:
-    """Return the program, without guards, which are code, and without what it says of the lines of code.
+    """Return the program without guards, which are code, and without references to source lines.
 
     Raises:
-        WeightsError: it is made of more than a network takes.
+        WeightsError: it contains more than a network needs.
     """
     said = _json(data, path)
     for key, value in _pairs(said):
@@ -227,7 +227,7 @@ def _program(data: bytes, path: Path) -> bytes:
         if wrong:
             raise WeightsError(
                 f"{path} is not opened: {str(value)[:100]!r} in its program is no operator of a network, and "
-                "could be code of whoever wrote the file"
+                "could be malicious code"
             )
     try:
         for node in said["graph_module"]["graph"]["nodes"]:
@@ -260,5 +260,5 @@ def _check_tensors(data: bytes, path: Path) -> None:
         pickled = key == "use_pickle" and value is not False
         if pickled or (key == "path_name" and not _fits(re.compile(r"(weight|tensor)_\d+"), value)):
             raise WeightsError(
-                f"{path} is not opened: it holds pickled objects, which could be code; tensors alone are read"
+                f"{path} is not opened: it holds pickled objects, which could be code; only tensors are read"
             )

@@ -1,8 +1,8 @@
-"""Writes a new plug-in: a package that installs and passes its own tests as it is.
+"""Writes a new plug-in: a package that can be installed and passes its tests unchanged.
 
-The files lie in ``templates``: those of every package at the top, those of one kind in its folder.
-Words with a dollar sign in them are filled in by `string.Template`. What comes out is kept in
-``plugins/template`` to be read, and ``python -m segzoo.scaffold plugins/template`` writes it anew.
+The files are in ``templates``: those of every package at the top, those of one kind in its folder.
+`string.Template` fills in words with a dollar sign. The result is kept in
+``plugins/template`` for readers, and ``python -m segzoo.scaffold plugins/template`` writes it again.
 """
 
 from __future__ import annotations
@@ -25,26 +25,26 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from importlib.resources.abc import Traversable
 
-#: Every kind of plug-in that can be written: the file of what it brings, and what that is.
+#: Every kind of plug-in that can be generated: the file with its part, and what the part does.
 KINDS = {
-    "encoder": ("encoder.py", "the encoder: images in, features of several strides out"),
-    "decoder": ("decoder.py", "the decoder: features in, one map out"),
-    "model": ("network.py", "the network: images in, logits out"),
-    "dataset": ("dataset.py", "the data set: it finds images and their masks"),
-    "metric": ("metric.py", "the metric: it counts pixels, and makes a number of them"),
-    "loss": ("loss.py", "the loss: logits and the truth in, one number out"),
-    "augmentation": ("augmentation.py", "the step: image and mask in, both changed out"),
-    "optimizer": ("optimizer.py", "the optimizer: gradients in, weights changed"),
-    "schedule": ("schedule.py", "the schedule: where the training stands in, a share of the rate out"),
-    "tracker": ("tracker.py", "the tracker: numbers in, kept where people look at them"),
-    "reader": ("reader.py", "the reader: a file in, pixels and the file's metadata out"),
-    "output": ("output.py", "the output: it draws what a file holds"),
-    "engine": ("engine.py", "the engine: a network in, something that runs it out"),
-    "cluster": ("cluster.py", "the cluster: tasks in, their answers out"),
-    "export": ("export.py", "the format: a network in, a file out; and what opens that file"),
-    "weights": ("train.py", "the program that trained the weights, which lie in `weights/` beside it"),
-    "layout": ("layout.py", "the layout: it says where each tensor of a checkpoint goes"),
-    "recipe": ("recipe.toml", "the recipe: how to train, and nothing that runs"),
+    "encoder": ("encoder.py", "the encoder: maps images to features at several strides"),
+    "decoder": ("decoder.py", "the decoder: maps features to one feature map"),
+    "model": ("network.py", "the network: maps images to logits"),
+    "dataset": ("dataset.py", "the dataset: finds images and their masks"),
+    "metric": ("metric.py", "the metric: counts pixels, and computes a number from the counts"),
+    "loss": ("loss.py", "the loss: computes one number from logits and ground truth"),
+    "augmentation": ("augmentation.py", "the step: changes image and mask"),
+    "optimizer": ("optimizer.py", "the optimizer: updates weights from gradients"),
+    "schedule": ("schedule.py", "the schedule: maps training progress to a factor of the learning rate"),
+    "tracker": ("tracker.py", "the tracker: stores numbers where people can see them"),
+    "reader": ("reader.py", "the reader: reads pixels and metadata from a file"),
+    "output": ("output.py", "the output: draws the content of a file"),
+    "engine": ("engine.py", "the engine: prepares a network for fast prediction"),
+    "cluster": ("cluster.py", "the cluster: runs tasks and returns their results"),
+    "export": ("export.py", "the format: writes a network to a file, and opens that file"),
+    "weights": ("train.py", "the program that trained the weights in the folder `weights/`"),
+    "layout": ("layout.py", "the layout: assigns each tensor of a checkpoint"),
+    "recipe": ("recipe.toml", "the recipe: settings for training, without code"),
 }
 
 _LONGEST = 40
@@ -53,12 +53,12 @@ _RESERVED = {"segzoo", "builtin", "timm", "hf-hub", "local-dir"}
 
 @dataclass(frozen=True)
 class Naming:
-    """What a new package and the things in it are called.
+    """The names of a new package.
 
     Attributes:
-        distribution: what people install: ``segzoo-my-net``.
-        package: what they import: ``segzoo_my_net``.
-        name: what they tell segzoo: ``my-net``.
+        distribution: name for installing: ``segzoo-my-net``.
+        package: name for importing: ``segzoo_my_net``.
+        name: name of the part in segzoo: ``my-net``.
     """
 
     distribution: str
@@ -67,43 +67,41 @@ class Naming:
 
 
 def naming(name: str) -> Naming:
-    """Return the names of a package that is asked for as ``my-net`` or ``segzoo-my-net``.
+    """Return the names of a package requested as ``my-net`` or ``segzoo-my-net``.
 
     Raises:
-        UsageError: no distribution may have that name.
+        UsageError: a distribution must not have that name.
     """
     if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?", name):
-        raise UsageError(
-            f"{name!r} cannot name a package: use letters and digits, with - . or _ between them"
-        )
+        raise UsageError(f"{name!r} cannot name a package: use letters and digits, separated by - . or _")
     short = normalise(name).removeprefix("segzoo-")
     if short in _RESERVED:
-        raise UsageError(f"{name!r} stands for a part of segzoo itself: choose another name")
+        raise UsageError(f"{name!r} is the name of a part of segzoo: choose another name")
     if len(short) > _LONGEST:
-        raise UsageError(f"{name!r} has {len(short)} characters: {_LONGEST} are the most")
+        raise UsageError(f"{name!r} has {len(short)} characters; the maximum is {_LONGEST}")
     return Naming(f"segzoo-{short}", f"segzoo_{short.replace('-', '_')}", short)
 
 
 def check_free(names: Naming, kind: str) -> None:
-    """Raise `UsageError` if a plug-in that is installed has the distribution's name or the part's."""
+    """Raise `UsageError` if an installed plug-in already has the distribution's name or the part's."""
     owners = {record.distribution for record in zoo.plugins}
     if names.distribution in owners:
         raise UsageError(f"{names.distribution} is installed already: choose another name")
-    # A model and weights are both what `segzoo.create` is told.
+    # `segzoo.create` accepts names of both models and weights.
     for one in ("model", "weights") if kind in ("model", "weights") else (kind,):
         for entry in zoo.registry(plural(one)).find(names.name):
             raise UsageError(
-                f"{entry.owner} has {_article(one)} named {names.name!r} already, and people would have to "
-                f"say {names.distribution}:{names.name}: choose another name"
+                f"{entry.owner} already has {_article(one)} named {names.name!r}, so users would have to "
+                f"write {names.distribution}:{names.name}: choose another name"
             )
 
 
 def write(names: Naming, kind: str, folder: Path) -> list[Path]:
-    """Write the package into ``folder``, which appears complete or not at all; return its files.
+    """Write the package into ``folder``, either completely or not at all; return its files.
 
     Raises:
         UsageError: the folder exists and is not empty.
-        FailureError: it cannot be written.
+        FailureError: the folder cannot be written.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError(f"{folder} exists already: choose another name, or another place with --dir")
@@ -116,7 +114,7 @@ def write(names: Naming, kind: str, folder: Path) -> list[Path]:
 
 
 def render(names: Naming, kind: str) -> dict[str, bytes]:
-    """Return the content of every file of a package by its path."""
+    """Return the content of every file of a package, by its path."""
     code, role = KINDS[kind]
     words = {
         "distribution": names.distribution,
@@ -142,7 +140,7 @@ def render(names: Naming, kind: str) -> dict[str, bytes]:
     }
     rendered = {path: _fill(template, words).encode() for path, template in places.items()}
     rendered[f"{source}/py.typed"] = b""
-    # Weights are data: what a model's folder holds is copied as it is.
+    # Weights are data: the contents of a model's folder are copied unchanged.
     return rendered | {f"{source}/weights/{one.name}": one.read_bytes() for one in _folder(own / "weights")}
 
 

@@ -10,7 +10,7 @@ from segzoo.scaffold import KINDS, naming, write
 
 
 def main(folder: Path) -> None:
-    """Write a package of every kind, each in a folder named after it, in place of what is there."""
+    """Write a package of every kind, each into a folder named after it, and replace existing ones."""
     for kind in KINDS:
         shutil.rmtree(folder / kind, ignore_errors=True)
         write(naming("template"), kind, folder / kind)

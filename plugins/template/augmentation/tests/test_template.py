@@ -1,4 +1,4 @@
-"""The step keeps segzoo's contract, and does what it says."""
+"""The step keeps segzoo's contract, and does what it documents."""
 
 import numpy as np
 from segzoo_template.augmentation import Erase

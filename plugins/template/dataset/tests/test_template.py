@@ -1,4 +1,4 @@
-"""The data set keeps segzoo's contract, on small files laid out as the real ones are."""
+"""The dataset keeps segzoo's contract, on small files arranged like the real ones."""
 
 import pytest
 from PIL import Image

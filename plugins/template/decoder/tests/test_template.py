@@ -1,4 +1,4 @@
-"""The decoder keeps segzoo's contracts, and does what it says."""
+"""The decoder keeps segzoo's contracts, and does what it documents."""
 
 import segzoo
 from segzoo.testing import check_decoder, check_model

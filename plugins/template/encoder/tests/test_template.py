@@ -1,4 +1,4 @@
-"""The encoder keeps segzoo's contracts, and does what it says."""
+"""The encoder keeps segzoo's contracts, and does what it documents."""
 
 import segzoo
 from segzoo.testing import check_encoder, check_model

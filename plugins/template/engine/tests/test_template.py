@@ -1,4 +1,4 @@
-"""The engine keeps segzoo's contract, and masks can be made with it."""
+"""The engine keeps segzoo's contract, and it can predict masks."""
 
 import numpy as np
 

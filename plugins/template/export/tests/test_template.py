@@ -1,4 +1,4 @@
-"""The format keeps segzoo's contract, and the model comes back out of a file."""
+"""The format keeps segzoo's contract, and an exported model can be loaded again."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The layout keeps segzoo's contract, and a converted checkpoint computes what it computed before."""
+"""The layout keeps segzoo's contract, and a converted checkpoint computes the same as before."""
 
 import pytest
 import torch
@@ -17,7 +17,7 @@ def model():
 
 @pytest.fixture
 def checkpoint(model, tmp_path):
-    """A file as the program writes it."""
+    """Return a checkpoint in the program's format."""
     parts = {name: name.partition(".") for name in model.state_dict()}
     names = {name: f"{THEIRS[part]}.{rest}" for name, (part, _, rest) in parts.items()}
     torch.save({names[name]: tensor for name, tensor in model.state_dict().items()}, tmp_path / "theirs.pth")

@@ -1,4 +1,4 @@
-"""The loss keeps segzoo's contract, and has the values that it says."""
+"""The loss keeps segzoo's contract, and has the documented values."""
 
 import pytest
 import torch

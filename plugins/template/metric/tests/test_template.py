@@ -1,4 +1,4 @@
-"""The metric keeps segzoo's contract, and counts as it says."""
+"""The metric keeps segzoo's contract, and counts as documented."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The network keeps segzoo's contracts, and does what it says."""
+"""The network keeps segzoo's contracts, and does what it documents."""
 
 import segzoo
 from segzoo.testing import check_export, check_model

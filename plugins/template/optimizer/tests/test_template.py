@@ -1,4 +1,4 @@
-"""The optimizer keeps segzoo's contract, and makes the steps that it says."""
+"""The optimizer keeps segzoo's contract, and makes the documented steps."""
 
 import torch
 from segzoo_template.optimizer import SignDescent

@@ -1,4 +1,4 @@
-"""The output keeps segzoo's contract, and draws what it says."""
+"""The output keeps segzoo's contract, and draws what it documents."""
 
 import numpy as np
 from PIL import Image

@@ -1,4 +1,4 @@
-"""The reader keeps segzoo's contract, and gives what a file holds."""
+"""The reader keeps segzoo's contract, and returns the content of a file."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ PIXELS = np.random.default_rng(0).integers(0, 4096, (20, 30, 5), np.uint16)
 
 
 def written(folder: Path) -> Path:
-    """Write an image of five bands."""
+    """Write an image with five bands."""
     header = "P7\nWIDTH 30\nHEIGHT 20\nDEPTH 5\nMAXVAL 4095\nENDHDR\n"
     (folder / "a.pam").write_bytes(header.encode() + PIXELS.astype(">u2").tobytes())
     return folder / "a.pam"

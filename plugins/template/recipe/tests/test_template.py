@@ -1,4 +1,4 @@
-"""The recipe keeps segzoo's contract, and says what it is said to say."""
+"""The recipe keeps segzoo's contract, and has the documented settings."""
 
 from segzoo.testing import check_recipe
 from segzoo.training.recipe.reading import read_recipe

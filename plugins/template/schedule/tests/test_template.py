@@ -1,4 +1,4 @@
-"""The schedule keeps segzoo's contract, and has the values that it says."""
+"""The schedule keeps segzoo's contract, and has the documented values."""
 
 import pytest
 from segzoo_template.schedule import Restarts

@@ -1,4 +1,4 @@
-"""The tracker keeps segzoo's contract, and writes what it says."""
+"""The tracker keeps segzoo's contract, and writes what it documents."""
 
 import json
 

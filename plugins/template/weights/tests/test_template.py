@@ -1,4 +1,4 @@
-"""The weights keep segzoo's contract, and find what they are said to find."""
+"""The weights keep segzoo's contract, and find bright rectangles."""
 
 import torch
 

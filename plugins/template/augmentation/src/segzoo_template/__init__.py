@@ -1,4 +1,4 @@
-"""An augmentation step for segzoo. This module only says so; the code is imported when it is used."""
+"""An augmentation step for segzoo. This module only registers it; the code is imported on first use."""
 
 from segzoo.hooks import hookimpl
 from segzoo.specs import AugmentationSpec
@@ -15,7 +15,7 @@ def segzoo_augmentations() -> list[AugmentationSpec]:
         AugmentationSpec(
             name="template",
             factory="segzoo_template.augmentation:Erase",
-            summary="a rectangle of the image made grey, which the mask leaves out",
+            summary="a random grey rectangle, ignored in the mask",
             paper="arXiv:1708.04896",
         )
     ]

@@ -1,4 +1,4 @@
-"""Random erasing: a rectangle of the image is made grey.
+"""Random erasing: a random rectangle of the image becomes grey.
 
 Paper: Zhong et al., 2017, arXiv:1708.04896.
 """
@@ -14,7 +14,7 @@ from segzoo.errors import OptionError
 
 @dataclass(frozen=True, kw_only=True)
 class Erase:
-    """A rectangle made grey; its pixels count for nothing where the data set can say so.
+    """A grey rectangle; its pixels are ignored if the dataset has an ignore index.
 
     Args:
         share: share of each side of the image that the rectangle covers.

@@ -1,4 +1,4 @@
-"""A cluster for segzoo. This module only says so; the code is imported when it is used."""
+"""A cluster for segzoo. This module only registers it; the code is imported on first use."""
 
 from segzoo.hooks import hookimpl
 from segzoo.specs import ClusterSpec
@@ -15,6 +15,6 @@ def segzoo_clusters() -> list[ClusterSpec]:
         ClusterSpec(
             name="template",
             factory="segzoo_template.cluster:ProcessCluster",
-            summary="processes of this machine, each with a model of its own",
+            summary="processes of this machine, each with its own copy of the model",
         )
     ]

@@ -9,7 +9,7 @@ from typing import Any
 
 from segzoo.errors import OptionError
 
-#: Attempts at a task before it is left without an answer.
+#: Attempts at a task before it is given up.
 _ATTEMPTS = 2
 
 
@@ -17,13 +17,13 @@ class ProcessCluster:
     """Runs tasks in processes of this machine.
 
     Args:
-        address: must be empty, as there is one machine.
+        address: must be empty, because only this machine is used.
         workers: number of processes.
     """
 
     def __init__(self, address: str = "", *, workers: int = 2) -> None:
         if address:
-            raise OptionError(f"it runs on this machine, and takes no address, got {address!r}")
+            raise OptionError(f"it runs on this machine and takes no address, got {address!r}")
         self.workers = workers
         self.description = f"{workers} processes of this machine"
 
@@ -37,7 +37,7 @@ class ProcessCluster:
     def run(
         self, begin: Callable[[], Callable[[Any], Any]], tasks: Sequence[Any]
     ) -> Iterator[tuple[int, Any]]:
-        """Yield the number of each task and its answer, as the answers come."""
+        """Yield the number and the answer of each task, in the order of the answers."""
         pickled = pickle.dumps(begin)
         idle = [_Process() for _ in range(self.workers)]
 

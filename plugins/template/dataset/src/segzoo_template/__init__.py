@@ -1,4 +1,4 @@
-"""A data set for segzoo. This module only says so; the code is imported when it is used."""
+"""A dataset for segzoo. This module only registers it; the code is imported on first use."""
 
 from segzoo.hooks import hookimpl
 from segzoo.specs import DatasetSpec, Labels
@@ -19,9 +19,9 @@ def segzoo_datasets() -> list[DatasetSpec]:
             factory="segzoo_template.dataset:open_split",
             splits=("train", "val", "test"),
             labels=LABELS,
-            summary="say in a line what the images show",
-            layout="a folder per split, in it images/*.png and masks/*.png of the same names",
-            licence="say on what terms the data may be used",
-            by_hand="say how people get the data",
+            summary="describe in one line what the images show",
+            layout="one folder per split, with images/*.png and masks/*.png of the same names",
+            licence="state the licence of the data",
+            by_hand="describe how to get the data",
         )
     ]

@@ -1,4 +1,4 @@
-"""A data set of a folder per split, each with images and with masks of the same names."""
+"""A dataset with one folder per split, each with images and masks of the same names."""
 
 import os
 from pathlib import Path
@@ -9,16 +9,16 @@ from . import LABELS
 
 
 def open_split(root: str | os.PathLike[str], split: str = "train", *, scale: float = 1.0) -> Pairs:
-    """Open one part of the data; files are read when a sample is asked for.
+    """Open one split; files are read when a sample is requested.
 
     Args:
-        root: holds a folder per split.
+        root: folder with one folder per split.
         split: ``train``, ``val`` or ``test``.
-        scale: what both sides are multiplied by while files are decoded, at most 1.
+        scale: factor for both sides while files are decoded, at most 1.
 
     Raises:
         OptionError: there is no such split.
-        FailureError: the root holds no such data, or an image has no mask.
+        FailureError: the root does not contain this data, or an image has no mask.
     """
     check_split("template", split, ("train", "val", "test"))
     folder = Path(root, split)

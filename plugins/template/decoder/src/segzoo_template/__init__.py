@@ -1,4 +1,4 @@
-"""A decoder for segzoo. This module only says so; the code is imported when it is used."""
+"""A decoder for segzoo. This module only registers it; the code is imported on first use."""
 
 from segzoo.hooks import hookimpl
 from segzoo.specs import DecoderSpec
@@ -15,7 +15,7 @@ def segzoo_decoders() -> list[DecoderSpec]:
         DecoderSpec(
             name="template",
             factory="segzoo_template.decoder:SumDecoder",
-            summary="features brought to one width and added up, coarsest first",
+            summary="projects features to one width and adds them up, coarsest first",
             halving=False,
         )
     ]

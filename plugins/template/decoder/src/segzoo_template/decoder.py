@@ -1,4 +1,4 @@
-"""A decoder that brings features to one width and adds them up, coarsest first."""
+"""A decoder that projects features to one width and adds them up, coarsest first."""
 
 from collections.abc import Sequence
 
@@ -10,12 +10,12 @@ class SumDecoder(nn.Module):
     """One map at the finest stride, from features at any strides.
 
     Args:
-        channels: of the encoder's features, finest first.
-        strides: of the same features.
-        width: channels of the map.
+        channels: numbers of channels of the encoder's features, finest first.
+        strides: strides of the same features.
+        width: number of channels of the output.
     """
 
-    any_size = True  # odd sizes are welcome, since each sum has the size of its finer feature
+    any_size = True  # odd sizes work, because each sum has the size of its finer feature
 
     def __init__(self, channels: Sequence[int], strides: Sequence[int], *, width: int = 64) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""An encoder for segzoo. This module only says so; the code is imported when it is used."""
+"""An encoder for segzoo. This module only registers it; the code is imported on first use."""
 
 from segzoo.hooks import hookimpl
 from segzoo.specs import EncoderSpec
@@ -17,6 +17,6 @@ def segzoo_encoders() -> list[EncoderSpec]:
             factory="segzoo_template.encoder:StridedEncoder",
             channels=(16, 32, 64, 128),
             strides=(1, 2, 4, 8),
-            summary="convolutions that halve the image instead of pooling it",
+            summary="strided convolutions instead of pooling",
         )
     ]

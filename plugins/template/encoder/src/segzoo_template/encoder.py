@@ -1,4 +1,4 @@
-"""An encoder of convolutions that halve the image instead of pooling it."""
+"""An encoder of strided convolutions instead of pooling."""
 
 from torch import Tensor, nn
 
@@ -7,11 +7,11 @@ class StridedEncoder(nn.Module):
     """Features at strides 1, 2, 4 and 8.
 
     Args:
-        in_channels: channels of the images.
-        width: channels of the finest feature; each coarser one has twice as many.
+        in_channels: number of channels of the images.
+        width: number of channels of the finest feature; each coarser one has twice as many.
     """
 
-    any_size = True  # odd sizes are welcome: a feature's size is rounded up
+    any_size = True  # odd sizes work: a feature's size is rounded up
 
     def __init__(self, in_channels: int = 3, *, width: int = 16) -> None:
         super().__init__()

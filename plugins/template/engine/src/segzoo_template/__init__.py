@@ -1,4 +1,4 @@
-"""An inference engine for segzoo. This module only says so; the code is imported when it is used."""
+"""An inference engine for segzoo. This module only registers it; the code is imported on first use."""
 
 from segzoo.hooks import hookimpl
 from segzoo.specs import EngineSpec
@@ -16,6 +16,6 @@ def segzoo_engines() -> list[EngineSpec]:
             name="template",
             factory="segzoo_template.engine:ChannelsLast",
             precisions=("exact",),
-            summary="torch with the channels of a pixel side by side",
+            summary="torch in the channels-last memory format",
         )
     ]

@@ -1,4 +1,4 @@
-"""Channels last: a copy of the network whose maps keep the channels of a pixel side by side."""
+"""Channels last: a copy of the network that stores the channels of a pixel next to each other."""
 
 from collections.abc import Callable, Sequence
 from copy import deepcopy
@@ -8,14 +8,14 @@ from torch import Tensor, nn
 
 
 class ChannelsLast:
-    """A network that torch runs in the memory format which convolutions are fastest in.
+    """A network in the memory format in which convolutions are fastest.
 
     Args:
-        network: maps ``(N, C, H, W)`` to logits ``(N, K, H, W)``; is not changed.
-        device: where to compute.
-        precision: one that the spec declares: ``exact``.
-        calibration: images like those to come, for engines that measure them.
-        on_message: called with one message per decision that people should know of.
+        network: network from ``(N, C, H, W)`` to logits ``(N, K, H, W)``; it is not changed.
+        device: device to run on.
+        precision: a precision that the spec declares: ``exact``.
+        calibration: typical images, for engines that need calibration.
+        on_message: called with one message per decision.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""An export format for segzoo. This module only says so; the code is imported when it is used."""
+"""An export format for segzoo. This module only registers it; the code is imported on first use."""
 
 from segzoo.hooks import hookimpl
 from segzoo.specs import ExportSpec
@@ -17,6 +17,6 @@ def segzoo_exports() -> list[ExportSpec]:
             factory="segzoo_template.export:write",
             runtime="segzoo_template.export:open_file",
             suffix=".template",
-            summary="TorchScript, for programs in C++ that load it",
+            summary="TorchScript, for C++ programs",
         )
     ]

@@ -17,8 +17,8 @@ def write(exportable: Exportable, path: Path) -> None:
     """Write a file.
 
     Args:
-        exportable: the network, an image to trace it with, and what the file says of itself.
-        path: the file to write; files written beside it belong to the export.
+        exportable: the network, an image for tracing, and the metadata.
+        path: file to write; files written next to it belong to the export.
     """
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch calls tracing deprecated
@@ -27,14 +27,14 @@ def write(exportable: Exportable, path: Path) -> None:
 
 
 def open_file(path: Path, *, network: bool = False) -> "Program":
-    """Open a file to run it.
+    """Open a file for prediction.
 
     Args:
         path: the file.
         network: whether to open only the network of a file with preprocessing.
 
     Raises:
-        WeightsError: it is no such file.
+        WeightsError: the file is damaged or has another format.
     """
     texts = {METADATA_KEY: ""}
     try:
@@ -42,19 +42,19 @@ def open_file(path: Path, *, network: bool = False) -> "Program":
             warnings.simplefilter("ignore")
             module = torch.jit.load(path, "cpu", _extra_files=texts)
     except RuntimeError as error:
-        raise WeightsError(f"{path} is no file of TorchScript, or is damaged") from error
+        raise WeightsError(f"{path} is damaged, or not a TorchScript file") from error
     info = ExportInfo.from_json(texts[METADATA_KEY], str(path)) if texts[METADATA_KEY] else None
     if network and info is not None and info.with_preprocessing:
-        raise WeightsError(f"{path} has preprocessing inside: export the model without")
+        raise WeightsError(f"{path} contains preprocessing: export the model without it")
     return Program(module, info)
 
 
 class Program:
-    """A file that is open.
+    """An open file.
 
     Args:
         module: the trace.
-        info: what the file says of itself.
+        info: metadata of the file.
     """
 
     def __init__(self, module: Any, info: ExportInfo | None) -> None:
@@ -72,5 +72,5 @@ class Program:
 
     @torch.no_grad()
     def __call__(self, images: NDArray[Any]) -> NDArray[Any]:
-        """Map the array of the one input to that of the output."""
+        """Map the input array to the output array."""
         return np.asarray(self.module(torch.from_numpy(images)))

@@ -1,4 +1,4 @@
-"""A checkpoint layout for segzoo. This module only says so; the code is imported when it is used."""
+"""A checkpoint layout for segzoo. This module only registers it; the code is imported on first use."""
 
 from segzoo.hooks import hookimpl
 from segzoo.specs import LayoutSpec
@@ -16,8 +16,8 @@ def segzoo_layouts() -> list[LayoutSpec]:
             name="template",
             factory="segzoo_template.layout:convert",
             signature=("backbone.stages.0.first.conv.weight", "neck.steps.0.upsample.conv.weight"),
-            summary="say which program writes these checkpoints",
+            summary="name the program that writes these checkpoints",
             homepage="https://example.org/say-where-the-program-is",
-            licence="say on what terms the program comes",
+            licence="state the licence of the program",
         )
     ]

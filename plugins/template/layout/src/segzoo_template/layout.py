@@ -1,16 +1,16 @@
 """A layout: where each tensor of another program's checkpoint goes in segzoo's network.
 
-The program trained a plain U-Net and calls its parts backbone, neck and classifier.
+The program trains a plain U-Net whose parts are named backbone, neck and classifier.
 """
 
 from segzoo.weights.layouts import Checkpoint, Conversion, Transfer, plan
 
 
 def convert(checkpoint: Checkpoint) -> Conversion:
-    """Convert a checkpoint; the shapes of its tensors say which network it is.
+    """Convert a checkpoint; the shapes of its tensors determine the network.
 
     Raises:
-        WeightsError: it is one of another network.
+        WeightsError: the checkpoint belongs to another network.
     """
     moves = Transfer(checkpoint)
     width, in_channels, *_ = moves.shape("backbone.stages.0.first.conv.weight")

@@ -1,4 +1,4 @@
-"""A loss for segzoo. This module only says so; the code is imported when it is used."""
+"""A loss for segzoo. This module only registers it; the code is imported on first use."""
 
 from segzoo.hooks import hookimpl
 from segzoo.specs import LossSpec
@@ -15,7 +15,7 @@ def segzoo_losses() -> list[LossSpec]:
         LossSpec(
             name="template",
             factory="segzoo_template.loss:AbsoluteError",
-            summary="mean absolute error of probabilities, which forgives wrong labels",
+            summary="mean absolute error of probabilities, robust against wrong labels",
             paper="arXiv:1712.09482",
         )
     ]

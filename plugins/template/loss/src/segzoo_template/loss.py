@@ -1,4 +1,4 @@
-"""The mean absolute error of probabilities, which a few wrong labels cannot pull far.
+"""The mean absolute error of probabilities, which is robust against wrong labels.
 
 Paper: Ghosh et al., 2017, arXiv:1712.09482.
 """
@@ -9,10 +9,10 @@ from segzoo.losses import read_pixels
 
 
 class AbsoluteError(nn.Module):
-    """``sum over classes |probability - truth|``, averaged over pixels: 0 is right, 2 as wrong as can be.
+    """``sum over classes |probability - truth|``, averaged over pixels: 0 is perfect, 2 is the maximum.
 
     Args:
-        ignore_index: class index of pixels that count for nothing; ``None`` where all count.
+        ignore_index: class index of ignored pixels; ``None`` if all pixels count.
     """
 
     def __init__(self, *, ignore_index: int | None = None) -> None:
@@ -20,9 +20,9 @@ class AbsoluteError(nn.Module):
         self.ignore_index = ignore_index
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
-        """Return the loss of logits ``(N, C, H, W)`` for class indices ``(N, H, W)``; 0 without pixels.
+        """Return the loss of logits ``(N, C, H, W)`` and class indices ``(N, H, W)``; 0 without pixels.
 
-        One logit stands for two classes, told apart by a sigmoid.
+        One logit stands for two classes, separated by a sigmoid.
         """
         pixels = read_pixels(logits, target, self.ignore_index)
         probabilities, truth = pixels.probabilities(background=True)

@@ -1,4 +1,4 @@
-"""A metric for segzoo. This module only says so; the code is imported when it is used."""
+"""A metric for segzoo. This module only registers it; the code is imported on first use."""
 
 from segzoo.hooks import hookimpl
 from segzoo.specs import MetricSpec
@@ -15,6 +15,6 @@ def segzoo_metrics() -> list[MetricSpec]:
         MetricSpec(
             name="template",
             factory="segzoo_template.metric:foreground_iou",
-            summary="IoU of everything that is not background, whatever its class",
+            summary="IoU of the foreground, without regard to its class",
         )
     ]

@@ -1,4 +1,4 @@
-"""IoU of everything that is not background, as if all other classes were one."""
+"""IoU of the foreground: all classes except the background, merged into one."""
 
 import math
 from typing import Any
@@ -16,10 +16,10 @@ def foreground_iou(*, labels: Labels) -> Counted:
     return Counted(
         labels=labels,
         contract=write_contract(
-            "IoU of all classes but the background, taken as one",
+            "IoU of all classes except the background, merged into one",
             classes=describe_classes(labels, scored_classes(labels, background=False)),
             average="pixels of all images counted together",
-            empty="not a number where all pixels of both masks are background",
+            empty="not a number if all pixels of both masks are background",
             ignored=describe_ignored(labels),
         ),
         shape=(2,),

@@ -1,4 +1,4 @@
-"""A network for segzoo. This module only says so; the code is imported when it is used."""
+"""A network for segzoo. This module only registers it; the code is imported on first use."""
 
 from segzoo.hooks import hookimpl
 from segzoo.specs import ModelSpec
@@ -15,6 +15,6 @@ def segzoo_models() -> list[ModelSpec]:
         ModelSpec(
             name="template",
             factory="segzoo_template.network:DilatedNet",
-            summary="convolutions of growing dilation at the image's own size",
+            summary="convolutions with growing dilation at full resolution",
         )
     ]

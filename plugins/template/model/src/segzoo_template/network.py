@@ -1,16 +1,16 @@
-"""A network of convolutions that look further and further around each pixel."""
+"""A network of convolutions with growing dilation."""
 
 from torch import Tensor, nn
 
 
 class DilatedNet(nn.Module):
-    """Logits of the image's size, for any size.
+    """Logits at the size of the image, for any size.
 
     Args:
-        num_classes: channels of the logits; 1 means two classes told apart by a sigmoid.
-        in_channels: channels of the images.
-        width: channels in between.
-        depth: how many convolutions; each looks twice as far as the one before.
+        num_classes: number of channels of the logits; 1 means two classes, separated by a sigmoid.
+        in_channels: number of channels of the images.
+        width: number of channels of the layers.
+        depth: number of convolutions; each has twice the dilation of the one before.
     """
 
     def __init__(self, num_classes: int, in_channels: int = 3, *, width: int = 32, depth: int = 4) -> None:

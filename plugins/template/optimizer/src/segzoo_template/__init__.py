@@ -1,4 +1,4 @@
-"""An optimizer for segzoo. This module only says so; the code is imported when it is used."""
+"""An optimizer for segzoo. This module only registers it; the code is imported on first use."""
 
 from segzoo.hooks import hookimpl
 from segzoo.specs import OptimizerSpec
@@ -15,7 +15,7 @@ def segzoo_optimizers() -> list[OptimizerSpec]:
         OptimizerSpec(
             name="template",
             factory="segzoo_template.optimizer:SignDescent",
-            summary="steps of one size, by the sign of the momentum",
+            summary="steps of equal size, by the sign of the momentum",
             paper="arXiv:1802.04434",
         )
     ]

@@ -1,4 +1,4 @@
-"""Sign descent: each weight moves by the learning rate, up or down as its momentum says.
+"""Sign descent: each weight moves by the learning rate, up or down by the sign of its momentum.
 
 Paper: Bernstein et al., 2018, arXiv:1802.04434 (Signum).
 """
@@ -10,13 +10,13 @@ import torch
 
 
 class SignDescent(torch.optim.Optimizer):
-    """Moves every weight by its group's rate, against the sign of the mean of past gradients.
+    """Moves every weight by the learning rate, against the sign of the mean of past gradients.
 
     Args:
         params: groups of parameters.
-        lr: learning rate, of groups that have none of their own.
-        momentum: what is kept of the mean of gradients at each step, below 1.
-        weight_decay: share of a weight, times the rate, that is taken away at each step.
+        lr: learning rate, for groups that do not set one.
+        momentum: share of the mean of gradients that is kept at each step, below 1.
+        weight_decay: share of a weight, times the learning rate, that is subtracted at each step.
     """
 
     def __init__(

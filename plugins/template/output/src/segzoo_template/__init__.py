@@ -1,4 +1,4 @@
-"""An output for segzoo. This module only says so; the code is imported when it is used."""
+"""An output for segzoo. This module only registers it; the code is imported on first use."""
 
 from segzoo.hooks import hookimpl
 from segzoo.specs import OutputSpec
@@ -17,6 +17,6 @@ def segzoo_outputs() -> list[OutputSpec]:
             factory="segzoo_template.output:Edges",
             suffix="_template.png",
             by_rows=True,
-            summary="white where classes meet, 1 bit a pixel",
+            summary="white where classes meet, 1 bit per pixel",
         )
     ]

@@ -1,4 +1,4 @@
-"""The pixels at which classes meet, to count and to measure lines by."""
+"""The pixels where classes meet, for counting and measuring boundaries."""
 
 import numpy as np
 
@@ -9,7 +9,7 @@ class Edges(Output):
     """White where a pixel's right or lower neighbour is of another class."""
 
     def reach(self, options: OutputOptions, size: tuple[int, int]) -> int:
-        """Return 1: of the rows around a band, the next one is looked at."""
+        """Return 1: one more row than the band itself is needed."""
         return 1
 
     def draw(self, band: Band) -> np.ndarray:

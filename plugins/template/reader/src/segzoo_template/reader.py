@@ -1,4 +1,4 @@
-"""PAM, Netpbm's format of images with any number of bands, of 8 or 16 bits.
+"""PAM, Netpbm's image format for any number of bands with 8 or 16 bits.
 
 Format: https://netpbm.sourceforge.net/doc/pam.html
 """
@@ -22,7 +22,7 @@ def open_pam(path: Path) -> Iterator["PamImage"]:
 
 
 class PamImage:
-    """A PAM file; pixels are read when they are asked for.
+    """A PAM file; pixels are read when they are requested.
 
     Args:
         path: the file.
@@ -44,9 +44,9 @@ class PamImage:
         try:
             height, width, bands, highest = (int(words[k]) for k in ("HEIGHT", "WIDTH", "DEPTH", "MAXVAL"))
         except (KeyError, ValueError) as error:
-            raise ImageError("its header lacks HEIGHT, WIDTH, DEPTH or MAXVAL") from error
+            raise ImageError("its header has no valid HEIGHT, WIDTH, DEPTH and MAXVAL") from error
         if min(height, width, bands, highest) < 1 or highest > 65_535:
-            raise ImageError(f"its header says {height} x {width} x {bands} values up to {highest}")
+            raise ImageError(f"its header declares {height} x {width} x {bands} values up to {highest}")
         self.dtype = np.dtype("u1" if highest < 256 else ">u2")
         alpha = bands - 1 if words.get("TUPLTYPE", "").endswith("_ALPHA") else None
         self.info = ImageInfo(
@@ -63,7 +63,7 @@ class PamImage:
         return self.rows(page, 0, self.info.height)
 
     def rows(self, page: int, top: int, bottom: int) -> NDArray[Any]:
-        """Return rows ``top`` to ``bottom``; with this method, images larger than memory are read."""
+        """Return rows ``top`` to ``bottom``; this method makes images larger than memory readable."""
         shape = bottom - top, self.info.width, len(self.info.bands)
         start = self.offset + top * shape[1] * shape[2] * self.dtype.itemsize
         values = np.fromfile(self.path, self.dtype, int(np.prod(shape)), offset=start)

@@ -1,4 +1,4 @@
-"""A recipe for segzoo. This module only says so; the code is imported when it is used."""
+"""A recipe for segzoo. This module only registers it; the code is imported on first use."""
 
 from segzoo.hooks import hookimpl
 from segzoo.specs import RecipeSpec
@@ -15,6 +15,6 @@ def segzoo_recipes() -> list[RecipeSpec]:
         RecipeSpec(
             name="template",
             file="segzoo_template:recipe.toml",
-            summary="a small U-Net in an hour, on images that have no up or down",
+            summary="a small U-Net in an hour, for images without a fixed orientation",
         )
     ]

@@ -1,4 +1,4 @@
-"""A schedule for segzoo. This module only says so; the code is imported when it is used."""
+"""A schedule for segzoo. This module only registers it; the code is imported on first use."""
 
 from segzoo.hooks import hookimpl
 from segzoo.specs import ScheduleSpec
@@ -16,7 +16,7 @@ def segzoo_schedules() -> list[ScheduleSpec]:
             name="template",
             factory="segzoo_template.schedule:Restarts",
             falls=True,
-            summary="half a cosine, several times over",
+            summary="half a cosine, repeated several times",
             paper="arXiv:1608.03983",
         )
     ]

@@ -1,4 +1,4 @@
-"""Warm restarts: the rate falls as half a cosine, and begins anew at its height.
+"""Warm restarts: the learning rate falls along half a cosine, and starts again at its maximum.
 
 Paper: Loshchilov and Hutter, 2017, arXiv:1608.03983.
 """
@@ -12,10 +12,10 @@ from segzoo.interfaces import Progress
 
 @dataclass(frozen=True, kw_only=True)
 class Restarts:
-    """Half a cosine, ``cycles`` times over.
+    """Half a cosine, repeated ``cycles`` times.
 
     Args:
-        cycles: how often it falls.
+        cycles: number of repetitions.
     """
 
     cycles: int = 3
@@ -25,6 +25,6 @@ class Restarts:
             raise OptionError(f"schedule.cycles must be at least 1, got {self.cycles}")
 
     def __call__(self, now: Progress) -> float:
-        """Return the share of the way from the minimum to the height."""
+        """Return the position between the minimum (0) and the maximum (1)."""
         gone = self.cycles * now.gone
         return 0.0 if now.gone == 1 else 0.5 * (1 + math.cos(math.pi * (gone - math.floor(gone))))

@@ -1,4 +1,4 @@
-"""A tracker for segzoo. This module only says so; the code is imported when it is used."""
+"""A tracker for segzoo. This module only registers it; the code is imported on first use."""
 
 from segzoo.hooks import hookimpl
 from segzoo.specs import TrackerSpec

@@ -1,4 +1,4 @@
-"""A log of a run as lines of JSON, which any program reads."""
+"""A log of a run as lines of JSON, which any program can read."""
 
 import json
 from pathlib import Path
@@ -27,7 +27,7 @@ class LinesTracker(GeneralTracker):
         return self.file
 
     def start(self) -> None:
-        """Make the folder; nothing is written before."""
+        """Create the folder; nothing is written before."""
         self.file.parent.mkdir(parents=True, exist_ok=True)
 
     def store_init_configuration(self, values: dict[str, Any]) -> None:

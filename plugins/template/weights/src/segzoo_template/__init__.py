@@ -1,4 +1,4 @@
-"""Weights for segzoo. This module only says so; the code is imported when it is used."""
+"""Weights for segzoo. This module only registers it; the code is imported on first use."""
 
 from segzoo.hooks import hookimpl
 from segzoo.specs import WeightsSpec
@@ -18,8 +18,8 @@ def segzoo_weights() -> list[WeightsSpec]:
             model="unet",
             num_classes=2,
             classes=("background", "bright"),
-            data="say what they were trained on: these, on made-up rectangles",
+            data="name the training data; these weights were trained on generated rectangles",
             licence="MIT",
-            summary="a tiny U-Net that finds what is bright",
+            summary="a tiny U-Net that finds bright rectangles",
         )
     ]

@@ -1,4 +1,4 @@
-"""Trains the weights again, on made-up images: ``python -m segzoo_template.train``."""
+"""Trains the weights again, on generated images: ``python -m segzoo_template.train``."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +15,7 @@ LABELS = Labels(classes=("background", "bright"), palette=((0, 0, 0), (255, 255,
 
 
 def rectangles(count: int) -> tuple[Tensor, Tensor]:
-    """Make images ``(N, 3, 32, 32)`` with a bright rectangle each, and their masks ``(N, 32, 32)``."""
+    """Return images ``(N, 3, 32, 32)`` with one bright rectangle each, and their masks ``(N, 32, 32)``."""
     masks = torch.zeros(count, 32, 32, dtype=torch.long)
     for mask in masks:
         top, left, height, width = torch.randint(4, 16, (4,)).tolist()
