@@ -1,7 +1,7 @@
-"""What a model is and how it predicts, as data: the contents of a folder's ``config.json``.
+"""The config of a model, as data: architecture and prediction settings, the contents of ``config.json``.
 
-A config never holds anything that is imported or evaluated: networks are named by what plug-ins
-registered, and unknown keys are errors.
+A config never contains anything that is imported or evaluated: networks are named as plug-ins
+registered them, and unknown keys are errors.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
 T = TypeVar("T", bound="DataclassInstance")
 
-#: Version of the folder format; a folder of a later one is refused by name.
+#: Version of the folder format; folders of later versions are refused.
 FORMAT_VERSION = 1
 
-#: Temperatures and sizes beyond these are mistakes.
+#: Limits of temperatures and sizes; larger values are mistakes.
 _HOTTEST, _MOST_OBJECT = 1000, 1 << 48
 
 _DISTRIBUTION = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
@@ -35,17 +35,17 @@ _VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+!_-]*")
 
 @dataclass(frozen=True, kw_only=True)
 class Architecture:
-    """All that is needed to build a network again.
+    """Everything needed to build a network again.
 
     Attributes:
-        name: what `segzoo.create` is told, with the distribution of each part:
+        name: argument of `segzoo.create`, with the distribution of each part:
             ``segzoo:unet`` or ``segzoo-nested:nested/segzoo:vgg16``.
-        num_classes: channels of the logits.
-        in_channels: channels of the images.
-        options: of a model's factory, or of the `segzoo.Segmenter` around a pair.
+        num_classes: number of channels of the logits.
+        in_channels: number of channels of the images.
+        options: options of a model's factory, or of the `segzoo.Segmenter` around a pair.
         encoder: options of the encoder.
         decoder: options of the decoder.
-        requires: the distributions that bring the parts, and the versions it was made with.
+        requires: distributions that provide the parts, and their versions at the time.
     """
 
     name: str
@@ -68,7 +68,7 @@ class Architecture:
                 )
 
     def without_pretraining(self) -> Architecture:
-        """Return the architecture of weights that are at hand: nothing is fetched to build it."""
+        """Return the architecture for existing weights: nothing is fetched to build it."""
         parts = {
             part: {key: value for key, value in getattr(self, part).items() if key != "pretrained"}
             for part in ("options", "encoder", "decoder")
@@ -78,24 +78,26 @@ class Architecture:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
-    """An architecture and everything that prediction needs besides the weights.
+    """An architecture and everything else that prediction needs, except the weights.
 
     Attributes:
         architecture: the network.
-        preprocessing: from pixels to its input.
+        preprocessing: steps from pixels to the network's input.
         labels: its classes.
-        threshold: above which probability a pixel belongs to the one class of a one-logit network, or to
-            each class where classes overlap.
-        thresholds: by class name, for classes whose threshold differs: a class is taken where its probability
-            exceeds it.
-        temperature: what class logits are divided by before probabilities are made of them, so that these are
-            as often right as they say; masks of the most probable class are the same at any temperature.
-        separator: what the last logit says about objects that touch; ``None`` where every logit is a class's.
-        smallest_object: pixels of the smallest object that prediction keeps by default; 0 keeps all.
-        licence: of the weights, an SPDX identifier where one fits.
-        statistics: of each band of the images that were trained on, as intensity leaves them; empty where
-            nobody measured them.
-        provenance: where the weights come from: data, command, machine, scores with contracts.
+        threshold: probability above which a pixel belongs to the class of a one-logit network, or to
+          each class if classes overlap.
+        thresholds: thresholds by class name, for classes with a different one: a pixel belongs to the class
+          if its probability exceeds it.
+        temperature: number that divides the class logits before probabilities are computed, to calibrate
+          these; masks of the most probable class do not depend on it.
+        separator: meaning of the last logit for separating touching objects; ``None`` if every logit is a
+          class.
+        smallest_object: number of pixels of the smallest object that prediction keeps by default; 0 keeps
+          all.
+        licence: licence of the weights, an SPDX identifier if one fits.
+        statistics: statistics of each band over the training images, after intensity scaling; empty if they
+          were not measured.
+        provenance: origin of the weights: data, command, machine, scores with contracts.
     """
 
     architecture: Architecture
@@ -114,11 +116,11 @@ class ModelConfig:
         classes, logits = len(self.labels.classes), self.class_logits
         if logits < 1:
             raise OptionError(
-                "a network with a separator needs num_classes=2 or more: its last logit is no class"
+                "a network with a separator needs num_classes=2 or more: its last logit is not a class"
             )
         network = f"num_classes={self.architecture.num_classes}"
         if self.separator is not None:
-            network += " (the last logit is the separator's)"
+            network += " (the last logit is the separator)"
         if self.labels.overlapping and classes != logits:
             raise OptionError(
                 f"labels name {classes} classes that overlap, each of which needs a logit, but the network "
@@ -126,7 +128,7 @@ class ModelConfig:
             )
         if not self.labels.overlapping and classes != max(logits, 2):
             raise OptionError(
-                f"labels name {classes} classes, but a network with {network} tells {max(logits, 2)} apart"
+                f"labels name {classes} classes, but a network with {network} separates {max(logits, 2)}"
             )
         given, channels = len(self.preprocessing.mean), self.architecture.in_channels
         if given not in (1, channels):
@@ -135,14 +137,12 @@ class ModelConfig:
                 f"in_channels={channels}"
             )
         if self.statistics and len(self.statistics) != channels:
-            raise OptionError(
-                f"statistics are of {len(self.statistics)} bands, but the network has in_channels={channels}"
-            )
+            raise OptionError(f"statistics describe {len(self.statistics)} bands, but in_channels={channels}")
         check_share("threshold", self.threshold)
         self._check_thresholds()
         check_number("temperature", self.temperature)
         if not 0 < self.temperature <= _HOTTEST:
-            raise OptionError(f"temperature must lie above 0 and at most {_HOTTEST}, got {self.temperature}")
+            raise OptionError(f"temperature must be above 0 and at most {_HOTTEST}, got {self.temperature}")
         check_integer("smallest_object", self.smallest_object, 0, _MOST_OBJECT)
 
     def _check_thresholds(self) -> None:
@@ -157,26 +157,26 @@ class ModelConfig:
 
     @property
     def class_logits(self) -> int:
-        """How many of the network's logits decide the class; one more is the separator's, if there is one."""
+        """Number of logits for classes; the separator is one more, if there is one."""
         return self.architecture.num_classes - (self.separator is not None)
 
 
 def undecided(config: ModelConfig) -> ModelConfig:
-    """Return a config for new weights: thresholds, temperature and smallest object are the defaults again."""
+    """Return a config for new weights: thresholds, temperature and smallest object get their defaults."""
     return replace(config, threshold=0.5, thresholds={}, temperature=1.0, smallest_object=0)
 
 
-#: Keys that older versions of segzoo do not know: they are left out where they hold what those versions do.
+#: Keys that older versions of segzoo do not know; they are left out if they hold those versions' behaviour.
 _NEWER_OF_ALL = ("statistics", "thresholds", "temperature", "separator", "smallest_object")
 _NEWER = {"preprocessing": ("bands", "intensity"), "labels": ("background", "overlapping")}
 _NEWER_OF_RESIZE = ("short", "long", "multiple")
 
 
 def to_json(config: ModelConfig) -> dict[str, Any]:
-    """Return what ``json.dump`` writes into ``config.json``."""
+    """Return the data for ``config.json``."""
     data = {"segzoo_format": FORMAT_VERSION, **asdict(config)}
     for name in _NEWER_OF_ALL:
-        # Where the default is made anew (an empty mapping), the class has no attribute of that name.
+        # If the default is created each time (an empty mapping), the class has no attribute with that name.
         if getattr(config, name) == getattr(ModelConfig, name, {}):
             del data[name]
     for part, names in _NEWER.items():
@@ -195,15 +195,15 @@ def from_json(data: object, where: str) -> ModelConfig:
     """Read what `to_json` returned.
 
     Args:
-        data: what ``json.load`` gave.
-        where: names the file in errors.
+        data: result of ``json.load``.
+        where: name of the file in errors.
 
     Raises:
         WeightsError: a key is unknown, missing, or holds a value of another type.
     """
     if isinstance(data, dict) and "segzoo_encoder" in data:
         raise WeightsError(
-            f"{where} is that of an encoder alone, not of a model: give its folder to a model that has it, "
+            f"{where} belongs to an encoder, not to a model: use its folder in a model with that encoder, "
             "segzoo.create(MODEL, num_classes=..., weights=FOLDER)"
         )
     if not isinstance(data, dict) or "segzoo_format" not in data:
@@ -211,20 +211,20 @@ def from_json(data: object, where: str) -> ModelConfig:
     version = data["segzoo_format"]
     if type(version) is not int or version != FORMAT_VERSION:
         raise WeightsError(
-            f"{where} has format {shown(version)}, this segzoo reads format {FORMAT_VERSION}: upgrade segzoo"
+            f"{where} has format {shown(version)}, this segzoo reads {FORMAT_VERSION}: upgrade segzoo"
         )
     rest = {key: value for key, value in data.items() if key != "segzoo_format"}
     return read_object(ModelConfig, rest, where)
 
 
 def read_object(cls: type[T], data: object, where: str, path: str = "") -> T:
-    """Read a dataclass from what ``json.load`` gave.
+    """Read a dataclass from the result of ``json.load``.
 
     Args:
-        cls: the dataclass, of numbers, texts, tuples, mappings and dataclasses.
-        data: an object with its fields.
-        where: names the file in errors.
-        path: of the object in the file, for errors.
+        cls: dataclass of numbers, texts, tuples, mappings and dataclasses.
+        data: object with its fields.
+        where: name of the file in errors.
+        path: path of the object in the file, for errors.
 
     Raises:
         WeightsError: a key is unknown, missing, or holds a value of another type.
@@ -277,7 +277,7 @@ def _value(wanted: Any, value: Any, where: str, path: str) -> Any:
 
 
 def _is_text(word: str) -> bool:
-    """Whether a word can be written: labels and licences are, into files of all kinds."""
+    """Return whether a word can be written: labels and licences are written to files of all kinds."""
     try:
         word.encode()
     except UnicodeEncodeError:
@@ -286,21 +286,21 @@ def _is_text(word: str) -> bool:
 
 
 def config_of(model: nn.Module) -> ModelConfig:
-    """Return how a model predicts.
+    """Return the config of a model.
 
     Raises:
-        UsageError: segzoo did not make it.
+        UsageError: segzoo did not make the model.
     """
     config = getattr(model, "segzoo_config", None)
     if not isinstance(config, ModelConfig):
         raise UsageError(
-            f"{type(model).__name__} carries no segzoo_config, which says how to preprocess: make it with "
+            f"{type(model).__name__} has no segzoo_config, which describes the preprocessing: make it with "
             "segzoo.create or segzoo.load"
         )
     return config
 
 
 def pretraining_of(model: nn.Module) -> Pretraining | None:
-    """Return what the encoder of a model has learnt before, ``None`` where it begins anew."""
+    """Return the pretraining of a model's encoder, or ``None`` if it starts from random weights."""
     found = (getattr(module, "pretraining", None) for module in model.modules())
     return next((one for one in found if isinstance(one, Pretraining)), None)

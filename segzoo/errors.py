@@ -1,19 +1,19 @@
 """Every exception that segzoo raises on purpose.
 
     SegzooError
-    ├── UsageError            what was asked for cannot be done: mend the call (exit code 2)
+    ├── UsageError            the request is invalid: correct the call (exit code 2)
     │   ├── UnknownNameError      no spec has that name
     │   ├── AmbiguousNameError    two specs have that name
-    │   ├── OptionError           a part has no such option, or not with that value
+    │   ├── OptionError           a part has no such option, or does not accept that value
     │   └── MissingExtraError     an optional dependency is not installed
-    └── FailureError          the call was right, the world was not (exit code 1)
+    └── FailureError          the call was valid, but something failed (exit code 1)
         ├── PluginError           a plug-in is broken, blocked or breaks its contract
-        ├── WeightsError          weights are damaged, or are those of another network
+        ├── WeightsError          weights are damaged, or belong to another network
         └── ImageError            a file is not an image that can be read
             └── MaskError             a file is not the mask that its labels promise
 
-`UsageError` is also a `ValueError`, `MissingExtraError` also an `ImportError`, so that code which
-has never heard of segzoo's exceptions catches what it expects to catch.
+`UsageError` is also a `ValueError`, `MissingExtraError` also an `ImportError`, so that code that
+does not know segzoo's exceptions catches what it expects.
 """
 
 from __future__ import annotations
@@ -53,17 +53,17 @@ class SegzooError(Exception):
 
 
 class UsageError(SegzooError, ValueError):
-    """What was asked for cannot be done as asked.
+    """The request is invalid.
 
-    Change the call as the text says. Nothing was done yet, so it can be made again at once.
+    Change the call as the text says. Nothing was done, so you can repeat it at once.
     """
 
 
 class UnknownNameError(UsageError):
-    """No spec of the wanted kind has that name.
+    """No spec of the requested kind has that name.
 
-    Take one of the names that the text suggests, or look with ``segzoo list KIND``. Where a plug-in
-    should have brought it, ``segzoo plugins`` says whether that plug-in was loaded; where none is
+    Use one of the names that the text suggests, or look with ``segzoo list KIND``. If a plug-in
+    should provide it, ``segzoo plugins`` shows whether that plug-in was loaded; if none is
     installed, install it.
     """
 
@@ -71,56 +71,56 @@ class UnknownNameError(UsageError):
 class AmbiguousNameError(UsageError):
     """More than one spec has that name.
 
-    Say whose: ``distribution:name``, as the text spells it out; or ``decoder/encoder`` with a slash
-    where a name can be divided in two ways.
+    Use ``distribution:name``, as the text shows; or ``decoder/encoder`` with a slash
+    if a name can be divided in two ways.
     """
 
 
 class OptionError(UsageError):
-    """An encoder, decoder, model or dataset has no such option, or not with that value.
+    """An encoder, decoder, model or dataset has no such option, or does not accept that value.
 
-    Mend the option's name or value; the text names those that there are, and ``segzoo info NAME``
+    Correct the option's name or value; the text names the valid ones, and ``segzoo info NAME``
     shows them with their defaults.
     """
 
 
 class MissingExtraError(UsageError, ImportError):
-    """An optional dependency is needed and not installed.
+    """An optional dependency is needed but not installed.
 
-    Run the line of ``pip install`` that the text ends with, such as
+    Run the ``pip install`` command at the end of the text, such as
     ``pip install 'segmentation-zoo[video]'``.
     """
 
 
 class FailureError(SegzooError, RuntimeError):
-    """The call was right, but a file, a plug-in or a machine was not.
+    """The call was valid, but a file, a plug-in or a machine failed.
 
-    Mend what the text names, which may be a path, a full disk or an address that does not answer, and
-    make the same call again; what was fetched or trained until then is kept where it can be.
+    Fix what the text names, which may be a path, a full disk or an address that does not answer, and
+    repeat the call; downloaded files and finished epochs are kept if possible.
     """
 
 
 class PluginError(FailureError):
     """A plug-in is broken, blocked, or breaks the contract of a hook.
 
-    ``segzoo plugins -v`` shows where it raised, and ``segzoo plugins check DIST`` which promise it
-    breaks. Until its author mends it, leave it out with ``SEGZOO_DISABLE_PLUGINS=DIST``.
+    ``segzoo plugins -v`` shows where it raised, and ``segzoo plugins check DIST`` which contract it
+    breaks. Until its author fixes it, leave it out with ``SEGZOO_DISABLE_PLUGINS=DIST``.
     """
 
 
 class WeightsError(FailureError):
     """Weights are damaged, or belong to another network.
 
-    Where a hash differs, delete the file and fetch it again. Where tensors do not fit, load the folder
-    as it was saved, or convert the file of another program with ``segzoo convert``.
+    If a hash differs, delete the file and fetch it again. If tensors do not fit, load the folder
+    as it was saved, or convert another program's file with ``segzoo convert``.
     """
 
 
 class ImageError(FailureError):
     """A file is not an image that can be read.
 
-    Open the file in a viewer: it may be empty, truncated or of a format that Pillow cannot read. Write
-    it anew as PNG or TIFF, or leave it out; ``segzoo data check DIR`` lists all such files of a
+    Open the file in a viewer: it may be empty, truncated or of a format that Pillow cannot read. Save
+    it again as PNG or TIFF, or leave it out; ``segzoo data check DIR`` lists all such files of a
     folder.
     """
 
@@ -128,30 +128,30 @@ class ImageError(FailureError):
 class MaskError(ImageError):
     """A file is not the mask that its labels promise.
 
-    ``segzoo data check DIR`` says which values the masks hold and what to pass to ``segzoo train``;
+    ``segzoo data check DIR`` shows which values the masks hold and what to pass to ``segzoo train``;
     with ``--fix OUT`` it writes a repaired copy.
     """
 
 
 def missing_extra(needs: str, extra: str) -> MissingExtraError:
-    """Return the error that ends with the line which installs one of segzoo's own extras.
+    """Return the error that ends with the command to install one of segzoo's extras.
 
     Args:
         needs: what needs which package, such as ``videos need PyAV``.
-        extra: the extra that brings the package.
+        extra: extra that installs the package.
     """
     return MissingExtraError(f"{needs}: {extra_line(extra)}")
 
 
 def did_you_mean(word: str, known: Iterable[str], told: str = "") -> str:
-    """Return ``"; did you mean 'a' or 'b'?"``, or nothing where no known word is close.
+    """Return ``"; did you mean 'a' or 'b'?"``, or nothing if no known word is similar.
 
     Args:
-        word: that was said.
-        known: that could have been meant.
-        told: what follows in any case, such as the list of what is known.
+        word: word that the user typed.
+        known: known words.
+        told: text that follows in any case, such as the list of known words.
     """
-    # Papers write U-Net and FPN, and so do people.
+    # Papers and people also write U-Net and FPN.
     spelt = {one.lower(): one for one in known}
     close = [spelt[one] for one in get_close_matches(word.lower(), list(spelt), n=3, cutoff=0.6)]
     if not close:
@@ -160,26 +160,26 @@ def did_you_mean(word: str, known: Iterable[str], told: str = "") -> str:
 
 
 def is_address(text: str) -> bool:
-    """Whether a text begins as an address does, whether or not it can be fetched: ``http://``, ``s3://``."""
+    """Return whether a text begins like an address, even of an unsupported kind: ``http://``, ``s3://``."""
     return re.match(r"[a-z][a-z0-9+.-]+:/", text, re.IGNORECASE) is not None
 
 
-#: Commands that copy what lies in a store.
+#: Commands that copy from a store.
 _COPIES = {"s3": "aws s3 sync", "gs": "gcloud storage rsync", "az": "azcopy copy", "hf": "hf download"}
 
 
 def no_address(word: str | PathLike[str], instead: str = "download the file, and name it") -> str:
-    """Return what an error adds about something that is not there and is an address, or nothing.
+    """Return what an error adds about something missing that looks like an address, or nothing.
 
     Args:
-        word: what was named; a path has lost one of the slashes.
+        word: name that the user typed; a path has lost one of the slashes.
         instead: what to do.
     """
     if not is_address(str(word)):
         return ""
     copies = _COPIES.get(str(word).partition(":")[0])
     return (
-        f"; an address is not fetched here: copy it to this machine with `{copies}`, and name the copy"
+        f"; addresses are not fetched here: copy it to this machine with `{copies}`, and use the copy"
         if copies
-        else f"; an address is not fetched here: {instead}"
+        else f"; addresses are not fetched here: {instead}"
     )

@@ -1,4 +1,4 @@
-"""What a plug-in may implement: every hook, on one screen.
+"""The hooks that a plug-in may implement, on one screen.
 
 A plug-in is a module named by an entry point in the group ``segzoo.plugins``. It implements any of
 these functions, marked with `hookimpl`, and returns specs; importing it must not import torch::
@@ -47,18 +47,18 @@ if TYPE_CHECKING:
 if _told := displacement():
     raise ImportError(_told, name="segzoo")
 
-#: Version of this interface; it grows when a hook or a spec changes in a way that breaks plug-ins.
+#: Version of this interface; it increases when a change to a hook or a spec breaks plug-ins.
 API_VERSION = 1
 
-#: Marks the functions of this module; plug-ins have no use for it.
+#: Marks the functions of this module; plug-ins do not need it.
 hookspec = pluggy.HookspecMarker("segzoo")
-#: Marks what a plug-in implements: ``@hookimpl`` above a function named like one of these hooks.
+#: Marks a plug-in's implementations: put ``@hookimpl`` above a function named like one of these hooks.
 hookimpl = pluggy.HookimplMarker("segzoo")
 
 
 @hookspec(firstresult=True)
 def segzoo_api() -> int:
-    """Return the interface version that the plug-in was written for (`API_VERSION` of its day)."""
+    """Return the interface version that the plug-in was written for (`API_VERSION` at that time)."""
     return API_VERSION
 
 
@@ -88,7 +88,7 @@ def segzoo_weights() -> Iterable[WeightsSpec]:
 
 @hookspec
 def segzoo_datasets() -> Iterable[DatasetSpec]:
-    """Return data sets."""
+    """Return datasets."""
     return ()
 
 
@@ -118,7 +118,7 @@ def segzoo_optimizers() -> Iterable[OptimizerSpec]:
 
 @hookspec
 def segzoo_schedules() -> Iterable[ScheduleSpec]:
-    """Return schedules of learning rates."""
+    """Return learning rate schedules."""
     return ()
 
 
@@ -136,7 +136,7 @@ def segzoo_readers() -> Iterable[ReaderSpec]:
 
 @hookspec
 def segzoo_outputs() -> Iterable[OutputSpec]:
-    """Return outputs: kinds of files that a segmentation is written as."""
+    """Return outputs: kinds of files for segmentations."""
     return ()
 
 
@@ -148,19 +148,19 @@ def segzoo_engines() -> Iterable[EngineSpec]:
 
 @hookspec
 def segzoo_exports() -> Iterable[ExportSpec]:
-    """Return export formats: kinds of files that models are written as for other runtimes."""
+    """Return export formats: kinds of model files for other inference engines."""
     return ()
 
 
 @hookspec
 def segzoo_clusters() -> Iterable[ClusterSpec]:
-    """Return clusters: machines that the shares of a run are computed on."""
+    """Return clusters: machines that compute a run in parallel."""
     return ()
 
 
 @hookspec
 def segzoo_recipes() -> Iterable[RecipeSpec]:
-    """Return recipes to train by: TOML files that ship in the plug-in's package."""
+    """Return training recipes: TOML files in the plug-in's package."""
     return ()
 
 

@@ -1,12 +1,12 @@
-"""HTTP for all of segzoo: the only module that speaks it.
+"""HTTP for all of segzoo: the only module that uses it.
 
-It decides whether the network may be used, what an address is, which redirections are followed, how long
-and how often segzoo tries, how much it takes, and what each refusal means. `segzoo.weights.hub` uses the
-client of the Hugging Face Hub, and asks here for these decisions.
+It decides whether the network may be used, what a valid address is, which redirects are followed, how long
+and how often segzoo tries, how much it downloads, and what each refusal means. `segzoo.weights.hub` uses the
+client of the Hugging Face Hub, and uses these decisions too.
 
-Underneath is the standard library's client, since segzoo needs nothing else of one: it honours
-``HTTP_PROXY``, ``HTTPS_PROXY``, ``NO_PROXY`` and ``SSL_CERT_FILE``. Only http and https are spoken, never
-http after https, and nothing that comes is decompressed.
+It uses the standard library's client, because segzoo needs no more: that honours
+``HTTP_PROXY``, ``HTTPS_PROXY``, ``NO_PROXY`` and ``SSL_CERT_FILE``. Only http and https are used, never
+http after https, and nothing is decompressed.
 """
 
 from __future__ import annotations
@@ -42,29 +42,29 @@ if TYPE_CHECKING:
 
 #: Variables that switch the network off.
 SWITCHES = ("SEGZOO_OFFLINE", "HF_HUB_OFFLINE")
-#: What such a variable says not to do so, in capitals. Whoever sets it to anything else wants no connection.
+#: Values of such a variable, in capitals, that leave the network on. Any other value switches it off.
 NO = ("", "0", "OFF", "NO", "FALSE", "N", "F")
-#: What it commonly says to do so.
+#: Common values that switch the network off.
 YES = ("1", "ON", "YES", "TRUE", "Y", "T")
 
-#: Statuses that a server gives today and not in a minute (RFC 9110, RFC 6585).
+#: Temporary error statuses (RFC 9110, RFC 6585).
 PASSING = frozenset((408, 425, 429, 500, 502, 503, 504))
 _MOVED = frozenset((301, 302, 303, 307, 308))
 _MOST_REDIRECTIONS = 10
-#: Headers that are for one server and no other.
+#: Headers that are only for the first server.
 _SECRETS = ("Authorization", "Cookie")
-#: Small, so that a slow line loses little when it breaks.
+#: Small, so that a slow connection loses little when it breaks.
 _CHUNK = 1 << 16
-#: Bytes below which a server that sends them in ``timeout`` seconds is taken for one that hangs.
+#: Bytes per ``timeout`` seconds below which a server counts as hanging.
 _LEAST = 1024
-#: Files that are compressed themselves, which servers like to call a compressed transfer.
+#: Files that are compressed, which servers often declare as a compressed transfer.
 _COMPRESSED = (".gz", ".tgz", ".bz2", ".tbz2", ".xz", ".txz", ".zst", ".br", ".z")
 
 _LONGEST_ADDRESS = 8192
 _LONGEST_NAME = 160
-#: What no file's name holds, so that every file system takes it.
+#: Characters that are replaced in file names, so that every file system accepts them.
 _ODD = re.compile(r"[^\w.+,=@~()-]")
-#: What in an address gives access to whoever reads it: a password, or a signature such as S3 and Azure make.
+#: Parts of an address that grant access: a password, or a signature such as S3 and Azure make.
 _HIDDEN = re.compile(
     r"(//)[^/?#\s]*(?=@)|([?&][^=&#\s]*(?:signature|sig|token|secret|password|credential|key)[^=&#\s]*=)[^&#\s]*",
     re.IGNORECASE,
@@ -73,10 +73,10 @@ _HOST = re.compile(r"[\w-]+(\.[\w-]+)*\.?", re.ASCII)
 
 
 class AgainError(Exception):
-    """The request failed in a way that a later one may not.
+    """The request failed, but may succeed later.
 
     Attributes:
-        wait: seconds after which the server wants to be asked again, if it said so.
+        wait: seconds that the server asks to wait, if it states them.
     """
 
     def __init__(self, reason: str, wait: float | None = None) -> None:
@@ -85,24 +85,24 @@ class AgainError(Exception):
 
 
 class RangeError(AgainError):
-    """The file does not reach as far as what was asked for."""
+    """The file is shorter than the requested start."""
 
 
 # -- Whether the network may be used
 
 
 def offline() -> str:
-    """Return what switches the network off, such as ``SEGZOO_OFFLINE=1``; nothing where it may be used."""
+    """Return the setting that switches the network off, such as ``SEGZOO_OFFLINE=1``; nothing if it is on."""
     said = ((variable, os.environ.get(variable, "")) for variable in SWITCHES)
     return next((f"{variable}={value}" for variable, value in said if value.strip().upper() not in NO), "")
 
 
 def refuse_offline(wanted: str, error: type[FailureError] = FailureError) -> None:
-    """Raise an error where the network is switched off.
+    """Raise an error if the network is switched off.
 
     Args:
         wanted: what would use it, as the first half of a sentence: ``"http://host/a.png was not fetched"``.
-        error: its class.
+        error: class of the error.
     """
     if offline():
         raise error(_switched_off(wanted))
@@ -110,15 +110,15 @@ def refuse_offline(wanted: str, error: type[FailureError] = FailureError) -> Non
 
 @contextmanager
 def refusing_offline(wanted: str) -> Iterator[None]:
-    """Keep other libraries from the network where it is switched off: timm, torch.hub, plug-ins.
+    """Keep other libraries off the network if it is switched off: timm, torch.hub, plug-ins.
 
-    The Hub's client then takes what is in its cache. Whatever else connects in this thread gets an error.
+    The Hub's client then uses its cache. Any other connection in this thread raises an error.
 
     Args:
-        wanted: what would use the network, as in `refuse_offline`.
+        wanted: what would use the network, see `refuse_offline`.
 
     Raises:
-        FailureError: something connects to another machine.
+        FailureError: something tries to connect to another machine.
     """
     if not offline():
         yield
@@ -127,7 +127,7 @@ def refusing_offline(wanted: str) -> Iterator[None]:
 
     _listen()
     token = _FORBIDDEN.set(_switched_off(wanted))
-    # The client reads the variable once, when it is imported, and knows nothing of ours.
+    # The client reads the variable once, when it is imported, and does not know segzoo's variable.
     with _LOCK:
         if not _BEFORE:
             _BEFORE.append(constants.HF_HUB_OFFLINE)
@@ -144,7 +144,7 @@ def refusing_offline(wanted: str) -> Iterator[None]:
 
 
 def cached_by_hub_client(repository: str, file: str, revision: str | None = None) -> str | None:
-    """Return the path of a file that other libraries fetched with the Hub's client, ``None`` without it."""
+    """Return the path of a file that the Hub's client has cached, or ``None`` if there is none."""
     from huggingface_hub import try_to_load_from_cache
 
     found = try_to_load_from_cache(repository, file, revision=revision)
@@ -152,17 +152,17 @@ def cached_by_hub_client(repository: str, file: str, revision: str | None = None
 
 
 def hub_page(repository: str) -> str:
-    """Return the address of a repository on the Hub that the Hub's client asks (``HF_ENDPOINT``)."""
+    """Return the address of a repository on the Hub that the client uses (``HF_ENDPOINT``)."""
     from huggingface_hub import constants
 
     return f"{constants.ENDPOINT}/{repository}"
 
 
 def is_unknown_host(url: str) -> bool:
-    """Whether the name of an address's host cannot be resolved, as without a network.
+    """Return whether an address's host name cannot be resolved, for example without a network.
 
-    Clients of other libraries try such a host again and again; this tells at once. Where a proxy asks for
-    the address, it is the proxy that resolves names, and nothing is known.
+    Other libraries' clients retry such a host many times; this function finds out at once. Behind a proxy it
+    cannot be known, because the proxy resolves names.
     """
     parts = urlsplit(url)
     proxies = urllib.request.getproxies()
@@ -175,22 +175,22 @@ def is_unknown_host(url: str) -> bool:
     return False
 
 
-#: Why this thread may not connect; empty where it may.
+#: Reason why this thread may not connect; empty if it may.
 _FORBIDDEN: ContextVar[str] = ContextVar("_FORBIDDEN", default="")
-#: What the Hub's client was told first, and an element for each thread that keeps it from the network.
+#: The first setting of the Hub's client, and an element for each thread that keeps it off the network.
 _BEFORE: list[bool] = []
 _LOCK = threading.Lock()
 
 
 @cache
 def _listen() -> None:
-    """Have the interpreter ask before any connection; it asks for ever, so only where it has to (PEP 578)."""
+    """Make the interpreter call a hook before any connection; it stays, so only if needed (PEP 578)."""
     forbidden = _FORBIDDEN
 
     def hook(event: str, arguments: tuple[Any, ...]) -> None:
         if event not in ("socket.connect", "socket.getaddrinfo", "socket.gethostbyname"):
             return
-        # Sockets that have a path instead of an address stay on this machine.
+        # Sockets with a path instead of an address stay on this machine.
         if forbidden.get() and (event != "socket.connect" or isinstance(arguments[1], tuple)):
             raise FailureError(forbidden.get())
 
@@ -205,15 +205,15 @@ def _switched_off(wanted: str) -> str:
 
 
 def checked(url: str) -> str:
-    """Return an address as servers are asked for it: ASCII, without a fragment.
+    """Return an address in the form for requests: ASCII, without a fragment.
 
     Raises:
-        UsageError: it is no address, or one that is not fetched; the text says why.
+        UsageError: it is not an address, or of an unsupported kind; the text says why.
     """
 
     def refuse(why: str) -> NoReturn:
         raise UsageError(
-            f"{shown(url)!r} is not the address of a file that can be fetched: {why}. Expected http://HOST/PATH"
+            f"{shown(url)!r} is not a valid address of a file: {why}. Expected http://HOST/PATH"
             " or https://HOST/PATH"
         )
 
@@ -231,11 +231,11 @@ def checked(url: str) -> str:
     if parts.scheme not in ("http", "https"):
         refuse("only http and https are fetched")
     if "@" in parts.netloc:
-        refuse("it holds a name or a password, which segzoo does not send. Fetch the file by hand")
+        refuse("it contains a name or a password, which segzoo does not send. Download the file yourself")
     if not host:
-        refuse("it names no host")
+        refuse("it has no host")
     if ":" not in host and not _HOST.fullmatch(host):
-        refuse("its host is no name and no number")
+        refuse("its host is not a valid name or number")
     if port == 0:
         refuse("there is no port 0")
     netloc = f"[{host}]" if ":" in host else host
@@ -245,21 +245,21 @@ def checked(url: str) -> str:
 
 
 def shown(url: str, *, longest: int | None = 400) -> str:
-    """Return an address as people are shown it: no password or signature, no control characters.
+    """Return an address for display: without password or signature, and without control characters.
 
     Args:
-        url: the address, or a text that holds it.
-        longest: characters of it that are shown; all where ``None``.
+        url: address, or a text that contains it.
+        longest: most characters to show; ``None`` shows all.
     """
     text = printable(_HIDDEN.sub(r"\1\2(not shown)", url if longest is None else url[: 2 * longest + 200]))
     return text if longest is None or len(text) <= longest else f"{text[: longest // 2]}..."
 
 
 def file_name(url: str) -> str:
-    """Return what the file at an address is called, as any file system takes it; nothing where none is named.
+    """Return the name of the file at an address, valid on any file system; nothing if there is none.
 
     Raises:
-        UsageError: as `checked`.
+        UsageError: see `checked`.
     """
     checked(url)
     steps = _steps(urlsplit(url))
@@ -267,9 +267,9 @@ def file_name(url: str) -> str:
 
 
 def mirror_path(url: str) -> str:
-    """Return ``host/path`` of an address as a path on disk, in which nothing climbs out of a folder.
+    """Return ``host/path`` of an address as a path on disk that stays inside its folder.
 
-    A query goes into the name. Mirrors and the cache have this shape.
+    A query becomes part of the name. Mirrors and the cache have this layout.
 
     Raises:
         UsageError: it is not the address of a file.
@@ -278,14 +278,12 @@ def mirror_path(url: str) -> str:
     parts = urlsplit(url)
     steps = _steps(parts)
     if not steps:
-        raise UsageError(f"{shown(url)!r} is not the address of a file: it names a host alone")
+        raise UsageError(f"{shown(url)!r} is not the address of a file: it names only a host")
     if parts.query:
         steps[-1] = f"{hashlib.sha256(parts.query.encode()).hexdigest()[:8]}-{steps[-1]}"
     path = "/".join([_ODD.sub("_", parts.netloc.lower()), *steps])
     if len(os.fsencode(path)) > 2000:
-        raise UsageError(
-            f"{shown(url)!r} is not the address of a file that can be kept: its path is too long"
-        )
+        raise UsageError(f"{shown(url)!r} cannot be stored: the path of its address is too long")
     return path
 
 
@@ -304,7 +302,7 @@ def _shortened(name: str) -> str:
 
 
 def mirrored(url: str) -> str:
-    """Return where ``url`` is fetched from: ``SEGZOO_MIRROR/host/path`` if that is set, else itself.
+    """Return the address to fetch ``url`` from: ``SEGZOO_MIRROR/host/path`` if that is set, else ``url``.
 
     Raises:
         FailureError: the mirror's address cannot be fetched from.
@@ -314,10 +312,10 @@ def mirrored(url: str) -> str:
 
 
 def mirror_address() -> str:
-    """Return ``SEGZOO_MIRROR``, without a slash at its end; nothing where it is not set.
+    """Return ``SEGZOO_MIRROR``, without a slash at its end; nothing if it is not set.
 
     Raises:
-        FailureError: it is neither http nor https, or no address.
+        FailureError: it is not a http or https address.
     """
     mirror = os.environ.get("SEGZOO_MIRROR", "").rstrip("/")
     try:
@@ -333,12 +331,12 @@ def mirror_address() -> str:
 
 @dataclass(frozen=True)
 class Reply:
-    """What a server answered to a request for a file from byte ``start`` on.
+    """A server's answer to a request for a file from byte ``start``.
 
     Attributes:
-        start: the byte that its body begins with; 0 where it ignored what was asked.
-        total: size of the whole file, ``None`` where the server does not say.
-        version: what names this version of the file, ``""`` where nothing does.
+        start: first byte of its body; 0 if the server ignored the requested start.
+        total: size of the whole file; ``None`` if the server does not state it.
+        version: identifier of this version of the file, ``""`` if there is none.
     """
 
     start: int
@@ -348,17 +346,17 @@ class Reply:
     _timeout: float
 
     def chunks(self) -> Iterator[bytes]:
-        """Yield the body; `AgainError` where it breaks off, or where next to nothing comes."""
+        """Yield the body; raises `AgainError` if it breaks off, or hardly any bytes arrive."""
         at, came, since = self.start, 0, time.monotonic()
         try:
-            # Not `read`, which returns nothing until all of a chunk has come.
+            # Not `read`, which returns nothing until a whole chunk has arrived.
             while chunk := self._response.read1(_CHUNK):
                 at, came = at + len(chunk), came + len(chunk)
                 yield chunk
                 seconds = time.monotonic() - since
                 if seconds > self._timeout:
                     if came < _LEAST:
-                        raise AgainError(f"the server sends next to nothing: {came} bytes in {seconds:.0f} s")
+                        raise AgainError(f"the server sends almost nothing: {came} bytes in {seconds:.0f} s")
                     came, since = 0, time.monotonic()
         except (OSError, http.client.HTTPException) as error:
             raise AgainError(_told(error)) from error
@@ -376,21 +374,21 @@ def ask(
     headers: Mapping[str, str] | None = None,
     timeout: float = 30.0,
 ) -> Reply:
-    """Request a file from byte ``start`` on, if it is still of that version, else from its beginning.
+    """Request a file from byte ``start`` if its version is unchanged, else from the beginning.
 
-    Redirections are followed; what is secret in ``headers`` stays with the first server.
+    Redirects are followed; secrets in ``headers`` are sent to the first server only.
 
     Args:
-        url: http or https.
-        start: bytes that are there already.
-        version: of those bytes, as an earlier `Reply` said.
-        headers: to send beside segzoo's own.
+        url: http or https address.
+        start: number of bytes that are already there.
+        version: version of those bytes, from an earlier `Reply`.
+        headers: headers in addition to segzoo's own.
         timeout: seconds without an answer or a byte.
 
     Raises:
-        AgainError: it may work later.
-        FailureError: it will not; the text says what to do.
-        UsageError: it is not an address that can be fetched.
+        AgainError: the request failed, but may succeed later.
+        FailureError: the request failed for good; the text says what to do.
+        UsageError: the address is invalid.
     """
     headers = dict(headers or {})
     if start:
@@ -408,23 +406,23 @@ def ask(
             headers = {name: value for name, value in headers.items() if name not in _SECRETS}
         at = further
     raise FailureError(
-        f"{shown(first)} leads from one address to another, more than {_MOST_REDIRECTIONS} times, and to no"
+        f"{shown(first)} redirects more than {_MOST_REDIRECTIONS} times, and leads to no"
         " file. Open it in a browser to see"
     )
 
 
 def destination(url: str, *, headers: Mapping[str, str], timeout: float, advice: Mapping[int, str]) -> str:
-    """Return where an address leads without going there, so that the headers reach the first server alone.
+    """Return where an address redirects to, without requesting it, so that only the first server gets the headers.
 
     Args:
-        url: http or https.
-        headers: to send beside segzoo's own.
+        url: http or https address.
+        headers: headers in addition to segzoo's own.
         timeout: seconds without an answer or a byte.
-        advice: what to do where the server refuses, by status.
+        advice: what to do if the server refuses, by status.
 
     Raises:
-        AgainError: it may work later.
-        FailureError: it leads nowhere.
+        AgainError: the request failed, but may succeed later.
+        FailureError: there is no redirect.
     """
     at = checked(url)
     response = _respond(at, headers, timeout)
@@ -432,27 +430,27 @@ def destination(url: str, *, headers: Mapping[str, str], timeout: float, advice:
     if response.status in _MOVED:
         return _further(at, response)
     if response.status == 200:
-        raise FailureError(f"{shown(at)} did not lead to a file (HTTP 200): fetch it by hand")
+        raise FailureError(f"{shown(at)} did not lead to a file (HTTP 200): download it yourself")
     raise _refused(at, response, advice)
 
 
 def _further(url: str, response: http.client.HTTPResponse) -> str:
-    """Return where a redirection leads, if that is no less safe than where it comes from."""
+    """Return the target of a redirect, if it is not less safe than the source."""
     place = response.headers.get("Location", "")
     if not place:
-        raise FailureError(f"{shown(url)} leads to where it is not followed: the server does not say where")
+        raise FailureError(f"{shown(url)} redirects, but the server does not say where")
     try:
         place = urljoin(url, place)
         target = checked(place)
     except ValueError as error:
-        raise FailureError(f"{shown(url)} leads to where it is not followed: {error}") from error
+        raise FailureError(f"{shown(url)} redirects to an invalid address: {error}") from error
     if url.startswith("https:") and not target.startswith("https:"):
-        raise FailureError(f"{shown(url)} leads to {shown(place)}, which is less safe: it is not followed")
+        raise FailureError(f"{shown(url)} redirects to {shown(place)}, which is less safe: not followed")
     return target
 
 
 class _Prompt(http.client.HTTPConnection):
-    """A connection that gives up a head which comes too slowly, however often a byte of it comes."""
+    """A connection that gives up if the response headers arrive too slowly, even byte by byte."""
 
     _late = False
 
@@ -493,7 +491,7 @@ class _Safe(urllib.request.HTTPSHandler):
 
 
 def _respond(url: str, headers: Mapping[str, str], timeout: float) -> http.client.HTTPResponse:
-    """Return whatever a server answers to one request, redirections and refusals too."""
+    """Return a server's answer to one request, including redirects and refusals."""
     refuse_offline(f"{shown(url)} was not fetched")
     # Not build_opener, whose openers also read file:, ftp: and data: addresses.
     opener = urllib.request.OpenerDirector()
@@ -507,10 +505,10 @@ def _respond(url: str, headers: Mapping[str, str], timeout: float) -> http.clien
 
 
 def _reply(url: str, response: http.client.HTTPResponse, start: int, timeout: float) -> Reply:
-    """Return the answer of a server that gives the file."""
+    """Return the answer of a server that sends the file."""
     try:
         if response.status == 416 and start:
-            raise RangeError("the file is shorter than what has come of it")
+            raise RangeError("the file is shorter than the part that has arrived")
         if response.status not in (200, 206):
             raise _refused(url, response)
         _refuse_other(url, response)
@@ -520,33 +518,31 @@ def _reply(url: str, response: http.client.HTTPResponse, start: int, timeout: fl
                 r"bytes (\d{1,18})-\d+/(\d{1,18}|\*)", response.headers.get("Content-Range", "")
             )
             if match is None:
-                raise AgainError("the server sent a part of the file and did not say which")
+                raise AgainError("the server sent a part of the file, but not which part")
             first, total = int(match[1]), _number(match[2])
     except BaseException:
         response.close()
         raise
     etag = response.headers.get("ETag", "")
-    # A weak tag may stand for files that differ, so it cannot join two parts.
+    # A weak tag may stand for different files, so it cannot join two parts.
     version = etag if etag and not etag.startswith("W/") else response.headers.get("Last-Modified", "")
     return Reply(first, total, version, response, timeout)
 
 
 def _refuse_other(url: str, response: http.client.HTTPResponse) -> None:
-    """Raise `FailureError` where an answer is not the file itself."""
+    """Raise `FailureError` if an answer is not the file itself."""
     if response.headers.get_content_type() in ("text/html", "application/xhtml+xml"):
         raise FailureError(
-            f"{shown(url)} is a web page, not a file: a login page of your network, or of the site, came"
-            " instead. Open it in a browser to see"
+            f"{shown(url)} is a web page, not a file: probably a login page of your network or of the site."
+            " Open it in a browser to see"
         )
     coding = response.headers.get("Content-Encoding", "identity").strip().lower()
     if coding not in ("", "identity") and not urlsplit(url).path.lower().endswith(_COMPRESSED):
-        raise FailureError(
-            f"{shown(url)} comes compressed, which was not asked for, and is not unpacked. Fetch it by hand"
-        )
+        raise FailureError(f"{shown(url)} is sent compressed, which is not supported. Download it by hand")
 
 
 def _number(text: str) -> int | None:
-    """Return a number that a server tells, ``None`` where it tells none."""
+    """Return a number from a header, or ``None`` if there is none."""
     return int(text) if re.fullmatch(r"[0-9]{1,18}", text.strip()) else None
 
 
@@ -558,22 +554,22 @@ def _refused(
     if code in PASSING:
         return AgainError(told, seconds_to_wait(response.headers.get("Retry-After", "")))
     advice = {
-        401: "it wants a login, which segzoo does not send: fetch it by hand",
-        403: "the server refuses: the file may not be public any more, or your network's address is blocked",
+        401: "the server requires a login, which segzoo does not send: download the file yourself",
+        403: "the server refuses access: the file may not be public any more, or your address is blocked",
         404: "there is no such file (any more): look for its new place",
-        407: "the proxy wants a login: set HTTPS_PROXY=http://user:password@host:port",
+        407: "the proxy requires a login: set HTTPS_PROXY=http://user:password@host:port",
         410: "the file was withdrawn",
-        451: "the file may not be served where you are",
-        511: "your network wants a login: open a page in a browser first",
-    }.get(code, "the server refuses, or does not speak HTTP as expected: open it in a browser to see")
+        451: "the file may not be served in your country",
+        511: "your network requires a login: open a page in a browser first",
+    }.get(code, "the server refuses, or its answer is not valid HTTP: open it in a browser to see")
     mirror = os.environ.get("SEGZOO_MIRROR", "").rstrip("/")
     if code == 404 and mirror and url.startswith(mirror):
-        advice = "the mirror does not have it: put it there, or unset SEGZOO_MIRROR"
+        advice = "the mirror does not have the file: add it, or unset SEGZOO_MIRROR"
     return FailureError(f"{shown(url)}: {told}: {(special or {}).get(code, advice)}")
 
 
 def status_in_words(code: int) -> str:
-    """Return a status with its standard name; what a server calls it is not shown."""
+    """Return a status with its standard name; the server's text is not shown."""
     try:
         return f"HTTP {code} {HTTPStatus(code).phrase}"
     except ValueError:
@@ -581,7 +577,7 @@ def status_in_words(code: int) -> str:
 
 
 def seconds_to_wait(text: str) -> float | None:
-    """Return what ``Retry-After`` says in seconds or as a date (RFC 9110, 10.2.3), ``None`` for nothing."""
+    """Return the seconds in ``Retry-After``, a number or a date (RFC 9110, 10.2.3); ``None`` for nothing."""
     seconds = _number(text)
     if seconds is not None:
         return float(seconds)
@@ -596,21 +592,21 @@ def _unreachable(url: str, error: Exception) -> Exception:
     if isinstance(reason, ssl.SSLCertVerificationError):
         return FailureError(
             f"{shown(url)}: its certificate cannot be verified ({reason.verify_message}): behind a proxy that"
-            " opens connections, set SSL_CERT_FILE to its certificate"
+            " inspects connections, set SSL_CERT_FILE to its certificate"
         )
     if isinstance(reason, socket.gaierror):
         return FailureError(
-            f"{shown(url)}: the name of the host cannot be resolved: no network? Set HTTPS_PROXY for a proxy,"
+            f"{shown(url)}: the host name cannot be resolved: no network? Set HTTPS_PROXY for a proxy,"
             " SEGZOO_MIRROR for a mirror"
         )
     if isinstance(reason, http.client.BadStatusLine | http.client.UnknownProtocol) and not isinstance(
         reason, http.client.RemoteDisconnected
     ):
-        return FailureError(f"{shown(url)}: what answers there does not speak HTTP")
+        return FailureError(f"{shown(url)}: the answer from there is not valid HTTP")
     if isinstance(reason, ValueError | http.client.InvalidURL) and not isinstance(reason, OSError):
         # The address was checked before.
         return FailureError(
-            f"{shown(url)} cannot be asked for by way of the proxy in HTTP_PROXY or HTTPS_PROXY: {reason}"
+            f"{shown(url)} cannot be requested through the proxy in HTTP_PROXY or HTTPS_PROXY: {reason}"
         )
     return AgainError(_told(reason))
 
@@ -623,7 +619,7 @@ def _told(error: object) -> str:
     if isinstance(error, http.client.IncompleteRead):
         return "the connection was closed early"
     if isinstance(error, http.client.HTTPException):
-        return f"the server's answer is not understood ({type(error).__name__})"
+        return f"the server's answer is invalid ({type(error).__name__})"
     return str(error) or type(error).__name__
 
 
@@ -635,10 +631,10 @@ class Policy:
     """How long to try.
 
     Attributes:
-        attempts: failures in a row without a new byte before giving up.
+        attempts: consecutive failures without a new byte before giving up.
         pause: seconds after the first failure; doubled after each, up to ``longest``.
-        longest: seconds that are waited at most, even if the server asks for more.
-        timeout: seconds without an answer or a byte after which an attempt has failed.
+        longest: longest wait in seconds, even if the server asks for more.
+        timeout: seconds without an answer or a byte after which an attempt fails.
     """
 
     attempts: int = 5

@@ -1,4 +1,4 @@
-"""What parts promise each other: the shapes that plug-ins are written against.
+"""The interfaces of parts: the protocols and shapes that plug-ins implement.
 
 These are protocols: a class fulfils one by having its attributes and methods, without inheriting.
 Importing this module imports neither torch nor numpy.
@@ -28,22 +28,22 @@ class Encoder(Protocol):
     """An ``nn.Module`` from images to a pyramid of features.
 
     Attributes:
-        channels: channels of each feature, finest first.
-        strides: stride of each feature, finest first; they repeat where an encoder dilates, or taps layers
-            of one resolution.
+        channels: number of channels of each feature, finest first.
+        strides: stride of each feature, finest first; they repeat if an encoder dilates, or returns layers
+          of one resolution.
 
     Optional attributes:
-        any_size (bool): takes sizes that its deepest stride does not divide, and the features of
-            odd sizes are rounded; `segzoo.segmenter.Segmenter` pads the image for all others.
-        multiple (int): what sides must be multiples of, where that is not the coarsest stride.
-        coarsest (int): stride of the coarsest map inside it, where that is not its last feature's: a batch
-            norm needs two pixels of it to learn from.
+        any_size (bool): whether it accepts sizes that its deepest stride does not divide, and rounds the
+          features of odd sizes; `segzoo.segmenter.Segmenter` pads the image for all other encoders.
+        multiple (int): number whose multiples sides must be, if that is not the coarsest stride.
+        coarsest (int): stride of the coarsest map inside it, if that is not its last feature's: a batch
+          norm needs two pixels of that map in training.
         border (int): pixels of the image's height (and width) that its valid convolutions consume. Until
             version 0.1 it was called ``eats``, which still works and warns.
-        pretraining (segzoo.specs.Pretraining): what the encoder, or a module in it, has learnt before.
+        pretraining (segzoo.specs.Pretraining): pretraining of the encoder, or of a module in it.
 
-    Its factory may have a method ``granted(wishes, **options)`` that returns those of a decoder's wishes
-    (`segzoo.specs.DecoderSpec.encoder_options`) that an encoder of these options can fulfil, as options.
+    Its factory may have a method ``granted(wishes, **options)`` that returns those of a decoder's requests
+    (`segzoo.specs.DecoderSpec.encoder_options`) that an encoder with these options supports, as options.
     """
 
     channels: tuple[int, ...]
@@ -59,21 +59,21 @@ class Decoder(Protocol):
     """An ``nn.Module`` from a pyramid of features to one feature map.
 
     Attributes:
-        out_channels: channels of the map.
-        stride: its stride; logits are resized to the image where it is above 1.
+        out_channels: number of channels of the map.
+        stride: stride of the map; logits are resized to the image if it is above 1.
 
     Optional attributes:
-        any_size, border: as in `Encoder`; `border` in pixels of the map, times ``stride``.
-        coarsest (int): stride of its coarsest map, where that is coarser than the encoder's.
-        align_corners (bool): whether the corners of logits and image are aligned where logits are resized.
-        side_channels (tuple[int, ...]): channels of the maps that deep supervision adds; 0 for one whose
-            channels are the logits already, as its decoder makes use of them.
-        side_weight (float): weight of each side map's loss where the last counts 1, unless a recipe says
-            another ``supervision``; without it, all losses are averaged.
-        side_features (method): features to the list of side maps, coarsest idea first, the last
-            being what calling the decoder returns.
-        fused_form (method): `Split` to a module that maps features as the decoder does, with less
-            memory and time, or ``None``; the list of features that it is called with may be emptied.
+        any_size, border: see `Encoder`; `border` in pixels of the map, times ``stride``.
+        coarsest (int): stride of its coarsest map, if that is coarser than the encoder's.
+        align_corners (bool): whether the corners of logits and image are aligned when logits are resized.
+        side_channels (tuple[int, ...]): numbers of channels of the maps that deep supervision adds; 0 for one
+          whose channels are already the logits, because its decoder uses them.
+        side_weight (float): weight of each side map's loss relative to the last, unless a recipe sets
+          another ``supervision``; without it, all losses are averaged.
+        side_features (method): maps features to the list of side maps, coarsest first; the last
+          is the decoder's usual output.
+        fused_form (method): maps a `Split` to a module that maps features like the decoder, with less
+          memory and time, or to ``None``; the list of features that it is called with may be emptied.
     """
 
     out_channels: int
@@ -85,30 +85,30 @@ class Decoder(Protocol):
 
 
 class Split(Protocol):
-    """What an engine gives to the ``fused_form`` of its own copy of a decoder."""
+    """The argument of ``fused_form``, which an engine calls on its copy of a decoder."""
 
     def __call__(self, conv: nn.Module, *channels: range) -> None:
-        """Put into the place of ``conv`` a module that is called with an iterable of maps.
+        """Replace ``conv`` by a module that is called with an iterable of maps.
 
-        It computes what ``conv`` does of these maps side by side, without joining them where it can.
+        It computes the convolution of the concatenated maps, without concatenating them if possible.
 
         Args:
-            conv: a convolution somewhere in the decoder, as it was made: ``nn.Conv2d``.
-            channels: for each map, in the order in which maps come, which of the input channels it has.
+            conv: an unmodified convolution somewhere in the decoder: ``nn.Conv2d``.
+            channels: for each map, in their order, its range of the input channels.
         """
         ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class GeoReference:
-    """Where the pixels of an image lie on the ground.
+    """The position of an image's pixels on the ground.
 
     Attributes:
-        transform: ``(a, b, c, d, e, f)``: the pixel corner at column x and row y lies at
+        transform: ``(a, b, c, d, e, f)``: the pixel corner at column x and row y is at
             ``(a * x + b * y + c, d * x + e * y + f)`` in the units of ``crs``.
         crs: the coordinate reference system: ``"EPSG:32616"``, or its text as PROJ reads it (WKT, or
-            ``"+proj=..."``); empty where the file names none.
-        metre: metres in one unit of the coordinates; 0 where they are degrees, or nobody knows.
+            ``"+proj=..."``); empty if the file names none.
+        metre: metres per unit of the coordinates; 0 if they are degrees, or if it is unknown.
     """
 
     transform: tuple[float, float, float, float, float, float]
@@ -121,29 +121,29 @@ class ImageInfo:
     """The metadata of an image file.
 
     Attributes:
-        height: rows of a page as `OpenedImage.read` gives it.
-        width: columns of a page.
-        dtype: type of the values, as numpy names it, such as ``"uint16"``.
+        height: number of rows of a page as `OpenedImage.read` returns it.
+        width: number of columns of a page.
+        dtype: type of the values, in numpy's terms, such as ``"uint16"``.
         bands: name of each band, in the file's order; ``"red"``, ``"green"``, ``"blue"`` and ``"grey"`` are
             colours, bands without a name are ``"band 1"``, ``"band 2"`` and so on.
-        alpha: index of the band that the file declares to be opacity; ``None`` if it declares none.
-        format: of the file, for people, such as ``"PNG"``.
-        orientation: EXIF orientation; 1 is upright. `OpenedImage.read` gives the pixels as they are stored.
-        palette: ``(red, green, blue)`` of each value, where the one band holds indices of colours.
+        alpha: index of the band that the file declares as opacity; ``None`` if there is none.
+        format: name of the format, for people, such as ``"PNG"``.
+        orientation: EXIF orientation; 1 is upright. `OpenedImage.read` returns the pixels as they are stored.
+        palette: ``(red, green, blue)`` of each value, if the single band holds colour indices.
         pages: number of pages: slices of a volume, time points, directories of a TIFF, frames of a GIF.
-        page_axis: what pages are, where the file says so: ``"z"``, ``"time"`` or a phrase for both.
-        pixel_size: height and width of a pixel in ``unit``; ``None`` where the file does not say.
-        unit: of ``pixel_size``: ``"um"``, ``"mm"`` or ``"m"``.
-        geo: where it lies on the ground, if the file says so.
+        page_axis: meaning of pages, if the file states it: ``"z"``, ``"time"`` or a phrase for both.
+        pixel_size: height and width of a pixel in ``unit``; ``None`` if the file does not state it.
+        unit: unit of ``pixel_size``: ``"um"``, ``"mm"`` or ``"m"``.
+        geo: position on the ground, if the file states it.
         nodata: value of pixels without a measurement, if the file declares one (NaN is one).
-        window: lowest and highest value that the file asks to be shown (DICOM's window, NIfTI's cal_min and
-            cal_max), after any rescaling of stored values; for the eye, and as a hint.
+        window: lowest and highest value to display (DICOM's window, NIfTI's cal_min and cal_max), after any
+          rescaling of stored values; a hint for viewers.
         inverted: whether low values are bright (TIFF's WhiteIsZero, DICOM's MONOCHROME1); the values
-            themselves are as stored.
-        mask_suffix: suffix of the one file into which the reader writes the masks of all pages, such as
-            ``".nii.gz"``; empty if it writes none.
-        extra: what else a writer of the same format needs to write a mask that lies where the image lies;
-            plain data. ``affine``, four rows of four numbers, maps column, row and page to millimetres
+          are not changed.
+        mask_suffix: suffix of the single file in which the reader writes the masks of all pages, such as
+          ``".nii.gz"``; empty if it writes none.
+        extra: more data that a writer of the same format needs to write a mask at the position of the image;
+          plain data. ``affine``, four rows of four numbers, maps column, row and page to millimetres
             towards the right, front and head of a body.
     """
 
@@ -168,17 +168,18 @@ class ImageInfo:
 
 
 class OpenedImage(Protocol):
-    """An image file that is open; pixels are decoded when they are asked for.
+    """An open image file; pixels are decoded when they are requested.
 
     Attributes:
         info: the file's metadata, known without decoding pixels.
 
     Optional attributes:
-        rows (method): ``rows(page, top, bottom)`` gives rows ``top`` to ``bottom`` of a page, decoding no
-            more than it needs; without it, images that are read by rows are decoded whole.
-        describe (method): ``describe(page)`` is the `ImageInfo` of a page; needed where pages differ.
-        resident (method): ``resident(page)`` is how many bytes ``rows`` holds besides the rows that it
-            gives, such as a row of decoded tiles; ``None`` where this page cannot be read by rows.
+        rows (method): ``rows(page, top, bottom)`` returns rows ``top`` to ``bottom`` of a page, and decodes
+        no
+          more than necessary; without it, whole pages are decoded.
+        describe (method): ``describe(page)`` returns the `ImageInfo` of a page; required if pages differ.
+        resident (method): ``resident(page)`` returns the bytes that ``rows`` holds in addition to its
+          result, such as a row of decoded tiles; ``None`` if the page cannot be read by rows.
     """
 
     @property
@@ -187,10 +188,10 @@ class OpenedImage(Protocol):
         ...
 
     def read(self, page: int = 0, *, smallest: tuple[int, int] | None = None) -> NDArray[Any]:
-        """Return a page as ``(H, W, C)`` of its own type: no value scaled, no band dropped, not turned.
+        """Return a page as ``(H, W, C)`` in its own type, with unscaled values, all bands, and not rotated.
 
         Args:
-            page: from 0.
+            page: index of the page, from 0.
             smallest: a reader that can decode faster at a half, a quarter or an eighth may do so while both
                 sides stay at least this height and width; ``None`` decodes all pixels.
         """
@@ -198,32 +199,32 @@ class OpenedImage(Protocol):
 
 
 class ImageReader(Protocol):
-    """Opens the files of one format or a few; the factory of a `segzoo.specs.ReaderSpec`."""
+    """Opens files of one format or a few; the factory of a `segzoo.specs.ReaderSpec`."""
 
     def __call__(self, path: Path) -> AbstractContextManager[OpenedImage]:
-        """Open a file, or a folder where the format is one; `segzoo.images` names the file in errors.
+        """Open a file, or a folder if the format is one; `segzoo.images` adds the name to errors.
 
         Args:
-            path: a file that exists, or a folder; the spec's options follow as keywords.
+            path: existing file or folder; the spec's options follow as keywords.
 
         Raises:
-            ImageError: it is damaged, or none of this format.
-            MissingExtraError: a library is missing that is not installed with segzoo.
+            ImageError: the file is damaged, or has another format.
+            MissingExtraError: a library is missing that segzoo does not install.
         """
         ...
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One image with its truth.
+    """One image with its ground truth.
 
     Attributes:
-        image: ``(H, W)`` or ``(H, W, C)`` of the file's own type, with all its bands, upright.
+        image: ``(H, W)`` or ``(H, W, C)`` in the file's own type, with all its bands, upright.
         mask: ``(H, W)`` class indices of the labels' ``index_type``: uint8, or uint16 beyond 256 classes.
-            Where classes overlap, ``(K, H, W)`` uint8: 1 where a class is, 0 where not, 255 where nothing
-            counts.
-        name: identifies the sample within its data set; stable between machines.
-        field_of_view: ``(H, W)`` bool; pixels outside are neither trained on nor scored.
+            If classes overlap, ``(K, H, W)`` uint8: 1 inside a class, 0 outside, 255 for ignored
+              pixels.
+        name: unique name of the sample in its dataset; the same on all machines.
+        field_of_view: ``(H, W)`` bool; pixels outside are ignored in training and evaluation.
         instances: ``(H, W)`` uint16 or int32, 0 for none, else the number of the object.
         info: the metadata of the image's file, if it is one.
     """
@@ -238,16 +239,16 @@ class Sample:
 
 @dataclass(frozen=True, kw_only=True)
 class Remark:
-    """What a data set tells the person of its files, through `segzoo data check`.
+    """A remark of a dataset about its files, shown by `segzoo data check`.
 
     Attributes:
         kind: a short, stable word for programs, such as ``"no-area"``.
-        severity: ``error`` stops training or makes it pointless; ``warning`` trains, but probably not what
-            was meant; ``note`` is good to know.
-        what: what was found, in one line.
+        severity: ``error`` stops training or makes it pointless; ``warning`` does not, but the result is
+          probably not the intended one; ``note`` is information.
+        what: finding, in one line.
         advice: what it means and what to do.
-        count: how many files, images or objects it concerns.
-        examples: some of them.
+        count: number of affected files, images or objects.
+        examples: names of some of them.
     """
 
     kind: str
@@ -267,21 +268,21 @@ class Dataset(Protocol):
 
     Optional attributes:
         names (list[str]): the name of each sample, known without decoding it.
-        groups (list[str]): what each sample stays together with where data is divided, such as the slices of
-            a volume; by default `segzoo.datasets.groups_of` the names.
-        tags (list[Mapping[str, str]]): what each sample is like, by name of the tag, such as
-            ``{"stain": "H&E", "source": "1040x1388"}``; known without decoding it. Scores are grouped by them
-            (``segzoo evaluate --by stain``). A sample may lack a tag.
-        undivided (bool): whether nobody made its parts, so that `segzoo.datasets.divided` did; by default
-            that is found out from the names.
-        files (method): ``files(index)`` gives the files that a sample is made of.
-        remarks (tuple[Remark, ...]): what the person should know of the files.
+        groups (list[str]): group of each sample, such as a volume whose slices are samples; groups are not
+          divided between parts. By default `segzoo.datasets.groups_of` the names.
+        tags (list[Mapping[str, str]]): properties of each sample by name of the tag, such as
+          ``{"stain": "H&E", "source": "1040x1388"}``; known without decoding it. Scores are grouped by them
+          (``segzoo evaluate --by stain``). A sample may lack a tag.
+        undivided (bool): whether `segzoo.datasets.divided` divided the data because its authors did not; by
+          default the names decide.
+        files (method): ``files(index)`` returns the files of a sample.
+        remarks (tuple[Remark, ...]): remarks about the files.
     """
 
     labels: Labels
 
     def __len__(self) -> int:
-        """Return how many samples there are."""
+        """Return the number of samples."""
         ...
 
     def __getitem__(self, index: int, /) -> Sample:
@@ -290,10 +291,11 @@ class Dataset(Protocol):
 
 
 class Metric(Protocol):
-    """Counts, then numbers; always with their contract.
+    """Counts pixels, and computes scores with their contract.
 
     Attributes:
-        contract: which pixels, which classes, which average, which rule for empty masks, in words.
+        contract: which pixels and classes count, how they are averaged, and the rule for empty masks, in
+          words.
     """
 
     contract: str
@@ -307,7 +309,7 @@ class Metric(Protocol):
         instances: tuple[NDArray[Any] | None, NDArray[Any] | None] | None = None,
         valid: NDArray[np.bool_] | None = None,
     ) -> None:
-        """Count one image; every metric takes all keywords and uses those that it needs.
+        """Count one image; every metric accepts all keywords and uses those that it needs.
 
         Args:
             prediction: ``(H, W)`` class indices.
@@ -317,10 +319,10 @@ class Metric(Protocol):
             instances: predicted and true objects, ``(H, W)`` each, 0 for none, given where the metric's
                 spec needs ``"instances"``; ``None`` in place of either where they are not known, and
                 then they are the connected components of the mask.
-            valid: ``(H, W)`` field of view; pixels outside count for nothing.
+            valid: ``(H, W)`` field of view; pixels outside are ignored.
 
         Raises:
-            OptionError: shapes or kinds of numbers do not fit, or what the metric needs is missing.
+            OptionError: shapes or types do not fit, or an argument that the metric needs is missing.
         """
         ...
 
@@ -329,70 +331,70 @@ class Metric(Protocol):
         ...
 
     def compute(self) -> Mapping[str, float]:
-        """Return the scores by name; NaN where nothing was counted."""
+        """Return the scores by name; NaN if nothing was counted."""
         ...
 
 
 class Augmentation(Protocol):
-    """A random change of an image, and of its mask where pixels move; it can be pickled.
+    """A random change of an image, and of its mask if pixels move; it can be pickled.
 
     Optional attributes:
-        size_after (method): height and width that come out, of those that go in; either is ``None`` where it
-            varies. Without it, the step keeps the size.
-        of_colours (bool): whether the step is about colours: it is then given the bands alone that are
-            colours: red, green and blue, one of grey, or those of them that there are.
+        size_after (method): maps the input height and width to the output's; either is ``None`` if it
+          varies. Without it, the step keeps the size.
+        of_colours (bool): whether the step changes colours: it then gets only the bands that are
+          colours: red, green and blue, or grey, or those of them that exist.
     """
 
     def __call__(
         self, image: NDArray[Any], mask: NDArray[Any], random: np.random.Generator, ignore: int | None
     ) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Return image and mask after the step; views will do, but nothing is written into what is given.
+        """Return image and mask after the step; they may be views, but the inputs are not modified.
 
         Args:
-            image: ``(H, W, C)``, of any number of bands: uint8, or float32 in which 1 is white.
+            image: ``(H, W, C)`` with any number of bands: uint8, or float32 in which 1 is white.
             mask: ``(H, W)`` class indices.
-            random: decides everything that is random.
-            ignore: the mask's value for pixels that count for nothing, if there is one; pixels from outside
-                the image have it.
+            random: source of randomness.
+            ignore: the mask's value for ignored pixels, if there is one; pixels from outside the
+              image get it.
         """
         ...
 
 
 class Mixing(Protocol):
-    """An augmentation step that makes one sample of two, such as cutmix; it can be pickled.
+    """An augmentation step that combines two samples into one, such as cutmix; it can be pickled.
 
-    It is registered and named as any other step; its method `mixed` makes it one of these.
+    It is registered and named like any other step; the method `mixed` distinguishes it.
     """
 
     def mixed(
         self, first: Sample, second: Sample, random: np.random.Generator, labels: Labels
     ) -> tuple[Sample, float]:
-        """Return the sample made of both, and the share of the loss that its masks have.
+        """Return the combined sample, and the share of the loss that its masks have.
 
-        Nothing is written into what is given, and the image keeps its size, channels and type.
+        The inputs are not modified, and the image keeps its size, channels and type.
 
         Args:
             first: ``image`` ``(H, W, C)``, uint8 or float32 in which 1 is white; ``mask``, and ``instances``
-                where the data has them. ``dataclasses.replace`` makes another of it.
-            second: another sample, of the first's size; its instances have numbers of their own.
-            random: decides everything that is random.
-            labels: of the masks; where classes overlap, these are ``(K, H, W)``.
+              if the data has them. Use ``dataclasses.replace`` to change it.
+            second: another sample with the size of the first; its instances are numbered separately.
+            random: source of randomness.
+            labels: labels of the masks; if classes overlap, the masks are ``(K, H, W)``.
 
         Returns:
-            The sample, and 1 where its masks are those of all that it shows. A share below 1 leaves the rest
-            of the loss to the masks of ``second``, as mixup has it.
+            The sample, and 1 if its masks describe everything that it shows. A share below 1 leaves the rest
+              of the loss to the masks of ``second``, as in mixup.
         """
         ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
-    """Where a training stands, for schedules.
+    """The position in a run, for schedules.
 
     Attributes:
-        step: of the optimizer, from 0; the first of its epoch where rates are constant within an epoch.
-        epoch: from 0, with its fraction.
-        gone: the share of the way from the end of the warm-up to the tail, from 0 to 1.
+        step: step of the optimizer, from 0; the first of its epoch if rates are constant within an epoch.
+        epoch: epoch from 0, with its fraction.
+        gone: position between the end of the warm-up and the tail, from 0 to 1.
     """
 
     step: int
@@ -401,7 +403,7 @@ class Progress:
 
 
 class Schedule(Protocol):
-    """The share of the learning rate that is left; the warm-up and the minimum are segzoo's own.
+    """The factor of the learning rate; segzoo handles the warm-up and the minimum.
 
     Optional attributes:
         evaluated (method): ``evaluated(score, higher_is_better=...)`` is called after each validation.
@@ -430,35 +432,35 @@ class Planner(Protocol):
             recipe: what somebody set, else what the recipe's file says, else the defaults.
             said: the keys that somebody set, such as ``model``, ``augment.crop.size`` or ``learning_rate``;
                 what they say stays as it is, and other choices follow it.
-            minutes: how long the training may take; 60 where ``None``.
-            on_message: called with one message for each thing that is done.
+            minutes: time limit for training; 60 if ``None``.
+            on_message: called with one message per action.
 
         Raises:
-            OptionError: the data cannot be trained on, or not in this time.
+            OptionError: the data cannot be used for training, or not in this time.
         """
         ...
 
 
 class Engine(Protocol):
-    """A network, ready to run.
+    """A network that is ready to run.
 
     Attributes:
-        device: where its logits are.
-        description: what was chosen and why, in one line.
+        device: device of its logits.
+        description: what was selected and why, in one line.
 
-    An engine may also have ``concurrent``, a bool: whether several threads may call it at the same time, each
-    call being computed on the threads that `torch.set_num_threads` gave the calling one. Small images are
-    then run several at once on a CPU.
+    An engine may also have ``concurrent``, a bool: whether several threads may call it at the same time; each
+    call then uses the threads that `torch.set_num_threads` gave to the calling thread. Several small images
+    are then processed at once on a CPU.
     """
 
     @property
     def device(self) -> torch.device:
-        """Where the logits are."""
+        """The device of the logits."""
         ...
 
     @property
     def description(self) -> str:
-        """What was chosen and why, in one line."""
+        """What was selected and why, in one line."""
         ...
 
     def __call__(self, images: Tensor) -> Tensor:
@@ -474,47 +476,47 @@ class Cluster(Protocol):
     """Worker processes that compute tasks; a context manager, which is entered once, before the first task.
 
     Attributes:
-        workers: how many tasks are computed at once.
-        description: what it is and how many workers it has, in one line.
+        workers: number of tasks that run at once.
+        description: kind of cluster and number of workers, in one line.
     """
 
     @property
     def workers(self) -> int:
-        """How many tasks are computed at once; known once the context is entered."""
+        """The number of tasks that run at once; known once the context is entered."""
         ...
 
     @property
     def description(self) -> str:
-        """What it is and how many workers it has, in one line; known once the context is entered."""
+        """The kind of cluster and the number of workers, in one line; known once the context is entered."""
         ...
 
     def __enter__(self) -> Any:
-        """Start it or connect to it.
+        """Start the cluster or connect to it.
 
         Raises:
-            FailureError: it does not answer, or runs other versions; this takes a bounded time.
+            FailureError: the cluster does not answer in time, or runs other versions.
         """
         ...
 
     def __exit__(self, *error: object) -> None:
-        """End the workers, also in the middle of their tasks."""
+        """Stop the workers, even during their tasks."""
         ...
 
     def run(
         self, begin: Callable[[], Callable[[Any], Any]], tasks: Sequence[Any]
     ) -> Iterator[tuple[int, Any]]:
-        """Yield the number of each task and its answer, as the answers come, in any order.
+        """Yield the number and the answer of each task, in any order.
 
-        A task whose worker dies is computed anew by another. One whose workers died again and again has no
-        answer, and the others go on.
+        If a worker dies, its task is computed by another one. A task whose workers die repeatedly has no
+        answer, and the others continue.
 
         Args:
-            begin: pickled with `pickle`, and called once in each worker; what it returns is called with each
-                of the worker's tasks, one at a time.
-            tasks: what can be pickled, as the answers can.
+            begin: function that is pickled and called once in each worker; its result is called with each
+              of the worker's tasks, one at a time.
+            tasks: tasks that can be pickled, like the answers.
 
         Raises:
-            SegzooError: what ``begin`` or a task raises ends the run, and is raised here.
-            FailureError: the cluster is lost, or has no room for a worker.
+            SegzooError: an exception of ``begin`` or a task ends the run, and is raised here.
+            FailureError: the cluster is lost, or cannot start a worker.
         """
         ...

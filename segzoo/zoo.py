@@ -1,8 +1,8 @@
-"""The registries, filled once on first use, and the way from a name to specs.
+"""The registries, filled once on first use, and the lookup of specs by name.
 
 ``zoo.encoders``, ``zoo.decoders``, ``zoo.models``, ``zoo.weights``, ``zoo.datasets``,
 ``zoo.metrics``, ``zoo.losses``, ``zoo.augmentations`` and so on are `segzoo.registry.Registry` objects;
-``zoo.plugins`` lists what became of each plug-in. Nothing here imports torch, but for an encoder
+``zoo.plugins`` lists the state of each plug-in. Nothing here imports torch, except for an encoder
 that only timm may know.
 """
 
@@ -57,54 +57,54 @@ if TYPE_CHECKING:
     encoders: Registry[EncoderSpec]
     #: From pyramids of features to maps.
     decoders: Registry[DecoderSpec]
-    #: Whole networks, and pairs of decoder and encoder under a name.
+    #: Whole networks, and named combinations of decoder and encoder.
     models: Registry[ModelSpec]
-    #: Trained weights, each with all that prediction needs.
+    #: Trained weights, each with everything that prediction needs.
     weights: Registry[WeightsSpec]
     #: Images with their masks.
     datasets: Registry[DatasetSpec]
     #: Scores with their contracts.
     metrics: Registry[MetricSpec]
-    #: What training minimises.
+    #: Loss functions for training.
     losses: Registry[LossSpec]
     #: Steps of augmentation.
     augmentations: Registry[AugmentationSpec]
-    #: What changes the weights.
+    #: Optimizers.
     optimizers: Registry[OptimizerSpec]
-    #: How learning rates change.
+    #: Learning rate schedules.
     schedules: Registry[ScheduleSpec]
-    #: What logs a run.
+    #: Experiment trackers.
     trackers: Registry[TrackerSpec]
-    #: What opens image files.
+    #: Readers of image files.
     readers: Registry[ReaderSpec]
-    #: Kinds of files that a segmentation is written as.
+    #: Output files for segmentations.
     outputs: Registry[OutputSpec]
-    #: What runs networks when masks are made.
+    #: Inference engines.
     engines: Registry[EngineSpec]
-    #: Kinds of files that models are exported to.
+    #: File formats for exported models.
     exports: Registry[ExportSpec]
-    #: Machines that the shares of a run are computed on.
+    #: Clusters that compute a run in parallel.
     clusters: Registry[ClusterSpec]
-    #: What `segzoo train NAME` follows.
+    #: Recipes for `segzoo train NAME`.
     recipes: Registry[RecipeSpec]
-    #: What became of each plug-in that was found, segzoo's own parts first.
+    #: State of each plug-in, segzoo's built-in plug-in first.
     plugins: list[PluginRecord]
 
-#: The kinds of which a zoo holds a registry, in the order in which commands show them.
+#: The kinds of registries, in the order in which commands show them.
 KINDS = tuple(plural(spec_type.kind) for spec_type in SPEC_TYPES)
 
 
-#: What people put before the name of a backbone of timm.
+#: Prefixes for the names of timm backbones.
 _TIMM_MARKS = ("timm:", "timm/", "tu-")
 
 
 @dataclass(frozen=True)
 class Pair:
-    """A decoder and the encoder that feeds it.
+    """A decoder and its encoder.
 
     Attributes:
-        decoder: its spec, and who brought it.
-        encoder: likewise.
+        decoder: spec of the decoder, and its owner.
+        encoder: spec of the encoder, and its owner.
     """
 
     decoder: Entry[DecoderSpec]
@@ -112,7 +112,7 @@ class Pair:
 
     @property
     def full_name(self) -> str:
-        """The name that means this pair whatever else is installed."""
+        """The unambiguous name of this pair, independent of other plug-ins."""
         return f"{self.decoder.full_name}/{self.encoder.full_name}"
 
 
@@ -121,7 +121,7 @@ class _Zoo(NamedTuple):
     plugins: list[PluginRecord]
 
 
-# The one thread that fills the zoo may come back, through a plug-in, and is then told off.
+# The thread that fills the zoo may come back through a plug-in, which is then an error.
 _lock = threading.RLock()
 _filled: _Zoo | None = None
 _filling = False
@@ -130,7 +130,7 @@ _held: Sequence[Contribution] | None = None
 
 
 def refresh() -> None:
-    """Forget what was found, so that the next use looks for plug-ins again."""
+    """Forget the plug-ins, so that the next use looks for them again."""
     global _filled
     with _lock:
         invalidate_caches()
@@ -138,7 +138,7 @@ def refresh() -> None:
 
 
 def add_folder(folder: Path) -> None:
-    """Look for plug-ins in the source trees below ``folder`` too, before the installed ones."""
+    """Also look for plug-ins in the source trees below ``folder``, before the installed ones."""
     check_allowed()
     folder = folder.resolve()
     if folder not in _folders:
@@ -147,27 +147,27 @@ def add_folder(folder: Path) -> None:
 
 
 def folders() -> list[Path]:
-    """Return the folders whose source trees are looked at too."""
+    """Return the additional folders of source trees."""
     return list(_folders)
 
 
 def isolated() -> bool:
-    """Whether a test decides what the zoo holds."""
+    """Return whether a test controls the content of the zoo."""
     return _held is not None
 
 
 @contextmanager
 def holding(contributions: Sequence[Contribution]) -> Iterator[None]:
-    """Hold these plug-ins and look for no others; afterwards the zoo is as it was.
+    """Use these plug-ins and look for no others; afterwards the zoo is restored.
 
     For tests: see `segzoo.testing.isolated_zoo`.
 
     Raises:
-        PluginError: two of one distribution's parts have one name.
+        PluginError: two parts of one distribution have the same name.
     """
     global _filled, _held
     before = (_filled, _held)
-    with refusing("the zoo is isolated: it holds what the test gave it, and looks for no other plug-in"):
+    with refusing("the zoo is isolated: it contains only the test's plug-ins"):
         try:
             with _lock:
                 _held = contributions
@@ -179,7 +179,7 @@ def holding(contributions: Sequence[Contribution]) -> Iterator[None]:
 
 
 def registry(kind: str) -> Registry[Any]:
-    """Return the registry of a kind, given in the plural: ``"encoders"``."""
+    """Return the registry of a kind, given in the plural, such as ``"encoders"``."""
     return _zoo().registries[kind]
 
 
@@ -197,8 +197,8 @@ def _zoo() -> _Zoo:
         if _filled is None:
             if _filling:
                 raise PluginError(
-                    "the zoo was asked while it is being filled: a plug-in may use it when a part is built,"
-                    " not when it is imported or says what it brings"
+                    "the zoo is being filled: a plug-in may use it when a part is built,"
+                    " but not when it is imported or lists its parts"
                 )
             _filling = True
             try:
@@ -227,7 +227,7 @@ def _fill() -> _Zoo:
 
 
 def _add(registries: dict[str, Registry[Any]], contribution: Contribution) -> None:
-    """Add all of a plug-in's specs, or none if one of their names is taken by its own distribution."""
+    """Add all of a plug-in's specs, or none if its own distribution already has one of their names."""
     owner = contribution.record.distribution
     specs = {
         kind: [spec for spec in contribution.specs if isinstance(spec, target.spec_type)]
@@ -237,7 +237,7 @@ def _add(registries: dict[str, Registry[Any]], contribution: Contribution) -> No
         target.check(*specs[kind], owner=owner)
     for kind, other in (("models", "weights"), ("weights", "models")):
         for spec in specs[kind]:
-            # Both are what `create` is told, so one owner cannot mean two things by one name.
+            # `create` accepts both, so one owner cannot give both the same name.
             twice = any(entry.owner == owner for entry in registries[other].find(spec.name))
             if twice or any(spec.name in (s.name, *s.aliases) for s in specs[other]):
                 raise PluginError(f"{owner} names both a model and weights {spec.name!r}")
@@ -246,21 +246,21 @@ def _add(registries: dict[str, Registry[Any]], contribution: Contribution) -> No
 
 
 def find_model(name: str) -> Entry[ModelSpec] | Entry[WeightsSpec] | Pair:
-    """Return what ``name`` builds: a model, weights, ``decoder/encoder``, ``decoder-encoder``, in this order.
+    """Return what ``name`` means: a model, weights, ``decoder/encoder``, ``decoder-encoder``, in this order.
 
     Raises:
-        AmbiguousNameError: the name fits two things equally well.
-        UnknownNameError: it fits none; the text holds close matches and plug-ins that failed.
+        AmbiguousNameError: the name has two equally good meanings.
+        UnknownNameError: it has none; the text suggests similar names and lists plug-ins that failed.
     """
     named = [*registry("models").find(name), *registry("weights").find(name)]
     if len(named) > 1:
         say = " or ".join(repr(entry.full_name) for entry in named)
-        raise AmbiguousNameError(f"{len(named)} plug-ins have a model or weights named {name!r}: say {say}")
+        raise AmbiguousNameError(f"{len(named)} plug-ins have a model or weights named {name!r}: use {say}")
     if named:
         return named[0]
     decoders = registry("decoders")
     if is_address(name):
-        how = no_address(name, "say a name, a folder, local-dir:PATH or hf-hub:ORG/NAME")
+        how = no_address(name, "use a name, a folder, local-dir:PATH or hf-hub:ORG/NAME")
         raise UnknownNameError(f"no model or weights are named {name!r}{how}")
     if "/" in name and not name.startswith("timm/"):
         decoder, _, encoder = name.partition("/")
@@ -272,7 +272,7 @@ def find_model(name: str) -> Entry[ModelSpec] | Entry[WeightsSpec] | Pair:
     pairs = _hyphen_pairs(name)
     if len(pairs) > 1:
         say = " or ".join(repr(f"{pair.decoder.spec.name}/{pair.encoder.spec.name}") for pair in pairs)
-        raise AmbiguousNameError(f"{name!r} can be read in {len(pairs)} ways: say {say}")
+        raise AmbiguousNameError(f"{name!r} can be read in {len(pairs)} ways: use {say}")
     if pairs:
         return pairs[0]
     if name in decoders:
@@ -281,7 +281,7 @@ def find_model(name: str) -> Entry[ModelSpec] | Entry[WeightsSpec] | Pair:
 
 
 def pair_of(found: Entry[Any]) -> Pair:
-    """Return a decoder, or that of a model made of two, and the encoder that its spec names."""
+    """Return a decoder, also for a model made of decoder and encoder, and the encoder that its spec names."""
     decoders, encoder = registry("decoders"), registry("encoders").meant(found.spec.encoder, found.owner)
     made_of_two = found.spec.kind == "model"
     decoder = decoders.entry(decoders.meant(found.spec.decoder, found.owner)) if made_of_two else found
@@ -289,7 +289,7 @@ def pair_of(found: Entry[Any]) -> Pair:
 
 
 def limits_of(found: Entry[Any] | Pair) -> dict[str, str]:
-    """Return what a model cannot do, of `segzoo.specs.CAPABILITIES`, and why; its parts' limits too."""
+    """Return what a model does not support, of `segzoo.specs.CAPABILITIES`, and why; including its parts."""
     if isinstance(found, Pair):
         return {**found.encoder.spec.limits, **found.decoder.spec.limits}
     whole = found.spec
@@ -300,7 +300,7 @@ def limits_of(found: Entry[Any] | Pair) -> dict[str, str]:
 def find_encoder(name: str) -> Entry[EncoderSpec]:
     """Return the encoder ``name``: a registered one, else a timm backbone.
 
-    A backbone may be said to be timm's: ``timm:name``, ``timm/name`` as on the Hugging Face Hub, or
+    A prefix marks a timm backbone: ``timm:name``, ``timm/name`` as on the Hugging Face Hub, or
     ``tu-name`` as in segmentation_models.pytorch.
 
     Raises:
@@ -316,7 +316,7 @@ def find_encoder(name: str) -> Entry[EncoderSpec]:
         hint = did_you_mean(_in_timm(name), known) or _containing(_in_timm(name), known)
         raise UnknownNameError(
             f"no encoder is named {shown(name)}, by a plug-in or by timm{hint or ';'} "
-            f"`segzoo list encoders` shows all {len(encoders)} of plug-ins{_footnote(name)}"
+            f"`segzoo list encoders` shows all {len(encoders)} from plug-ins{_footnote(name)}"
         )
     return found
 
@@ -329,18 +329,18 @@ def _timm_encoder(name: str) -> Entry[EncoderSpec] | None:
 
 
 def _in_timm(name: str) -> str:
-    """Return a backbone's name without what says that it is timm's."""
+    """Return a backbone's name without the prefix for timm."""
     return next((name.removeprefix(mark) for mark in _TIMM_MARKS if name.startswith(mark)), name)
 
 
 def _containing(part: str, known: Sequence[str]) -> str:
-    """Return the shortest names that a word is part of, as a question; "" where there are none."""
+    """Return the shortest names that contain a word, as a question; "" if there are none."""
     found = sorted((name for name in known if part in name), key=len)[:3] if len(part) > 2 else []
     return f"; did you mean {' or '.join(map(repr, found))}?" if found else ""
 
 
 def timm_names() -> list[str]:
-    """Return the names of timm's backbones; not all of them yield a pyramid of features."""
+    """Return the names of timm's backbones; not all of them return a pyramid of features."""
     import timm
 
     return timm.list_models()
@@ -366,41 +366,41 @@ def _unknown_model(name: str) -> str:
     hint = did_you_mean(name, known)
     return (
         f"no model or weights are named {shown(name)}{hint or ';'} `segzoo list models` and "
-        "`segzoo list weights` show what there is, any `decoder/encoder` goes too, and `pip install` of a "
-        "plug-in adds more"
+        "`segzoo list weights` show the available ones, any `decoder/encoder` works too, and plug-ins "
+        "add more"
         f"{_lone_encoder(name)}{_footnote(name)}"
     )
 
 
 def _lone_encoder(name: str) -> str:
-    """Return what to say of the name of timm's that stands where a model's should; "" for other names."""
-    # Importing timm takes seconds, and nearly all of its names have a digit.
+    """Return a hint if a timm name is used as a model; "" for other names."""
+    # Importing timm takes seconds, and nearly all of its names contain a digit.
     if not any(letter.isdigit() for letter in name) or _in_timm(name) not in timm_names():
         return ""
-    return f"\n{name!r} is an encoder of timm: say which decoder goes with it, such as 'unet/{name}'"
+    return f"\n{name!r} is a timm encoder: add a decoder, such as 'unet/{name}'"
 
 
 def _footnote(name: str) -> str:
-    """Return what else a name stands for, and which plug-ins failed."""
+    """Return other meanings of a name, and the plug-ins that failed."""
     others = [plural(t.kind) for t in SPEC_TYPES if name in registry(plural(t.kind))]
     found = f"\n{name!r} is among the {' and the '.join(others)}" if others else ""
     return f"{found}{needs(name)}{_failed_plugins()}"
 
 
 def needs(name: str) -> str:
-    """Return a line that says which plug-in of segzoo's repository a name needs; "" where it is installed."""
+    """Return a line that says which plug-in a name needs; "" if it is installed."""
     missing = not_installed(elsewhere.plugin_of(name))
     return f"\n{name!r} needs {missing}" if missing else ""
 
 
 def of_hub(name: str) -> str:
-    """Return a line that says how the repository of the Hub is named that a name may mean; "" for others."""
+    """Return a line about the repository on the Hub that a name may mean; "" for others."""
     if not re.fullmatch(r"[A-Za-z0-9][\w.-]*/[\w.-]+(@[\w.-]+)?", name):
         return ""
     repo = name.partition("@")[0].lower()
     names = [one for one, entry in registry("weights").items() if _repository(entry.spec) == repo]
-    here = f", or by {' or '.join(map(repr, names))}, its name here" if names else ""
-    return f"\nfor a repository of the Hugging Face Hub say hf-hub:{name}{here}"
+    here = f", or use {' or '.join(map(repr, names))}, its name in segzoo" if names else ""
+    return f"\nfor a repository on the Hugging Face Hub use hf-hub:{name}{here}"
 
 
 def _repository(spec: WeightsSpec) -> str:
@@ -408,11 +408,11 @@ def _repository(spec: WeightsSpec) -> str:
 
 
 def weights_of(model: str) -> str:
-    """Return a line with the registered weights of a network, by its full name; "" where there are none."""
+    """Return a line with the registered weights of a network, by its full name; "" if there are none."""
     meant = registry("models").meant
     every = registry("weights").items()
     names = [name for name, entry in every if meant(entry.spec.model, entry.owner) == model]
-    return f"\nweights of it, each of which is created by its own name: {listed(names)}" if names else ""
+    return f"\nweights for it, which can be used by name: {listed(names)}" if names else ""
 
 
 def not_installed(plugin: str) -> str:

@@ -196,9 +196,9 @@ def test_what_kaggle_refuses_says_what_to_do(tmp_path, monkeypatch, server, stat
         ([(429, {"Retry-After": "3600"})], r"HTTP 429 .*wait for 3600 s"),
         ([(503, {})] * 5, r"HTTP 503 .*5 times in a row"),
         ([(200, {"Content-Type": "text/html"})], r"did not lead to a file"),
-        ([(302, {"Location": "file:///etc/hostname"})], r"not followed"),
-        ([(302, {"Location": "http://[::1"})], r"not followed"),
-        ([(302, {})], r"not followed"),
+        ([(302, {"Location": "file:///etc/hostname"})], r"redirects to an invalid address"),
+        ([(302, {"Location": "http://[::1"})], r"redirects to an invalid address"),
+        ([(302, {})], r"redirects, but the server does not say where"),
     ],
 )
 def test_what_kaggle_or_the_network_answers_instead_is_told(tmp_path, monkeypatch, server, refusals, told):

@@ -159,7 +159,7 @@ def test_a_decoder_alone_takes_the_encoder_that_it_names(site: Site) -> None:
         ("unet/dinov2", "'vit_base_patch14_dinov2'"),
         (
             "resnet34",
-            "'resnet34' is an encoder of timm: say which decoder goes with it, such as 'unet/resnet34'",
+            "'resnet34' is a timm encoder: add a decoder, such as 'unet/resnet34'",
         ),
         ("timm/resnet34", "such as 'unet/timm/resnet34'"),
         ("mit_b0", "'mit_b0' is among the encoders"),

@@ -115,7 +115,7 @@ BROKEN = {
     "says no version": (hook("return 'one'", "segzoo_api"), "segzoo_api() returned 'one', not the number"),
     "uses the zoo": (
         "from segzoo import zoo; zoo.encoders.names()",
-        "the zoo was asked while it is being filled",
+        "the zoo is being filled",
     ),
     "names a part twice": (
         hook(

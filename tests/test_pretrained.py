@@ -1,4 +1,4 @@
-"""Pretrained weights without access to the Hub: packages, caches, hubs, and what a model takes over with them."""
+"""Pretrained weights without access to the Hub: packages, caches, and what a model takes over with them."""
 
 from __future__ import annotations
 

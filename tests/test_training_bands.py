@@ -212,7 +212,7 @@ def test_statistics_are_stored_with_the_weights_and_read_again(tmp_path):
     again = segzoo.load(segzoo.save(model, tmp_path / "w")).segzoo_config
     assert again.statistics == found.statistics
     other = segzoo.create("unet", num_classes=1, in_channels=4, width=2).segzoo_config
-    with pytest.raises(OptionError, match="statistics are of 3 bands"):
+    with pytest.raises(OptionError, match="statistics describe 3 bands"):
         replace(other, statistics=found.statistics)
 
 

@@ -23,7 +23,7 @@ def segzoo_augmentations() -> list[AugmentationSpec]:
             name="albumentations",
             aliases=("albu",),
             factory="segzoo_albumentations.step:Albumentations",
-            summary="transforms of Albumentations by name, one after the other",
+            summary="a sequence of Albumentations transforms, by name",
             paper="arXiv:1809.06839",
         )
     ]

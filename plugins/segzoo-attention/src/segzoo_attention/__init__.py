@@ -27,7 +27,7 @@ def segzoo_encoders() -> list[EncoderSpec]:
             factory="segzoo_attention.residual:ResidualEncoder",
             channels=(64, 128, 256, 512),
             strides=(1, 2, 4, 8),
-            summary="left half of the residual U-Net: pre-activated units, strides in place of pooling",
+            summary="encoder of the residual U-Net: pre-activated units, strides instead of pooling",
             paper=_RESIDUAL,
         )
     ]
@@ -39,14 +39,14 @@ def segzoo_decoders() -> list[DecoderSpec]:
         DecoderSpec(
             name="attention",
             factory="segzoo_attention.attention:AttentionDecoder",
-            summary="U-Net whose skips pass attention gates that the coarser level steers",
+            summary="attention U-Net decoder: skips pass attention gates controlled by the coarser level",
             paper=_ATTENTION,
         ),
         DecoderSpec(
             name="residual",
             factory="segzoo_attention.residual:ResidualDecoder",
             encoder="segzoo-attention:residual",
-            summary="U-Net of pre-activated residual units",
+            summary="residual U-Net decoder of pre-activated units",
             paper=_RESIDUAL,
         ),
     ]
@@ -60,7 +60,7 @@ def segzoo_models() -> list[ModelSpec]:
             aliases=("attention-unet", "attunet"),
             encoder="segzoo:plain",
             decoder="segzoo-attention:attention",
-            summary="attention U-Net on the U-Net's own encoder, 64 to 1024 channels",
+            summary="attention U-Net with the U-Net encoder, 64 to 1024 channels",
             paper=_ATTENTION,
         ),
         ModelSpec(
@@ -68,7 +68,7 @@ def segzoo_models() -> list[ModelSpec]:
             aliases=("residual-unet", "resunet"),
             encoder="segzoo-attention:residual",
             decoder="segzoo-attention:residual",
-            summary="deep residual U-Net of seven levels, 64 to 512 channels",
+            summary="deep residual U-Net with seven levels, 64 to 512 channels",
             paper=_RESIDUAL,
         ),
     ]

@@ -28,7 +28,7 @@ def segzoo_datasets() -> list[DatasetSpec]:
             recognise="segzoo_carvana.dataset:recognise",
             splits=("train", "val", "test"),
             labels=CARS,
-            summary="Carvana: photographs of cars from 16 sides, cut out by hand",
+            summary="Carvana: photographs of cars from 16 sides, segmented by hand",
             layout="train_hq/<car>_<view>.jpg and train_masks/<car>_<view>_mask.gif; or imgs/ and masks/",
             licence="the rules of the Kaggle competition, which each person accepts there",
             homepage="https://www.kaggle.com/c/carvana-image-masking-challenge",

@@ -26,7 +26,7 @@ def segzoo_encoders() -> list[EncoderSpec]:
             factory="segzoo_decoders.vit:PlainViT",
             channels=(768,),
             strides=(16,),
-            summary="plain vision transformer of any size: the maps of its blocks, with the class token",
+            summary="plain vision transformer of any size: outputs of its blocks, with the class token",
             paper="arXiv:2010.11929",
         )
     ]
@@ -72,7 +72,7 @@ def segzoo_decoders() -> list[DecoderSpec]:
             encoder="segzoo:mit_b0",
             halving=False,
             min_features=1,
-            summary="all-MLP decoder of SegFormer: projections of one width, fused at the finest stride",
+            summary="SegFormer's all-MLP decoder: projections of one width, fused at the finest stride",
             paper="arXiv:2105.15203",
         ),
         DecoderSpec(
@@ -91,7 +91,7 @@ def segzoo_decoders() -> list[DecoderSpec]:
             halving=False,
             min_features=1,
             encoder_options={"features": "layers"},
-            summary="linear probe: a batch norm of the features and the 1x1 head, as DINOv2 is evaluated",
+            summary="linear probe: batch norm and a 1x1 head, as in DINOv2's evaluation",
             paper="arXiv:2304.07193",
         ),
     ]
@@ -132,7 +132,7 @@ def segzoo_models() -> list[ModelSpec]:
             decoder="segzoo-decoders:segformer",
             encoder_options={"drop_path": 0.1},
             decoder_options={"width": 768 if level > 1 else 256},
-            summary=f"SegFormer B{level}: all-MLP decoder on the Mix Transformer",
+            summary=f"SegFormer B{level}: Mix Transformer encoder, all-MLP decoder",
             paper="arXiv:2105.15203",
         )
         for level in range(6)
@@ -200,7 +200,7 @@ def segzoo_layouts() -> list[LayoutSpec]:
             name="transformers-mit",
             factory="segzoo_decoders.layouts.segformer:classification",
             signature=("segformer.encoder.patch_embeddings.0.proj.weight", "classifier.weight"),
-            summary="SegformerForImageClassification of transformers: the Mix Transformer, an encoder",
+            summary="SegformerForImageClassification of transformers: its Mix Transformer as an encoder",
             homepage=_TRANSFORMERS,
             licence="Apache-2.0",
         ),

@@ -56,7 +56,7 @@ def segzoo_datasets() -> list[DatasetSpec]:
             recognise="segzoo_driving.dataset:recognise",
             splits=("train", "val", "test"),
             labels=SCENES,
-            summary="CamVid: streets from a car, 11 classes, as SegNet's authors grouped them",
+            summary="CamVid: street scenes from a car, 11 classes as in SegNet",
             layout="train/ val/ test/ with images and trainannot/ valannot/ testannot/ with masks, *.png",
             licence="none stated; its makers ask to be cited",
             homepage="http://mi.eng.cam.ac.uk/research/projects/VideoRec/CamVid/",

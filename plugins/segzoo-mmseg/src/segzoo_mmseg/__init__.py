@@ -26,7 +26,7 @@ def segzoo_encoders() -> list[EncoderSpec]:
             factory="segzoo_mmseg.resnet:ResNetEncoder",
             channels=(256, 512, 1024, 2048),
             strides=_PYRAMID,
-            summary="ResNet, ResNet-C and ResNet-D of any depth, with strides and dilations as told",
+            summary="ResNet, ResNet-C and ResNet-D with any depth, strides and dilations",
             paper="arXiv:1512.03385",
         ),
         EncoderSpec(
@@ -34,7 +34,7 @@ def segzoo_encoders() -> list[EncoderSpec]:
             factory="segzoo_mmseg.swin:SwinEncoder",
             channels=(96, 192, 384, 768),
             strides=_PYRAMID,
-            summary="Swin Transformer with windows of one size everywhere, for images of any size",
+            summary="Swin Transformer with one window size, for images of any size",
             paper="arXiv:2103.14030",
         ),
         EncoderSpec(
@@ -50,7 +50,7 @@ def segzoo_encoders() -> list[EncoderSpec]:
             factory="segzoo_mmseg.hrnet:HRNetEncoder",
             channels=(18, 36, 72, 144),
             strides=_PYRAMID,
-            summary="HRNet that resizes bilinearly between its branches",
+            summary="HRNet with bilinear resizing between its branches",
             paper="arXiv:1908.07919",
         ),
         EncoderSpec(
@@ -58,7 +58,7 @@ def segzoo_encoders() -> list[EncoderSpec]:
             factory="segzoo_mmseg.unet:UNetEncoder",
             channels=(64, 128, 256, 512, 1024),
             strides=(1, 2, 4, 8, 16),
-            summary="a whole U-Net, for heads on its maps",
+            summary="a whole U-Net, for heads on its features",
             paper="arXiv:1505.04597",
         ),
         EncoderSpec(
@@ -81,7 +81,7 @@ def segzoo_decoders() -> list[DecoderSpec]:
             encoder="mmseg-fast-scnn",
             min_features=1,
             halving=False,
-            summary="Fast-SCNN's head: depthwise separable convolutions of the last feature",
+            summary="Fast-SCNN head: depthwise separable convolutions on the last feature",
             paper="arXiv:1902.04502",
         )
     ]
@@ -100,13 +100,13 @@ def segzoo_layouts() -> list[LayoutSpec]:
         _layout(
             "mmsegmentation",
             "decode_head.conv_seg.weight",
-            summary="MMSegmentation's checkpoints, 1.x and 0.x, with the configuration that they hold",
+            summary="MMSegmentation checkpoints, 1.x and 0.x, with their configuration",
         ),
         _layout(
             "mmsegmentation-cascade",
             "decode_head.0.conv_seg.weight",
             "decode_head.1.conv_seg.weight",
-            summary="MMSegmentation's checkpoints of a head that refines what another one gives: OCRNet",
+            summary="MMSegmentation checkpoints with cascaded heads: OCRNet",
         ),
     ]
 

@@ -55,7 +55,7 @@ def _own(
     shown = family.replace("plus", "+")
     return WeightsSpec(
         name=f"{kind}-r50-cityscapes",
-        summary=f"{shown} on ResNet-50, trained on Cityscapes",
+        summary=f"{shown} with a ResNet-50 encoder, trained on Cityscapes",
         url=f"https://download.openmmlab.com/mmsegmentation/v0.5/{kind}/{file}/{file}_{stamp}.pth",
         sha256=stamp.rpartition("-")[2],
         layout="segzoo-mmseg:mmsegmentation",
@@ -94,7 +94,7 @@ def _upernet(
     family = name.partition("-")[0]
     return WeightsSpec(
         name=f"upernet-{name}-ade20k",
-        summary=f"UPerNet on {backbone}, trained on {_ADE}",
+        summary=f"UPerNet with a {backbone} encoder, trained on {_ADE}",
         hub=repository,
         bytes=size,
         model=f"segzoo-decoders:upernet/segzoo-mmseg:mmseg-{family}",

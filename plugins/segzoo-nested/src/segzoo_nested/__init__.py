@@ -26,7 +26,7 @@ def segzoo_decoders() -> list[DecoderSpec]:
             name="nested",
             aliases=("unet++", "unetplusplus"),
             factory="segzoo_nested.decoder:NestedDecoder",
-            summary="UNet++: nested dense skip paths, deep supervision on request",
+            summary="UNet++ decoder: nested dense skip paths, optional deep supervision",
             paper=_PAPER,
         )
     ]
@@ -41,7 +41,7 @@ def segzoo_models() -> list[ModelSpec]:
             encoder="plain",
             decoder="nested",
             encoder_options={"width": 32},
-            summary="UNet++ on the U-Net's own encoder, 32 to 512 channels",
+            summary="UNet++ with the U-Net encoder, 32 to 512 channels",
             paper=_PAPER,
         )
     ]
@@ -60,7 +60,7 @@ def segzoo_layouts() -> list[LayoutSpec]:
             aliases=("4uiiurz1",),
             factory="segzoo_nested.layout:pytorch_nested_unet",
             signature=("conv0_0.conv1.weight", "conv0_4.bn2.running_var", "conv4_0.conv2.weight"),
-            summary="4uiiurz1's UNet++ and U-Net, and the Ascend port's files",
+            summary="UNet++ and U-Net of 4uiiurz1, and files of its Ascend port",
             homepage="https://github.com/4uiiurz1/pytorch-nested-unet",
             licence="MIT",
         ),
@@ -72,7 +72,7 @@ def segzoo_layouts() -> list[LayoutSpec]:
                 "up_concat04.conv.convs.1.0.weight",
                 "up_concat04.up_conv.weight",
             ),
-            summary="MindSpore models' unet_nested",
+            summary="MindSpore unet_nested",
             homepage="https://gitee.com/mindspore/models/tree/master/official/cv/Unet",
             licence="Apache-2.0",
         ),

@@ -11,7 +11,7 @@ WEIGHTS = [
     WeightsSpec(
         name="nested-nuclei",
         folder="segzoo_nested:weights/nested-nuclei",
-        summary="nuclei in light and fluorescence microscopy, UNet++ of half the usual width",
+        summary="nuclei in light and fluorescence microscopy, UNet++ with half the usual width",
         model="segzoo-nested:nested/segzoo:plain",
         encoder={"width": 16},
         num_classes=1,
@@ -41,7 +41,7 @@ WEIGHTS = [
             std=tuple(255 * std for std in IMAGENET.std),
             resize=Resize(mode="stretch", height=96, width=96, interpolation="bilinear", antialias=False),
         ),
-        summary="nuclei at 96 x 96 pixels, UNet++ as Ascend ported it",
+        summary="nuclei at 96 x 96 pixels, Ascend port of UNet++",
         data="Data Science Bowl 2018, as 4uiiurz1 prepares it: 96 x 96",
         licence="none stated for the weights; the program is MIT",
         claimed="IoU 83.91 % (8 GPUs) or 83.31 % (8 NPUs): pooled over a batch, sigmoid above 0.5, 96 x 96",

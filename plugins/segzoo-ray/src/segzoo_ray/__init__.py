@@ -23,6 +23,6 @@ def segzoo_clusters() -> list[ClusterSpec]:
             name="ray",
             factory="segzoo_ray.cluster:RayCluster",
             addresses="nothing for a Ray of its own on this machine, auto, or HOST:PORT of the head",
-            summary="Ray Data: actors that hold the model, on one machine or on many",
+            summary="Ray Data: actors with the model, on one or many machines",
         )
     ]

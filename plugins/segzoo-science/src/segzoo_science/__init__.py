@@ -25,20 +25,20 @@ def segzoo_readers() -> list[ReaderSpec]:
             suffixes=(".dcm", ".dicom", ".ima"),
             magic=(b"DICM",),
             offset=128,
-            summary="DICOM files, values rescaled (Hounsfield units of a CT); slides whole; needs pydicom",
+            summary="DICOM files, rescaled (Hounsfield units for CT), and whole slides; needs pydicom",
         ),
         ReaderSpec(
             name="dicom-series",
             factory="segzoo_science.dicom:open_dicom",
             folders=True,
             claims="segzoo_science.dicom:is_series",
-            summary="folders of the DICOM files of one series, slices in their order in the body",
+            summary="folders with the DICOM files of one series, slices in anatomical order",
         ),
         ReaderSpec(
             name="nifti",
             factory="segzoo_science.nifti:open_nifti",
             suffixes=(".nii", ".nii.gz"),
             writes="segzoo_science.nifti:write_nifti",
-            summary="NIfTI volumes by axial slices, and masks as volumes in their place; needs nibabel",
+            summary="NIfTI volumes by axial slices, and masks as volumes at the same position; needs nibabel",
         ),
     ]

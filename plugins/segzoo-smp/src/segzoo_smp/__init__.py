@@ -63,7 +63,7 @@ def segzoo_models() -> list[ModelSpec]:
             name=name,
             aliases=_ALIASES.get(made, ()),
             factory=f"segzoo_smp.networks:{made.lower()}",
-            summary=f"segmentation_models.pytorch's {made}, with any of its encoders",
+            summary=f"segmentation_models.pytorch {made}, with any of its encoders",
             paper=_PAPERS[made],
             limits=_LIMITS.get(made, {}),
         )
@@ -90,7 +90,7 @@ def segzoo_layouts() -> list[LayoutSpec]:
             factory="segzoo_smp.layout:smp",
             signature=signature,
             fallback=True,
-            summary="segmentation_models.pytorch's networks: folders, Lightning checkpoints and state dicts",
+            summary="segmentation_models.pytorch networks: folders, Lightning checkpoints and state dicts",
             homepage=_HOMEPAGE,
             licence="MIT",
         )

@@ -112,7 +112,7 @@ def _entry(
     labels, free = known_labels(data), licence != _NVIDIA
     return WeightsSpec(
         name=f"smp-{name}-{data}",
-        summary=f"{name} as segmentation_models.pytorch runs it, trained on {_DATA[data]}"
+        summary=f"{name} in segmentation_models.pytorch, trained on {_DATA[data]}"
         f"{'' if free else '; not for commercial use'}",
         hub=f"smp-hub/{repository}",
         bytes=size,

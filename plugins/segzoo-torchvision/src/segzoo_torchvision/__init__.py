@@ -30,7 +30,7 @@ def segzoo_encoders() -> list[EncoderSpec]:
             channels=(16, 24, 40, 80, 960),
             strides=(2, 4, 8, 16, 32),
             pretrained=True,
-            summary="torchvision's MobileNetV3-Large, whose last stage may dilate",
+            summary="torchvision MobileNetV3-Large with optional dilation in the last stage",
             paper=_LRASPP,
         )
     ]
@@ -46,7 +46,7 @@ def segzoo_models() -> list[ModelSpec]:
                 encoder=f"timm:{backbone}",
                 encoder_options={"output_stride": 8, "any_size": True},
                 decoder_options=_HEAD if decoder == "deeplabv3" else {},
-                summary=f"torchvision's {decoder}_{backbone}",
+                summary=f"torchvision {decoder}_{backbone}",
                 paper=_DEEPLAB if decoder == "deeplabv3" else _FCN,
             )
             for decoder in ("fcn", "deeplabv3")
@@ -59,7 +59,7 @@ def segzoo_models() -> list[ModelSpec]:
                 encoder="torchvision_mobilenet_v3_large",
                 encoder_options={"output_stride": 16},
                 decoder_options=_HEAD if decoder == "deeplabv3" else {},
-                summary=f"torchvision's {decoder}_mobilenet_v3_large",
+                summary=f"torchvision {decoder}_mobilenet_v3_large",
                 paper=_DEEPLAB if decoder == "deeplabv3" else _LRASPP,
             )
             for decoder in ("deeplabv3", "lraspp")

@@ -29,7 +29,7 @@ def _weights(model: str, file: str, *, mebibytes: float, miou: float, accuracy: 
         classes=CLASSES.classes,
         labels=CLASSES,
         preprocessing=PREPROCESSING,
-        summary=f"torchvision's {model}: Pascal VOC's 20 things",
+        summary=f"torchvision {model}: Pascal VOC, 20 object classes",
         data="the images of COCO train2017 that show a class of Pascal VOC, with its 20 classes",
         licence="none stated for the weights; the program is BSD-3-Clause",
         claimed=f"mIoU {miou} %, pixel accuracy {accuracy} % on COCO val2017 with VOC's classes, at a "
