@@ -412,7 +412,7 @@ def ask(
 
 
 def destination(url: str, *, headers: Mapping[str, str], timeout: float, advice: Mapping[int, str]) -> str:
-    """Return where an address redirects to, without requesting it, so that only the first server gets the headers.
+    """Return where an address redirects to, without requesting it, so that only one server gets the headers.
 
     Args:
         url: http or https address.

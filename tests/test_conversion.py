@@ -444,7 +444,7 @@ def test_a_network_with_a_sigmoid_for_each_class_has_classes_that_overlap_unless
     segzoo.load(tmp_path / "out")
     assert not [one for one in recwarn if "sigmoid" in str(one.message)]
     assert cli.run([*asked, "--option", "multilabel=argmax", "--overwrite"]) == 0
-    assert "note: the program has a sigmoid for each class" in capsys.readouterr().out
+    assert "note: the program applies a sigmoid to each class" in capsys.readouterr().out
     origin = config(tmp_path / "out")["provenance"]
     assert origin["layout_options"] == {"multilabel": "argmax"}
     assert not read_config(tmp_path / "out").labels.overlapping

@@ -234,5 +234,5 @@ def test_credentials_are_read_from_kaggle_s_own_file(tmp_path):
     path.write_text(json.dumps({"username": "ann", "key": "secret"}))
     assert credentials() == ("ann", "secret")
     path.write_text("{}")
-    with pytest.raises(OptionError, match=r"kaggle\.json is not what Kaggle gave you"):
+    with pytest.raises(OptionError, match=r"is not Kaggle's kaggle\.json"):
         credentials()

@@ -385,7 +385,7 @@ def device(**facts: Any) -> Part:
 def test_a_gpu_that_torch_does_not_use_is_a_warning_unless_it_is_hidden_on_purpose() -> None:
     found = device(hardware=["an NVIDIA GPU"], why="this torch is built for the CPU only")
     assert (
-        "this machine has an NVIDIA GPU, but torch does not use it: this torch is built for the CPU alone"
+        "this machine has an NVIDIA GPU, but torch does not use it: this torch is built for the CPU only"
     ) in told(found)
     hidden = "CUDA_VISIBLE_DEVICES=''"
     assert told(device(hardware=["an NVIDIA GPU"], hidden=hidden)) == ""
@@ -474,7 +474,7 @@ def test_a_fetched_file_of_another_size_and_a_damaged_record_are_told(home: Path
     (files / "c.pth").write_bytes(b"12345")
     (files / "c.pth.json").write_text(json.dumps({**record, "bytes": "nine"}))
     text = told(caches.look())
-    assert f"{files / 'a.pth'} has 5 bytes, and had 9 when it was fetched" in text
+    assert f"{files / 'a.pth'} has 5 bytes, but had 9 when it was fetched" in text
     assert text.count("a record in the cache is damaged") == 2
     assert caches.look().facts["folders"][0]["files"] == 5
 
@@ -534,9 +534,9 @@ def test_a_password_is_not_shown_however_odd_its_address(
         ("SEGZOO_HOEM", "x", "SEGZOO_HOEM is not a variable of segzoo; did you mean 'SEGZOO_HOME'?"),
         ("SEGZOO_OFFLINE", "yep", "SEGZOO_OFFLINE='yep' is treated as 1: nothing is fetched"),
         ("SEGZOO_DATA", "/no/such", "SEGZOO_DATA='/no/such' is no folder"),
-        ("SEGZOO_MIRROR", "me:pw@host", "SEGZOO_MIRROR='(not shown)@host' is no address"),
+        ("SEGZOO_MIRROR", "me:pw@host", "SEGZOO_MIRROR='(not shown)@host' is not an address"),
         ("SEGZOO_PLUGINS", "segzoo-medcal", "did you mean 'segzoo-medical'?"),
-        ("SEGZOO_DISABLE_PLUGINS", "nothing", "SEGZOO_DISABLE_PLUGINS names 'nothing', and no distribution"),
+        ("SEGZOO_DISABLE_PLUGINS", "nothing", "SEGZOO_DISABLE_PLUGINS names 'nothing', but no distribution"),
     ],
 )
 def test_a_setting_that_says_nothing_is_told(
@@ -568,7 +568,7 @@ def test_a_broken_plugin_is_an_error_where_it_stops_all_others(
     assert cli.run(["doctor"]) == 1
     text = capsys.readouterr().out
     assert "error: no plug-in can be loaded: plug-in 'plugin' of segzoo-broken is broken" in text
-    assert "solution: unset SEGZOO_STRICT_PLUGINS, and the others load" in text
+    assert "solution: unset SEGZOO_STRICT_PLUGINS to load the others" in text
 
 
 @pytest.mark.parametrize(

@@ -177,7 +177,7 @@ def test_a_file_that_is_written_to_while_it_is_converted_is_not_kept(file, monke
 
     with monkeypatch.context() as patch:
         patch.setattr(converted, "_convert_alone", lambda path, part, **_: convert_and_write(path, part))
-        with pytest.raises(WeightsError, match=r"cars\.pth was written to while it was converted: try again"):
+        with pytest.raises(WeightsError, match=r"cars\.pth changed during the conversion: try again"):
             segzoo.load(file)
     assert not inventory.items()
     assert not same(segzoo.load(file))
@@ -311,7 +311,7 @@ def test_a_file_of_a_repository_that_changes_on_disk_is_found(hub, tmp_path):
     [
         ({"config.json": b'{"auto_map": {"AutoModel": "a.B"}}'}, "never run"),
         ({"config.json": b"{}"}, "holds none of"),
-        ({"config.json": b'{"pretrained_cfg": {}}', "model.safetensors": b"large"}, "a network of timm"),
+        ({"config.json": b'{"pretrained_cfg": {}}', "model.safetensors": b"large"}, "a timm network"),
         ({"config.json": b"[]"}, "holds no model.safetensors"),
         (
             {"config.json": b"{}", "model.safetensors.index.json": b'{"weight_map": {"a": "../b"}}'},

@@ -122,7 +122,7 @@ def layout(checkpoint):
         ({"model_type": "segformed"}, "no model_type 'segformed'; did you mean 'segformer'"),
         ({"quantization_config": {"bits": 4}}, "quantised weights"),
         ({"id2label": {"0": "a", "1": "b"}}, "names 2 classes .id2label., its head has 5"),
-        ({"id2label": {"a": "b"}}, "has the key 'a'; its keys are numbers"),
+        ({"id2label": {"a": "b"}}, "has the key 'a'; its keys must be numbers"),
         ({"hidden_sizes": [8, 16, 24, 40]}, "contradicts its config in .* tensors:"),
         ({"num_channels": "three"}, "num_channels 'three'"),
         ({"hidden_sizes": [8, 16, 24, -4]}, r"hidden_sizes must be at least 1, got \[8, 16, 24, -4\]"),

@@ -181,7 +181,7 @@ def test_a_plugin_that_changes_segzoo_s_specs_is_broken_and_they_are_put_back(
     site.install("segzoo-evil", STEAL.format(change) + LOSS)
     assert record("segzoo-evil").status == "broken"
     if "raise" not in change:
-        assert "it changes segzoo's own loss 'dice', which was put back" in record("segzoo-evil").error
+        assert "it changes segzoo's own loss 'dice', which was restored" in record("segzoo-evil").error
     assert (zoo.losses.get("dice").factory, zoo.losses.get("dice").options) == (
         "segzoo.losses.dice:Dice",
         {},

@@ -165,7 +165,7 @@ def test_a_hub_that_fails_is_told_with_its_mirrors(tmp_path, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_: [])
     monkeypatch.setattr(timm, "create_model", fails)
-    with pytest.raises(WeightsError, match=r"no such file.*mirror of the Hub as HF_ENDPOINT=https://\.\.\."):
+    with pytest.raises(WeightsError, match=r"no such file.*HF_ENDPOINT=https://\.\.\. to a mirror"):
         segzoo.create("unet/resnet18", num_classes=2, pretrained=True)
 
 

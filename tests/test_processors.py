@@ -142,7 +142,7 @@ def test_what_segzoo_does_otherwise_is_told():
     ).notes
     assert "64x64" in crop
     (unknown,) = processor({"image_processor_type": "PicassoImageProcessor"}).notes
-    assert "'PicassoImageProcessor', which segzoo does not know" in unknown
+    assert "'PicassoImageProcessor', which is unknown" in unknown
     (missing,) = processor(None, model_type="segformer").notes
     assert "there is no preprocessor_config.json: ImageNet's mean and std are assumed" in missing
     (half,) = processor(None, model_type="beit").notes
@@ -202,7 +202,7 @@ def test_what_a_config_says_of_its_classes_is_told():
     [
         ({"0": "a", "1": "b"}, "names 2 classes .* its head has 3"),
         ({"0": "a", "2": "b", "3": "c"}, "no name for class 1"),
-        ({"a": 0, "b": 1, "c": 2}, "has the key 'a'; its keys are numbers"),
+        ({"a": 0, "b": 1, "c": 2}, "has the key 'a'; its keys must be numbers"),
         (["a", "b", "c"], "must map numbers to names"),
     ],
 )

@@ -45,7 +45,7 @@ def nnunet():
 
 SAM = ("image_encoder.pos_embed", "prompt_encoder.no_mask_embed.weight", "mask_decoder.iou_token.weight")
 FILES = {
-    "nnU-Net": (nnunet(), "is an nnU-Net checkpoint: not read. segzoo-formats reads its data sets"),
+    "nnU-Net": (nnunet(), "is an nnU-Net checkpoint: not supported. segzoo-formats reads its datasets"),
     "nnU-Net's first": (
         {"state_dict": states("a"), "plot_stuff": ([],), "best_stuff": (1, 2)},
         "nnU-Net's first version",
@@ -194,7 +194,7 @@ def test_a_folder_is_called_by_its_files(files, told, tmp_path):
     ("config", "told"),
     [
         ({"_class_name": "UNet2DConditionModel", "_diffusers_version": "0.30"}, "a part of diffusers"),
-        ({"architecture": "resnet50", "num_classes": 1000, "pretrained_cfg": {}}, "a network of timm"),
+        ({"architecture": "resnet50", "num_classes": 1000, "pretrained_cfg": {}}, "a timm network"),
     ],
 )
 @pytest.mark.parametrize("form", ["model.safetensors", "diffusion_pytorch_model.safetensors"])
