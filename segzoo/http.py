@@ -213,7 +213,7 @@ def checked(url: str) -> str:
 
     def refuse(why: str) -> NoReturn:
         raise UsageError(
-            f"{shown(url)!r} is not a valid address of a file: {why}. Expected http://HOST/PATH"
+            f"{shown(url)!r} is not the address of a file that can be fetched: {why}. Expected http://HOST/PATH"
             " or https://HOST/PATH"
         )
 

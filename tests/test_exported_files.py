@@ -226,7 +226,7 @@ def test_an_onnx_file_reads_no_tensors_outside_its_folder(
 
 def test_an_onnx_file_may_have_tensors_beside_it(tmp_path: Path) -> None:
     onnx.save(beside("a.data"), tmp_path / "a.onnx")
-    with pytest.raises(WeightsError, match=r"tensors in 'a.data' beside it.*copy both files"):
+    with pytest.raises(WeightsError, match=r"tensors in 'a.data' next to it.*copy both files"):
         segzoo.load(tmp_path / "a.onnx")
     (tmp_path / "a.data").write_bytes(WEIGHT.tobytes())
     images = torch.randn(1, 3, 5, 6)
@@ -237,7 +237,7 @@ def test_an_onnx_file_may_have_tensors_beside_it(tmp_path: Path) -> None:
     ("name", "data", "told"),
     [
         ("a.onnx", b"", "it is empty"),
-        ("a.onnx", b"<!DOCTYPE html><html>", "is not an ONNX file"),
+        ("a.onnx", b"<!DOCTYPE html><html>", "is damaged, or not an ONNX file"),
         ("a.onnx", b"\x08\x08\x12\x07pytorch", "holds no graph"),
         ("a.onnx", model(info()).SerializeToString()[:-40], "is damaged, or not an ONNX file"),
         (

@@ -45,7 +45,7 @@ def _url(server: FileServer) -> str:
 
 @pytest.mark.parametrize(
     ("status", "advice"),
-    [(404, "no such file"), (403, "the server refuses"), (401, "wants a login"), (410, "withdrawn")],
+    [(404, "no such file"), (403, "the server refuses"), (401, "requires a login"), (410, "withdrawn")],
 )
 def test_a_final_refusal_is_not_tried_again_and_says_what_to_do(
     server: FileServer, status: int, advice: str

@@ -1,4 +1,4 @@
-"""The loop of a U-Net's decoder for inference: maps are freed as soon as they are used."""
+"""The loop of a U-Net's decoder for inference: maps are freed right after use."""
 
 from __future__ import annotations
 

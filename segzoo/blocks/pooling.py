@@ -30,7 +30,7 @@ def averages(x: Tensor, scale: int) -> Tensor:
     if not is_symbolic(height, width):
         return F.adaptive_avg_pool2d(x, scale)
     # The borders of cells depend on the size, which a traced program does not know, and ONNX would fix them
-    # to the traced image. Hence weighted sums, first along rows, then along columns.
+    # to the traced image. So it computes weighted sums, first along rows, then along columns.
     rows = [(x * weights).sum(-1) for weights in _weights(width, scale, x)]
     narrow = torch.stack(rows, dim=-1)
     columns = [(narrow * weights[:, None]).sum(-2) for weights in _weights(height, scale, x)]
