@@ -255,7 +255,7 @@ def find_model(name: str) -> Entry[ModelSpec] | Entry[WeightsSpec] | Pair:
     named = [*registry("models").find(name), *registry("weights").find(name)]
     if len(named) > 1:
         say = " or ".join(repr(entry.full_name) for entry in named)
-        raise AmbiguousNameError(f"{len(named)} plug-ins have a model or weights named {name!r}: use {say}")
+        raise AmbiguousNameError(f"{len(named)} plug-ins have a model or weights named {name!r}: say {say}")
     if named:
         return named[0]
     decoders = registry("decoders")
@@ -272,7 +272,7 @@ def find_model(name: str) -> Entry[ModelSpec] | Entry[WeightsSpec] | Pair:
     pairs = _hyphen_pairs(name)
     if len(pairs) > 1:
         say = " or ".join(repr(f"{pair.decoder.spec.name}/{pair.encoder.spec.name}") for pair in pairs)
-        raise AmbiguousNameError(f"{name!r} can be read in {len(pairs)} ways: use {say}")
+        raise AmbiguousNameError(f"{name!r} can be read in {len(pairs)} ways: say {say}")
     if pairs:
         return pairs[0]
     if name in decoders:
@@ -400,7 +400,7 @@ def of_hub(name: str) -> str:
     repo = name.partition("@")[0].lower()
     names = [one for one, entry in registry("weights").items() if _repository(entry.spec) == repo]
     here = f", or use {' or '.join(map(repr, names))}, its name in segzoo" if names else ""
-    return f"\nfor a repository on the Hugging Face Hub use hf-hub:{name}{here}"
+    return f"\nfor a repository on the Hugging Face Hub say hf-hub:{name}{here}"
 
 
 def _repository(spec: WeightsSpec) -> str:

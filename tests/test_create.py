@@ -215,7 +215,7 @@ def test_a_folder_hides_no_name_and_a_path_to_nothing_is_no_name(folder, monkeyp
 def test_a_repository_without_its_scheme_is_told_how_it_is_named():
     hub = "nvidia/segformer-b0-finetuned-ade-512-512"
     for ask in (segzoo.create, segzoo.load):
-        with pytest.raises(UnknownNameError, match=f"use hf-hub:{hub}, or use 'segformer-b0-ade20k'"):
+        with pytest.raises(UnknownNameError, match=f"say hf-hub:{hub}, or use 'segformer-b0-ade20k'"):
             ask(hub)
     with pytest.raises(UnknownNameError, match=r"say hf-hub:acme/roads$"):
         segzoo.create("acme/roads")
