@@ -179,7 +179,8 @@ def test_carvana_comes_from_kaggle_with_the_person_s_credentials(tmp_path, monke
 
 
 @pytest.mark.parametrize(
-    ("status", "told"), [(401, "does not know"), (403, "accept the competition's rules"), (404, "download it yourself")]
+    ("status", "told"),
+    [(401, "does not know"), (403, "accept the competition's rules"), (404, "download it yourself")],
 )
 def test_what_kaggle_refuses_says_what_to_do(tmp_path, monkeypatch, server, status, told):
     kaggle(monkeypatch, server)
