@@ -58,7 +58,7 @@ def test_a_folder_with_a_pipeline_of_albumentations_prepares_images_as_it_says(n
         (_pipeline({**NORMALIZE, "std": [0, 1, 1]}), "std must be above 0"),
         (_pipeline({**NORMALIZE, "mean": [0.5, 0.5], "std": [0.5, 0.5]}), "2 means"),
         (_pipeline({**RESIZE, "height": "96"}), "Resize: resize height"),
-        (_pipeline({**RESIZE, "interpolation": 7}), "interpolation 7 is not known"),
+        (_pipeline({**RESIZE, "interpolation": 7}), "interpolation 7 is not supported; use 0, 1 or 2"),
         ({"transform": 3}, "must hold `transform`"),
     ],
 )

@@ -311,7 +311,7 @@ def test_every_tensor_that_does_not_fit_is_listed(folder):
     assert "in 3 tensors" in told
     assert "missing: head.bias (2,)" in told
     assert "not in the network: tail.weight (1,)" in told
-    assert "head.weight is (5, 2, 1, 1), the network's is (2, 2, 1, 1)" in told
+    assert "head.weight is (5, 2, 1, 1), the network has (2, 2, 1, 1)" in told
 
 
 def test_a_long_list_of_tensors_is_cut(folder):
