@@ -64,6 +64,8 @@ _RIGHT: dict[str, tuple[str, ...]] = {
     "release": ("weights", "out"),
     "fetch": (),
     "convert": ("strange.pth", "--out", "out"),
+    # Without a name it would serve until somebody stops it.
+    "demo": ("nothing",),
     "push": ("weights", "org/name"),
     "info": ("unet",),
     "list": ("models",),
@@ -214,7 +216,7 @@ def _named(line: tuple[str, ...], odd: str) -> tuple[str, ...]:
 def _written(line: tuple[str, ...]) -> tuple[str, ...]:
     """Return where the call says that something may be written."""
     named = [line[at + 1] for at, word in enumerate(line[:-1]) if word in _OUT_OPTIONS]
-    given = ("", ".", "..", "~", "data", "a.png", "weights", "strange.pth", "strange.zip")
+    given = ("", ".", "..", "data", "a.png", "weights", "strange.pth", "strange.zip")
     firsts = (word.split("/")[0] for word in named)
     return tuple(first for first in firsts if first not in given and not _HALF.search(first))
 

@@ -107,7 +107,8 @@ def judge_files(
 def is_passing(name: bytes, one: Held) -> bool:
     """Whether a name is one that only what is not whole has."""
     hidden = name.startswith(b".") and name not in (b".", b"..")
-    return hidden or b".part" in name or name.endswith((b".tmp", b".lock", b"~")) or one.kind == "other"
+    backup = name.endswith(b"~") and name != b"~"
+    return hidden or backup or b".part" in name or name.endswith((b".tmp", b".lock")) or one.kind == "other"
 
 
 def judge_whole(folder: Path, paths: Mapping[bytes, Held]) -> list[Failure]:
