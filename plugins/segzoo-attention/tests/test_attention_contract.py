@@ -7,7 +7,7 @@ import pytest
 import segzoo
 from segzoo.testing import check_decoder, check_encoder, check_onnx, check_trace, every_check
 
-# The encoder is checked as it is, since its channels are declared for its default width alone.
+# The encoder is checked at its default width: its channels are declared only for that width.
 NARROW = {"model/attention": {"width": 4}, "model/residual": {"width": 4}}
 CHECKS = every_check("segzoo-attention", arguments=NARROW)
 

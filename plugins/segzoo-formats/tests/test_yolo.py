@@ -1,4 +1,4 @@
-"""YOLO's label files become masks, however the data are laid out and described."""
+"""YOLO's label files become masks, however the data are arranged and described."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""DICOM files and series: values, places, order, and what is told of files that hold no image."""
+"""DICOM files and series: values, places, order, and messages about files that hold no image."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""torchvision's checkpoints become networks of segzoo; what they lack or have beyond is said."""
+"""torchvision's checkpoints become networks of segzoo; missing and surplus parts are reported."""
 
 from __future__ import annotations
 

@@ -31,14 +31,14 @@ if TYPE_CHECKING:
 
 
 class ResidualUnit(nn.Module):
-    """What two pre-activated 3x3 convolutions add to their input.
+    """Residual unit: the output of two pre-activated 3x3 convolutions is added to the input.
 
     Args:
         in_channels: channels of the input.
         out_channels: channels of the output.
-        stride: of the first convolution, and of the way around.
+        stride: stride of the first convolution and of the shortcut.
         norm: ``batch``, ``group``, ``instance`` or ``None``.
-        first: whether the input is an image, which the first convolution takes as it is.
+        first: whether the input is an image; the first convolution then gets it without norm and activation.
     """
 
     def __init__(

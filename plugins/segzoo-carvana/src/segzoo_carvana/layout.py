@@ -44,8 +44,8 @@ def milesial(checkpoint: Checkpoint, *, scale: float = 0.5, threshold: float = 0
 
     Args:
         checkpoint: the file.
-        scale: what images are resized by, which files do not say.
-        threshold: of a network with one logit.
+        scale: factor by which images are resized; files do not say it.
+        threshold: threshold for a network with one logit.
     """
     return _converted(checkpoint, _NAMES, _resize(scale, "bicubic"), threshold)
 

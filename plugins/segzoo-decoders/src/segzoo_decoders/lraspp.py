@@ -1,4 +1,4 @@
-"""LR-ASPP: channels of the coarsest feature, weighted by the image's mean, beside a finer feature.
+"""LR-ASPP: channels of the coarsest feature, weighted by the image's mean, joined with a finer feature.
 
 Paper: Howard et al., 2019, arXiv:1905.02244, section 6.4 (Lite R-ASPP), for MobileNetV3. The paper adds the
 logits of two 1x1 convolutions, one of either map; that is one 1x1 convolution of both side by side, the

@@ -1,4 +1,4 @@
-"""A plain vision transformer of any size, whose blocks' maps are features, with the class token beside them.
+"""A plain vision transformer of any size: features are maps of its blocks, optionally with the class token.
 
 Paper: Dosovitskiy et al., 2021, arXiv:2010.11929. timm's transformers are encoders of segzoo, too; this one
 is for checkpoints whose decoders read the class token, or whose sizes timm does not have.
@@ -33,8 +33,8 @@ class PlainViT(nn.Module):
         patch: sides of a patch, in pixels: the stride.
         grid: rows and columns of patches that position codes were learned for; they are resampled for others.
         layers: the blocks that are tapped, from 0; or how many, evenly spaced, the last one among them.
-        class_token: ``drop`` gives the maps alone, ``concat`` the class token at each pixel beside them, as
-            so many channels more.
+        class_token: ``drop`` returns only the maps; ``concat`` appends the class token to every pixel as
+            ``width`` more channels.
         qkv_bias: whether queries, keys and values have a bias.
         eps: epsilon of the layer norms.
 

@@ -1,4 +1,4 @@
-"""ADE20K's full archives of 2017 and 2020: beside each image a mask ``NAME_seg.png`` and a list of objects.
+"""ADE20K's full archives of 2017 and 2020: each image has a mask ``NAME_seg.png`` and a list of objects.
 
 A mask's red and green say the class, ``red // 10 * 256 + green``, and its blue the object. In 2020
 ``NAME.json`` lists the classes by this number; in 2017 ``NAME_atr.txt`` lists the objects in the order of
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 #: Where the parts lie below the archive's folder.
 _INNER = ("", "images", "images/ADE")
 _MASK = "_seg"
-#: Images whose classes are taken as they are; of more, the person says which are wanted.
+#: Up to this number of images, all their classes are used; with more, the person chooses the classes.
 _FEW = 1000
 
 
@@ -89,13 +89,13 @@ def ade20k_full(
         root: holds ``training`` and ``validation``, or ``images`` or ``images/ADE`` with them.
         split: ``train``, ``val``, ``test`` or ``all``.
         classes: names of those that are wanted, whole or by their first word: ``car`` is ``car, auto, ...``.
-            The rest is background. By default all that occur in up to 1,000 images; of more, they must be
-            said.
+            The rest is background. By default all classes that occur, if there are at most 1,000 images;
+            with more images, pass the classes.
         scale: what both sides are multiplied by while files are decoded, at most 1.
 
     Raises:
         FailureError: the root holds no such data, or an image has no partner.
-        OptionError: the classes must be said, there is none of a name, or the split is empty.
+        OptionError: classes are needed, a class does not exist, or the split is empty.
     """
     check_split("ade20k-full", split)
     parts = [(part, word) for part, words in FOLDERS.items() for word in words]
@@ -147,7 +147,7 @@ def _labels(pairs: Sequence[Pair], classes: Sequence[str] | str, root: str) -> L
 
 @dataclass(frozen=True)
 class _Notes:
-    """The list beside a mask: the class of each object in the order of blue, or of each number."""
+    """The list of a mask's objects: the class of each object, ordered by blue value, or of each number."""
 
     path: Path
     by_blue: tuple[str, ...] = ()
@@ -159,7 +159,7 @@ class _Notes:
 
     @staticmethod
     def of(mask: Path) -> _Notes:
-        """Read the file beside a mask.
+        """Read the file that lists the objects of a mask.
 
         Raises:
             MaskError: there is none, or it is damaged.
@@ -202,7 +202,7 @@ def _objects(text: str) -> tuple[tuple[int, str], ...]:
 
 @dataclass(frozen=True)
 class _Objects:
-    """Decodes a mask by the file beside it."""
+    """Decodes a mask by the file that lists its objects."""
 
     labels: Labels
 

@@ -366,7 +366,7 @@ class _Search:
         self.listed: dict[Path, set[str]] = {}
 
     def find(self, name: str) -> Path:
-        """Return the file of an image; where there is none, where it would lie beside the JSON file."""
+        """Return the file of an image; if it is missing, the path it would have next to the JSON file."""
         for place in self.places:
             if self._has(place / name):
                 return place / name

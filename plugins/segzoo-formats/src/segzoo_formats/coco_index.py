@@ -88,7 +88,7 @@ def _kind(name: str, text: str) -> str:
         return "boxes" if "bbox" in keys else "labels"
     if "file_name" not in keys:
         return ""
-    # Without a single annotation, categories tell images without objects from a list of images.
+    # Without annotations: images without objects if there are categories, else only a list of images.
     return "instances" if "annotations" in keys and seen_categories(text) else "images"
 
 
@@ -97,7 +97,7 @@ def chosen_files(glance: Glance, told: str) -> list[File]:
 
     Raises:
         FailureError: there are none.
-        OptionError: nothing tells which of several is meant.
+        OptionError: there are several, and it is not clear which is meant.
     """
     root = glance.folder
     if told:
@@ -146,7 +146,7 @@ class Category:
     """A category of a file.
 
     Attributes:
-        name: as the file has it.
+        name: name in the file.
         parent: its supercategory.
     """
 
@@ -359,7 +359,7 @@ def _is_short(ring: Any) -> bool:
 
 
 def _outer_corner(box: Any) -> tuple[float, float] | None:
-    """Return the upper left corner of an annotation's box; ``None`` where it says nothing of the polygon."""
+    """Return the upper left corner of an annotation's box; ``None`` if it is damaged, empty or outside."""
     try:
         x, y, width, height = (float(value) for value in box)
     except (TypeError, ValueError, OverflowError):

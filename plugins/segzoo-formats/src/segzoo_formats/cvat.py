@@ -113,9 +113,9 @@ def cvat(
 
     Args:
         root: a file ``annotations.xml``, or a folder that holds one or several of CVAT's XML files, also in
-            folders below. Images lie in ``images``, beside the files, or anywhere below the folder. The parts
-            are the subsets of the project, or the names of files and folders (``train.xml``, ``val/...``);
-            without those the images are divided by their names.
+            folders below. Images lie in ``images``, next to the files, or anywhere below the folder. The
+            parts are the subsets of the project, or the names of files and folders (``train.xml``,
+            ``val/...``); without those the images are divided by their names.
         split: ``train``, ``val``, ``test`` or ``all``.
         annotations: the one XML file below ``root`` that is read, where there are several.
         classes: the labels that are trained, in this order; what has others is background. By default all
@@ -191,7 +191,7 @@ class _File:
     """One XML file of CVAT's.
 
     Args:
-        path: of the file.
+        path: XML file to read.
 
     Raises:
         FailureError: it cannot be read, is not CVAT's, or a shape has a label that is not listed.
@@ -326,7 +326,7 @@ def _whole(text: str | None) -> int:
 
 
 def _called(one: _File, entry: _Entry, folder: Path) -> str:
-    """Return a name that is unique: tasks beside each other may have images of one name."""
+    """Return a unique name: several tasks may have images with the same name."""
     name = PurePosixPath(entry.name).with_suffix("").as_posix()
     inner = one.path.parent.relative_to(folder).as_posix()
     name = name if inner == "." else f"{inner}/{name}"

@@ -28,7 +28,7 @@ _META = "dataset_meta.json"
 
 
 def recognise(glance: Glance) -> Recognition | None:
-    """Recognise ``dataset_meta.json`` with colours, beside a folder of images and one of masks."""
+    """Recognise ``dataset_meta.json`` with colours, a folder of images and a folder of masks."""
     return unwrapped(glance, _look)
 
 

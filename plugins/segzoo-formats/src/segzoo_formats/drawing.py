@@ -21,9 +21,9 @@ def finite(said: Mapping[str, Any], key: str, default: float | None = None) -> f
     """Return a number of a shape.
 
     Args:
-        said: the shape as its file has it.
-        key: of the number.
-        default: the number where there is none; ``None`` where there must be one.
+        said: shape as its file stores it.
+        key: key of the number.
+        default: value if the number is missing; ``None`` if the number is required.
 
     Raises:
         KeyError: there is none.

@@ -27,10 +27,10 @@ AREAS = ("Polygon", "MultiPolygon", "GeometryCollection")
 
 
 def read_features(path: Path) -> tuple[Mapping[str, Any], list[dict[str, Any]]]:
-    """Return what a file says besides its features, and the features.
+    """Return everything that a file says except its features, and the features.
 
     Args:
-        path: of a FeatureCollection, a list of features, or one feature.
+        path: file that holds a FeatureCollection, a list of features, or one feature.
 
     Raises:
         FailureError: it cannot be read, or is none of these.

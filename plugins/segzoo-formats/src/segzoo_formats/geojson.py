@@ -108,8 +108,8 @@ def geojson(
         split: ``train``, ``val``, ``test`` or ``all``.
         label: the property that says a polygon's class; by default ``class`` where all have one, else all
             polygons are one class.
-        coordinates: ``pixels`` where files of other programs hold pixels of the image and do not say so;
-            by default what the file says, or longitude and latitude.
+        coordinates: ``pixels`` if files of other programs hold pixels of the image without declaring it; by
+            default what the file says, or longitude and latitude.
         classes: the classes that are trained, in this order; what has others is background. By default all,
             sorted.
         overlapping: whether a pixel has the class of every polygon that it lies in, not the last one's alone.
@@ -160,8 +160,8 @@ class _File:
     """One file, and the system of its coordinates.
 
     Attributes:
-        path: of the file.
-        crs: ``"EPSG:4326"`` and the like; empty for that of the image.
+        path: GeoJSON file.
+        crs: coordinate system, such as ``"EPSG:4326"``; empty for that of the image.
         pixels: whether coordinates are pixels.
     """
 
@@ -217,12 +217,12 @@ def _name(feature: Mapping[str, Any], label: str) -> str:
 
 @dataclass(frozen=True)
 class _Part:
-    """What of a file lies in an image.
+    """The part of a file that lies in an image.
 
     Attributes:
-        path: of the file.
-        place: turns its coordinates into pixels; ``None`` where they are pixels.
-        numbers: of the features; ``None`` for all of them.
+        path: GeoJSON file.
+        place: turns its coordinates into pixels; ``None`` if they are pixels.
+        numbers: numbers of the features; ``None`` for all of them.
     """
 
     path: Path

@@ -1,7 +1,7 @@
 """Data sets of the Hugging Face Hub, and folders that the library ``datasets`` reads: ``hf:org/name``.
 
 An image and its mask are two columns of a row. Masks hold one value a pixel; their classes are named by the
-features of the data set or by a file ``id2label.json`` beside it.
+features of the data set or by its file ``id2label.json``.
 
 The library: https://huggingface.co/docs/datasets
 """
@@ -115,9 +115,9 @@ def huggingface(
         root: ``org/name`` or ``org/name@revision`` on the Hub; or a folder: ``./folder``.
         split: ``train``, ``val``, ``test`` or ``all``. The splits ``train``, ``validation`` and ``test`` of
             the data set are these parts; one that is alone is divided by segzoo.
-        config: which configuration of it, where it has several.
-        image: the column of images, where the names of the columns do not tell.
-        mask: the column of masks, where the names of the columns do not tell.
+        config: configuration of the data set, if it has several.
+        image: column of images, if the names of the columns do not show it.
+        mask: column of masks, if the names of the columns do not show it.
         classes: names of those that are wanted, where the data set names its classes: the rest is background.
             Where it does not: the names of the values 0, 1 and so on.
         ignored: values of masks that count for nothing, also as one text with commas.
@@ -151,7 +151,7 @@ class HubImages:
         root: what it is called.
         parts: its splits, by their own names.
         rows: split and number of each sample.
-        columns: of images and of masks.
+        columns: the column of images and the column of masks.
         lookup: decodes masks.
         remarks: what the person should know.
     """
@@ -210,8 +210,8 @@ class _Part:
     """One split.
 
     Attributes:
-        source: what it is of.
-        name: of the split.
+        source: data set that the split belongs to.
+        name: name of the split.
         data: the rows, of the library's class; streamed or not.
         length: how many rows there are.
         streamed: whether they come one after the other.

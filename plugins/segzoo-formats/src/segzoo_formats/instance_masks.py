@@ -93,7 +93,7 @@ def instance_masks(
 
     Args:
         root: holds a folder ``annotations`` (or ``masks``, ``instances``, ``objects``) of files
-            ``IMAGE_CLASS_NUMBER.png``, and beside it the images or a folder of them; or folders ``train``,
+            ``IMAGE_CLASS_NUMBER.png``, and next to it the images or a folder of them; or folders ``train``,
             ``val`` and ``test`` of that. Without those, the images are divided by segzoo. Images without
             objects are background.
         split: ``train``, ``val``, ``test`` or ``all``.

@@ -52,7 +52,7 @@ def kitti(
     Args:
         root: holds ``training/image_2`` and ``training/semantic`` or ``training/instance``.
         split: ``train``, ``val``, ``test`` or ``all``, which segzoo makes of ``training``.
-        classes: as those of the data set ``cityscapes``.
+        classes: classes to use, chosen in the same way as for the data set ``cityscapes``.
         scale: what both sides are multiplied by while files are decoded, at most 1.
 
     Raises:

@@ -48,7 +48,7 @@ class LabelMap:
         """Return class indices of a mask in these colours; of one band, by its palette or the file's order.
 
         Args:
-            values: as `segzoo.labels.read_mask` gives them.
+            values: the mask, in the form that `segzoo.labels.read_mask` returns.
             where: the mask's file.
 
         Raises:
@@ -74,7 +74,7 @@ def read_label_map(path: Path) -> LabelMap:
     224, 224, 192, which is VOC's for the borders of things, or called ``__ignore__``, is ignored.
 
     Args:
-        path: of the file.
+        path: file to read.
 
     Raises:
         FailureError: it cannot be read, a line is none of a label map, or two classes have one name or one

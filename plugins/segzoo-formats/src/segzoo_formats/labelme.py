@@ -87,7 +87,7 @@ _SHAPES = re.compile(r'"shapes"\s*:\s*\[')
 
 
 def recognise(glance: Glance) -> Recognition | None:
-    """Say whether a folder, or a file, is labelme's: its files have shapes beside the path of an image."""
+    """Recognise a folder or a file of labelme: its files hold shapes and the path of an image."""
     files = files_below(glance, "*.json")
     some = [path for path in files[:20] if _is_ours(glance, path)]
     if not some:
@@ -115,15 +115,15 @@ def labelme(
 ) -> AnnotatedImages:
     """Open a folder of labelme's files.
 
-    An image is looked for at its ``imagePath``, by its name below ``root``, beside the file under the file's
-    own name, and last inside the file.
+    The image is looked for in this order: at its ``imagePath``, by its name below ``root``, next to the
+    annotation file under the same name, and inside the annotation file.
 
     Args:
         root: holds ``.json`` files, also in folders below; folders ``train``, ``val`` and ``test`` are the
             parts. Without those the images are divided by their names. One ``.json`` will do.
         split: ``train``, ``val``, ``test`` or ``all``.
-        encoding: of the files, such as ``gbk``: old versions on Windows wrote them in the code page of the
-            computer. By default UTF-8.
+        encoding: text encoding of the files, such as ``gbk``: old versions on Windows used the code page of
+            the computer. By default UTF-8.
         classes: the labels that are trained, in this order; what has others is background. By default those
             in ``labels.txt``, one a line, or all labels of all files, sorted.
         overlapping: whether a pixel has the class of every shape that it lies in, instead of the last one's.
@@ -177,12 +177,12 @@ class _File:
 
     Attributes:
         path: the file.
-        encoding: of it; UTF-8 where it is empty.
+        encoding: text encoding of the file; empty for UTF-8.
         damage: why it cannot be read; empty where it can.
         said: its ``imagePath``.
         size: (height, width), where it says them.
         holds_image: whether the image is inside.
-        labels: of its shapes.
+        labels: labels of its shapes.
         flat: its shapes that cover nothing, for people.
         outside: its shapes that lie outside the image.
         bare: its shapes without a label.

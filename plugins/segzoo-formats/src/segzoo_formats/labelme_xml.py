@@ -137,7 +137,7 @@ class _File:
     """One file.
 
     Attributes:
-        path: of it.
+        path: annotation file.
         image: the path of its image, as it says it.
         size: (height, width), where it says them.
         objects: those that were not deleted.
@@ -167,7 +167,7 @@ class _File:
 
     def _shape(self, one: _Object, images: Images, where: str) -> Polygon | Several | _MaskFile:
         if one.mask:
-            # Masks lie as images do: in a folder of the same name beside them.
+            # Masks are stored like images, in a folder of the same name.
             said = f"{Path(self.image).parent.as_posix()}/{one.mask}"
             path = images.find(said, self.path.parent)
             if path is None:

@@ -135,7 +135,7 @@ def labelstudio(
     cancelled ones are left out, and so are images without any.
 
     Args:
-        root: a ``.json`` file of an export, or a folder that holds some. Images lie beside the file, in
+        root: a ``.json`` file of an export, or a folder that holds some. Images lie next to the file, in
             ``images`` or anywhere below, under the names that they were uploaded or imported with. The parts
             are the names of files and folders (``train.json``, ``val/...``); without those the images are
             divided by their names.
@@ -263,11 +263,11 @@ class _Region:
     """One region; a shape, whose per cent become pixels when it is drawn.
 
     Attributes:
-        kind: of its shape.
+        kind: kind of its shape.
         labels: at least one.
-        value: as the file has it.
+        value: geometry as the file stores it.
         turned: whether the image was turned while it was drawn.
-        where: it is, for errors.
+        where: place of the region, for error messages.
     """
 
     kind: str
@@ -301,7 +301,7 @@ class _Task:
         path: the file that holds it.
         number: its id.
         data: what names its image, and more.
-        results: of the annotation that is taken; ``None`` where there is none.
+        results: results of the annotation that is used; ``None`` if there is none.
         several: whether there were several annotations.
         cancelled: whether some were cancelled.
         predicted: whether it has predictions.

@@ -29,7 +29,7 @@ class Lookup:
         meaning: the class index of each value; ``None`` where it counts for nothing.
         source: what names the classes, for errors: a file or a format.
         objects: what a value is divided by where it also numbers the object; 0 where it does not.
-        bare: whether values below ``objects`` are classes as they are.
+        bare: whether values below ``objects`` are class numbers without an object number.
     """
 
     labels: Labels
@@ -84,9 +84,9 @@ def check_partners(root: Path, alone: Sequence[Path], what: str) -> None:
     """Raise `FailureError` that lists files without a partner, if there are any.
 
     Args:
-        root: of the data set.
-        alone: the files.
-        what: they lack, such as ``"mask"``.
+        root: folder of the data set.
+        alone: files without a partner.
+        what: what they lack, such as ``"mask"``.
     """
     if alone:
         shown = listed([path.relative_to(root).as_posix() for path in alone], 4)

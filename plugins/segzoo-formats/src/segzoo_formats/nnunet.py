@@ -50,7 +50,7 @@ def nnunet(
         split: ``train``, ``val``, ``test`` or ``all``.
         classes: names of the labels that are wanted, in this order; by default all. What belongs to others is
             background.
-        fold: of ``splits_final.json``, from 0.
+        fold: fold of ``splits_final.json``, from 0.
         pages: which slices of volumes are samples, such as ``"0,3-5"``, from 0.
         scale: what both sides are multiplied by while files are decoded, at most 1.
 
@@ -115,10 +115,10 @@ class _Said:
     """What ``dataset.json`` says.
 
     Attributes:
-        names: of the labels, by value.
+        names: names of the labels, by value.
         ignored: the value of what counts for nothing.
         channels: names of the channels, in their order.
-        ending: of the names of files; empty where it is not said.
+        ending: suffix of the image files; empty if the file does not say it.
     """
 
     names: Mapping[int, str]

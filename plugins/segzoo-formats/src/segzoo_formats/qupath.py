@@ -110,7 +110,7 @@ def qupath(
 
     Args:
         root: a file, or a folder that holds ``.geojson`` files, also in folders below, and images of the same
-            names beside them, in ``images`` or in other folders of images. Folders ``train``, ``val`` and
+            names next to them, in ``images`` or in other folders of images. Folders ``train``, ``val`` and
             ``test`` are the parts; without those the images are divided by their names.
         split: ``train``, ``val``, ``test`` or ``all``.
         objects: which objects are read: ``annotation``, ``detection``, ``cell``, ``tile``, ``tmaCore`` or
@@ -212,12 +212,12 @@ def _classification(feature: Mapping[str, Any]) -> str:
 
 
 class _Facts(NamedTuple):
-    """What of an object says whether it is read, and as what.
+    """What decides whether an object is read, and as which class.
 
     Attributes:
-        type: of QuPath's object, such as ``annotation``.
+        type: type of the QuPath object, such as ``annotation``.
         classification: its class; empty where it has none.
-        name: that the person gave it.
+        name: name that the person gave it.
         area: whether its geometry has an area.
         flat: whether that has fewer than three corners.
         elsewhere: whether it lies on another plane than the first.

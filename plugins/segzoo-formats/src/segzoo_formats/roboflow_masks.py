@@ -1,7 +1,7 @@
 """Roboflow's export "PNG masks for semantic segmentation": ``NAME.jpg`` and ``NAME_mask.png`` in one folder.
 
-The values of a mask are numbers that ``_classes.csv`` beside it names. The parts are the folders ``train``,
-``valid`` and ``test``.
+The values of a mask are numbers; ``_classes.csv`` in the same folder names their classes. The parts are
+the folders ``train``, ``valid`` and ``test``.
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ def files_below(glance: Glance, pattern: str, levels: int = 2) -> list[Path]:
 
     Args:
         glance: the place; where it is a file, that file is all there is.
-        pattern: as `fnmatch` has it, in lower case.
+        pattern: pattern for `fnmatch`, in lower case.
         levels: how many levels of folders below are looked at.
     """
     if glance.file is not None:
@@ -70,7 +70,7 @@ def parts_in_words(parts: Iterable[str]) -> str:
 
 
 def several_files(count: int) -> str:
-    """Return ``", 3 files"`` for what a recogniser says of several files; nothing of a single one."""
+    """Return ``", 3 files"`` for the summary of a recogniser; an empty text for a single file."""
     return "" if count < 2 else f", {count} files" if count < FEW else f", {count} files or more"
 
 
@@ -142,10 +142,10 @@ class Images:
         Args:
             said: what the annotation file calls it: a name or a path of any system.
             beside: the folder of the annotation file.
-            stem: a name without suffix under which it may lie beside the file or in a folder of images.
+            stem: name without suffix that it may have next to the annotation file or in a folder of images.
 
         Raises:
-            FailureError: several files have that name, and nothing tells which is meant.
+            FailureError: several files have that name, and it is not clear which is meant.
         """
         path = plain_path(said)
         places = (beside, self.root, *(self.root / name for name in ("images", "data")))
@@ -220,21 +220,21 @@ def part_of(path: str | PurePosixPath) -> str:
 
 
 def parted(names: Sequence[str], said: Sequence[str]) -> list[str]:
-    """Return the part of each image: as the files say it, or divided anew where none says one.
+    """Return the part of each image: the part that the files say, or a new division if no file says one.
 
     Args:
-        names: of the images.
-        said: the part of each; empty where nothing says it.
+        names: names of the images.
+        said: part of each image; empty if no file says it.
     """
     return list(said) if any(said) else list(divided(names))
 
 
 def apart(names: Sequence[str], said: Sequence[str]) -> list[Remark]:
-    """Return a remark of images that belong to no part, where others do.
+    """Return a remark about images that belong to no part, if others do.
 
     Args:
-        names: of the images.
-        said: the part of each, as `parted` takes them.
+        names: names of the images.
+        said: part of each image, in the form that `parted` takes.
     """
     lost = [name for name, part in zip(names, said, strict=True) if not part] if any(said) else []
     advice = "Only split=all has them. Move them into train, val or test."
@@ -289,10 +289,10 @@ def name_remarks(names: Iterable[str]) -> list[Remark]:
 
 
 def without_objects(names: Sequence[str], what: str = "objects", noun: str = "image") -> list[Remark]:
-    """Return a remark of images that have no objects, if there are any.
+    """Return a remark about images that have no objects, if there are any.
 
     Args:
-        names: of the images, or of their files.
+        names: names of the images, or of their files.
         what: what they lack, as the tool calls it.
         noun: what is counted, in the singular.
     """
@@ -302,7 +302,7 @@ def without_objects(names: Sequence[str], what: str = "objects", noun: str = "im
 
 
 def too_few_corners(examples: Sequence[str], tool: str) -> list[Remark]:
-    """Return a remark of polygons with fewer than three corners, if there are any.
+    """Return a remark about polygons with fewer than three corners, if there are any.
 
     Args:
         examples: a name of each of them.
@@ -315,13 +315,13 @@ def too_few_corners(examples: Sequence[str], tool: str) -> list[Remark]:
 def counted(
     kind: str, severity: str, what: str, advice: str, examples: Sequence[str], noun: str = "shape"
 ) -> list[Remark]:
-    """Return a remark about so many things; none where there are no examples.
+    """Return a remark that counts the examples; no remark if there are no examples.
 
     Args:
-        kind: as `Remark` has it.
+        kind: kind of the `Remark`.
         severity: ``error``, ``warning`` or ``note``.
         what: what they are or do, after their number: ``"have no area"``.
-        advice: as `Remark` has it.
+        advice: advice of the `Remark`.
         examples: a name of each of them.
         noun: what is counted, in the singular.
     """

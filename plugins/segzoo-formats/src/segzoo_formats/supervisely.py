@@ -158,7 +158,7 @@ class _Meta:
 
     Attributes:
         source: the file.
-        kinds: of each class the kind of its shapes.
+        kinds: the kind of shapes that each class has.
         numbers: the class of each id.
         tags: names of tags.
     """

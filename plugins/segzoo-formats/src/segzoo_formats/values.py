@@ -33,8 +33,8 @@ def valued_pairs(
 
     Args:
         pairs: the files.
-        names: of the classes, by number. One that is called background is that; without it, every class is
-            something.
+        names: names of the classes, by number. A class with the name background is the background; without
+            one, none of them is the background.
         classes: those that are wanted, in this order; others become background. All where empty.
         source: the file that names them, for errors.
         values: the number of the class that each value in masks stands for; by default, the number itself.

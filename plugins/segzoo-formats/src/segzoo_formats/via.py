@@ -83,7 +83,7 @@ def via(
 
     Args:
         root: a JSON or CSV file of VIA, or a folder that holds one, or one for each part in folders below.
-            Images are found beside the file or below the folder. Folders and files that are called ``train``,
+            Images lie next to the file or below the folder. Folders and files that are called ``train``,
             ``val`` and ``test`` are the parts; without any, the images are divided by their names.
         split: ``train``, ``val``, ``test`` or ``all``.
         annotations: the one file below ``root`` that is read, where there are several.
@@ -165,7 +165,7 @@ class _Entry:
     regions: Sequence[_Region]
 
     def called(self, folder: Path) -> str:
-        """Return a name that is unique: files beside each other may list images of one name."""
+        """Return a unique name: several files may list images with the same name."""
         name = PurePosixPath(self.image).with_suffix("").as_posix().lstrip("/")
         inner = self.source.parent.relative_to(folder).as_posix()
         name = name if inner == "." else f"{inner}/{name}"

@@ -300,7 +300,7 @@ def _labels(names: Sequence[str], background: bool) -> Labels:
 
 
 def _names(folder: Path, classes: Sequence[str] | str) -> list[str]:
-    """Return the names of the classes by their values, if they are said."""
+    """Return the names of the classes, ordered by value; empty if neither a person nor a file names them."""
     if classes:
         return as_names(classes)
     path = next((path for name in _NAMES if (path := folder / name).is_file()), None)

@@ -59,7 +59,7 @@ _YAML, _DARKNET = (".yaml", ".yml"), ".data"
 _LARGEST_YAML = 512 << 10
 #: Takes values as text alone: to YAML, a class that is called `no` is a truth value. That of C is faster.
 _LOADER = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
-#: Label files that are looked into to tell outlines from boxes.
+#: Number of label files that are read to see whether they hold outlines or boxes.
 _LOOK = 50
 #: Shares of the image beyond this are no shares, but pixels.
 _FAR = 2.0
@@ -154,7 +154,7 @@ class _Project:
     Attributes:
         source: the YAML or ``.data`` file, or the folder where there is none.
         bases: folders that its paths may start from, the likeliest first.
-        names: of classes, by number.
+        names: names of the classes, by number.
         parts: the folders, lists and images of train, val and test; of ``""`` what nobody has divided.
         masks: name of the folder of masks; empty where labels are text files.
         mapping: the class of each value in masks, or ``ignore_label``, where the file says it.
@@ -205,7 +205,7 @@ class _Found:
 
 
 class _OtherError(FailureError):
-    """A file or folder that says nothing of YOLO's."""
+    """A file or folder that is not in a YOLO format."""
 
 
 def _project(root: Path) -> _Project:
@@ -441,7 +441,7 @@ def _check_found(
 
     Raises:
         FailureError: some of its images are not there, or none of any split.
-        OptionError: nothing of this split is there.
+        OptionError: all images of this split are missing.
     """
     parts = [part for part in project.parts if split in ("all", part) or not part]
     asked = [one for part in parts for one in gone.get(part, ())]
@@ -481,7 +481,7 @@ def _prefix(folder: Path, top: str) -> str:
 
 
 def _label(project: _Project, image: Path) -> Path:
-    """Return where the label of an image lies: in ``labels`` for ``images``, else beside it."""
+    """Return the label file of an image: in ``labels`` for an image in ``images``, else next to the image."""
     folder, suffix = (project.masks, ".png") if project.masks else ("labels", ".txt")
     name = image.stem + suffix
     home = _home(image.parent, folder)
@@ -794,7 +794,7 @@ def _mapped(project: _Project, names: Mapping[int, str]) -> tuple[dict[int, int]
     """Return the class of each value in masks, where the file says it, and the values that are ignored."""
     if project.mapping is None:
         return None, {_VOID}
-    # A value that is not mentioned stays as it is.
+    # A value that is not mentioned stays unchanged.
     values, ignored = {number: number for number in names}, {_VOID}
     for key, said in project.mapping.items():
         if not re.fullmatch(r"-?\d+", key) or not re.fullmatch(r"\d+|ignore_label", said):

@@ -39,7 +39,7 @@ class Eyes(Pairs):
 
 
 def recognise(glance: Glance) -> Recognition | None:
-    """Recognise the first child's left eye, with the first observer's drawing beside it."""
+    """Recognise the image of the first child's left eye together with the first observer's drawing of it."""
     for inner in (".", *glance.folders()) if glance.file is None else ():
         if glance.has(f"{inner}/{_FIRST}", f"{inner}/Image_01L_{_DRAWN[1]}.png"):
             told = "CHASE_DB1: vessels as observer 1 drew them, parts by child"
@@ -55,7 +55,7 @@ def chase_db1(
     Args:
         root: holds ``Image_01L.jpg`` to ``Image_14R.jpg``, each with its ``_1stHO.png`` and ``_2ndHO.png``.
         split: ``train``, ``val``, ``test`` or ``all``.
-        observer: whose drawing is the truth, 1 or 2.
+        observer: number of the observer whose drawing is the ground truth, 1 or 2.
         scale: factor of both sides while files are decoded, at most 1.
 
     Raises:

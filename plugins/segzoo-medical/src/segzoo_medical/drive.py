@@ -43,7 +43,7 @@ def drive(
     Args:
         root: holds ``training`` and ``test``, each with ``images``, ``1st_manual`` and ``mask``.
         split: ``train``, ``val``, ``test`` or ``all``.
-        observer: whose drawing is the truth: 1, or 2 for the test part alone.
+        observer: number of the observer whose drawing is the ground truth: 1, or 2 (only for the test part).
         scale: what both sides are multiplied by while files are decoded, at most 1.
 
     Raises:

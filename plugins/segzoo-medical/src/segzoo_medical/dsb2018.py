@@ -5,7 +5,7 @@ is dropped; the semantic mask is the union of the nuclei. The split is by a hash
 identifier, so it does not depend on the order of files: of a hundred, 80 train, 10 validate, 10 test.
 
 The archive does not say which laboratory an image comes from. A source is therefore a stain and a size, which
-are the same within one series of images: ``purple on white 320x256``. Scores by source, and trainings that
+are the same within one series of images: ``purple on white 320x256``. Scores by source, and runs that
 leave one out (``data.without``), use it. A source may hold several series of one size, such as the 334
 fluorescence images of 256x256.
 
@@ -43,7 +43,7 @@ _ARCHIVE = "stage1_train.zip"
 #: Thresholds in grey levels of 255: a stained image has colours, a violet ground has more than a white one,
 #: and the ground of a bright-field image is bright.
 _COLOURED, _VIOLET, _BRIGHT = 5, 25, 128
-#: Every so many rows and columns are looked at to find the stain.
+#: Step between the rows, and between the columns, that are read to find the stain.
 _LOOKED_AT = 8
 _FILE = re.compile(r"(?:^|/)(?P<id>[^/]+)/(?P<kind>images|masks)/[^/]+\.png$", re.IGNORECASE)
 

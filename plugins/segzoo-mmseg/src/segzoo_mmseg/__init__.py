@@ -1,4 +1,4 @@
-"""Checkpoints of MMSegmentation become networks of segzoo, with nothing of it installed."""
+"""Converts checkpoints of MMSegmentation to networks of segzoo; MMSegmentation need not be installed."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from segzoo.weights.layouts import Transfer
     from segzoo_mmseg.configuration import Said
 
-#: What changes nothing of a trained network, or is seen in its tensors, in every backbone.
+#: Entries of any backbone that do not change a trained network, or that its tensors show.
 _TRAINING = (
     "pretrained",
     "with_cp",

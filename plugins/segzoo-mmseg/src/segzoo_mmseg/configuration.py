@@ -231,7 +231,7 @@ class Said:
         return value
 
     def ignore(self, *keys: str) -> None:
-        """Pass over entries that change nothing of what a trained network computes."""
+        """Skip entries that do not change what a trained network computes."""
         self._asked.update(keys)
 
     def finish(self) -> None:

@@ -81,7 +81,7 @@ class FastSCNNEncoder(nn.Module):
 
 
 class _Global(nn.Module):
-    """Three groups of inverted bottlenecks, and a pyramid of pooled maps beside them."""
+    """Three groups of inverted bottlenecks; pyramid pooling is applied to their output and joined with it."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""MMSegmentation's checkpoints: a state dict, and beside it ``meta`` with the whole configuration as text.
+"""MMSegmentation's checkpoints: a state dict, and ``meta`` with the whole configuration as text.
 
 Strides, dilations and the like are in no tensor, so that the configuration decides what the network is; it is
 read as data (`segzoo_mmseg.configuration`). Versions 1.x and 0.x keep it, and the classes, under other names.
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 #: Under which of these ``meta`` keeps the configuration: in versions 1.x and 0.x.
 _TEXTS = ("cfg", "config")
-#: What MMEngine adds to files of trainings with a moving average.
+#: What MMEngine adds to the checkpoints of runs with EMA.
 _AVERAGED = "ema_state_dict"
 #: Normalising and resizing steps that a pipeline wraps, and under which key.
 _WRAPPERS = {"MultiScaleFlipAug": "transforms", "TestTimeAug": "transforms"}
@@ -105,7 +105,7 @@ def _head(model: Said) -> tuple[Head, str]:
 
 
 def _settings(checkpoint: Checkpoint, meta: Mapping[str, Any], config: str | None) -> dict[str, Any]:
-    """Return what the configuration in the file, or beside it, assigns."""
+    """Return what the configuration assigns: that of the option ``config``, else the checkpoint's."""
     if config is not None:
         path = Path(config)
         try:

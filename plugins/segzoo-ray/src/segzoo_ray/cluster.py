@@ -40,9 +40,10 @@ class RayCluster:
         address: nothing for a Ray of its own on this machine, or for the one that this process uses already
             or ``RAY_ADDRESS`` names; ``auto`` for the cluster that this machine belongs to; ``HOST:PORT`` of
             its head.
-        workers: actors; as many as the cluster has room for, unless told. A cluster that grows is told.
-        cpus: CPUs of each.
-        gpus: GPUs of each, such as 0.5 for two workers on each; 1 where the cluster has any, unless told.
+        workers: number of actors; by default as many as the cluster has room for. Set it if the cluster grows
+            by itself.
+        cpus: CPUs per worker.
+        gpus: GPUs per worker, such as 0.5 for two workers per GPU; by default 1 if the cluster has any.
         retries: how often a task whose worker died is computed anew, before it is taken apart.
 
     Raises:
@@ -283,7 +284,7 @@ def _signals_kept() -> Iterator[None]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep Ray's own messages from the output; that a worker died is told in a line."""
+    """Hide Ray's messages; only the death of a worker is logged, in one line."""
     from ray._private import worker as driver
 
     loggers = [logging.getLogger(name) for name in ("ray", "ray.data")]

@@ -92,13 +92,13 @@ def _has_magic(path: Path) -> bool:
 
 
 def _series_of(path: Path) -> str:
-    """Return the series that an image belongs to; empty of what is no image."""
+    """Return the series that an image belongs to; empty if the file holds no image."""
     pydicom = load_pydicom()
     try:
         known = pydicom.dcmread(
             path, stop_before_pixels=True, specific_tags=["SeriesInstanceUID", "Modality", "Rows"]
         )
-    except Exception:  # damaged: opening it says so
+    except Exception:  # damaged: opening it reports the error
         return ""
     is_image = "Rows" in known and known.get("Modality") != "SEG"
     return str(known.get("SeriesInstanceUID", "")) if is_image else ""
@@ -144,11 +144,11 @@ class Frame:
     """One picture of a file.
 
     Attributes:
-        header: of its file.
-        number: of the frame in it, from 0.
-        position: of the centre of its first pixel in the patient, in mm; ``None`` where nothing says it.
-        slope: what stored values are multiplied by.
-        intercept: what is added to them then.
+        header: header of its file.
+        number: number of the frame in its file, from 0.
+        position: position in the patient of the centre of its first pixel, in mm; ``None`` if it is unknown.
+        slope: factor that stored values are multiplied by.
+        intercept: value that is added after that.
     """
 
     header: _Header
@@ -291,7 +291,7 @@ def _described(header: _Header) -> str:
 
 
 def _sorted(frames: list[Frame]) -> list[Frame]:
-    """Return frames in the order in which they follow each other in the body, else as they are numbered."""
+    """Return frames in the order of their positions in the body; if these are unknown, by number."""
     normal = _normal(frames[0])
     if normal is not None and all(frame.position is not None for frame in frames):
         along = {id(frame): float(np.dot(normal, frame.position or ())) for frame in frames}
@@ -452,7 +452,7 @@ class TiledImage(DicomImage):
         return found
 
     def resident(self, page: int) -> int:
-        """Return the bytes of a tile as it is decoded."""
+        """Return the bytes that are held while a tile is decoded."""
         return 2 * self._tall * self._wide * len(self.info.bands) * self._dtype.itemsize
 
 

@@ -61,9 +61,9 @@ class Layout:
     """How slices lie in the array of a file.
 
     Attributes:
-        shape: of the array, three axes.
-        axes: of the array, which pages, rows and columns run along.
-        steps: 1 or -1 for each of them: whether they run as the array does.
+        shape: shape of the array, three axes.
+        axes: axes of the array that pages, rows and columns run along.
+        steps: for each of them, 1 if it runs in the direction of the array, else -1.
     """
 
     shape: tuple[int, int, int]
@@ -96,8 +96,8 @@ def find_layout(shape: tuple[int, int, int], affine: NDArray[np.float64], axis: 
     """Return how slices lie in an array.
 
     Args:
-        shape: of the array.
-        affine: of its indices, to right, front and head.
+        shape: shape of the array.
+        affine: affine matrix that maps its indices to the directions right, front and head.
         axis: ``axial``, ``coronal`` or ``sagittal``; empty for axial, or across the one axis that has a
             single voxel.
     """
@@ -241,7 +241,7 @@ class NiftiImage:
         return np.ascontiguousarray(found, self.info.dtype)
 
     def _unpacked(self) -> NDArray[Any] | None:
-        """Return all values of a compressed file as they are stored; nothing where slices are read alone."""
+        """Return all stored values of a small compressed file; ``None`` if slices are read one by one."""
         if not self._packed:
             return None
         if self._kept is None:
@@ -267,9 +267,9 @@ def write_nifti(file: BinaryIO, volume: NDArray[Any], info: ImageInfo, suffix: s
     Args:
         file: to write into.
         volume: ``(pages, H, W)``: whole numbers, or float32.
-        info: of the image: of a NIfTI file, whose shape, axes and affine the volume gets; or of any other,
-            whose ``extra["affine"]`` says where its slices lie.
-        suffix: of the file: ``.nii``, or ``.nii.gz``, which is compressed.
+        info: description of the image. The volume gets the shape, axes and affine of a NIfTI file; for other
+            images, ``extra["affine"]`` says where the slices lie.
+        suffix: suffix of the file: ``.nii``, or ``.nii.gz``, which is compressed.
     """
     nibabel = load_nibabel()
     given: Any = info.extra.get("nifti")

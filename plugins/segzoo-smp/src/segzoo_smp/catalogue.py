@@ -2,8 +2,9 @@
 
 All were converted from others' weights: SegFormer's from the authors', UPerNet's from those of
 ``openmmlab/upernet-...`` on the Hub, DPT's from the authors'. Their pages claim no scores. Their repositories
-keep the preprocessing in a file of albumentations, which no config names; so it is said here. None is pinned
-by a commit: the commit and the hashes of the files are recorded when they are first loaded, and kept to.
+keep the preprocessing in a file of albumentations, which no config names, so it is repeated here. None is
+pinned by a commit: the commit and the hashes of the files are recorded when they are first loaded, and
+kept to.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the tensors of segmentation_models.pytorch tell of the network that they are of."""
+"""What the tensors of segmentation_models.pytorch show about their network."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def class_of(checkpoint: Checkpoint) -> str:
 
 
 def sizes_of(tensors: Mapping[str, Tensor], class_name: str) -> dict[str, Any]:
-    """Return the arguments of a class that the shapes of its decoder's tensors tell."""
+    """Return the arguments of a class that the shapes of its decoder's tensors show."""
     shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     match class_name:
         case "Unet" | "MAnet" | "UnetPlusPlus":
@@ -151,10 +151,10 @@ def _norm(shapes: Mapping[str, object], name: str) -> dict[str, Any]:
 
 
 def encoder_of(checkpoint: Checkpoint, factory: Factory, given: Mapping[str, Any]) -> tuple[str, str]:
-    """Return the one encoder whose tensors a checkpoint has, and a note that it was found so.
+    """Return the one encoder whose tensors a checkpoint has, and a note that it was found in this way.
 
     Raises:
-        UnsaidError: there is none, or several, or it is timm's, whose tensors do not tell their name.
+        UnsaidError: there is none, or several, or it is timm's, whose tensors do not show its name.
     """
     shapes = {
         name.removeprefix("encoder."): tuple(tensor.shape)

@@ -1,8 +1,8 @@
 """Checkpoints of segmentation_models.pytorch: folders of ``save_pretrained``, Lightning's, and bare ones.
 
-A folder's ``config.json`` and Lightning's hyper-parameters hold the arguments of the class. Of a bare state
-dict the tensors tell the class and the sizes of its decoder; what they do not tell is asked, or taken
-from the library's defaults and noted.
+A folder's ``config.json`` and Lightning's hyper-parameters hold the arguments of the class. The tensors
+of a bare state dict show the class and the sizes of its decoder. What they do not show must be passed, or is
+taken from the library's defaults and noted.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _RENAMED = {
     "psp_use_batchnorm": "decoder_use_norm",
     "upscale_mode": "decoder_interpolation",
 }
-#: What lies beside the tensors and says nothing of the network.
+#: Entries stored with the tensors that are not passed on as options of the network.
 _BESIDE = ("encoder_weights", "in_channels", "classes", "out_classes", "activation", "aux_params", "arch")
 
 
@@ -49,9 +49,10 @@ def smp(
 
     Args:
         checkpoint: a folder or a file.
-        arch: the class, such as ``FPN``; what lies beside the tensors, else the tensors themselves say it.
-        encoder: its name, such as ``resnet34``; likewise.
-        arguments: further ones of the class, such as ``{"encoder_output_stride": 8}``.
+        arch: name of the class, such as ``FPN``; by default what the checkpoint says or its tensors show.
+        encoder: name of the encoder, such as ``resnet34``; by default what the checkpoint says or its tensors
+            show.
+        arguments: further arguments of the class, such as ``{"encoder_output_stride": 8}``.
         input_range: where a Lightning module holds ``mean`` and ``std``: the largest value of the images
             that it subtracts them from, 1 or 255.
     """
@@ -185,7 +186,7 @@ def _given(said: Mapping[str, Any], factory: Factory, checkpoint: Checkpoint) ->
 
 
 def _defaults(factory: Factory, given: Mapping[str, Any]) -> list[str]:
-    """Return a note of the arguments that tensors do not tell and nobody said."""
+    """Return a note that lists the arguments that neither the tensors nor the caller give."""
     silent = ("output_stride", "atrous_rates", "interpolation", "upsampling", "output_indices")
     taken = [
         f"{name}={parameter.default!r}"

@@ -136,7 +136,7 @@ class _Run:
             norm.__class__ = PooledBatchNorm
 
     def order_exported(self) -> None:
-        """Have maps laid out in order when a network is exported: of others no exporter knows the sizes."""
+        """Make permuted maps contiguous in an export: exporters cannot infer the sizes of others."""
         for module in self._permuted:
             module.register_forward_hook(_ordered)
 
@@ -256,7 +256,7 @@ class Factory:
         encoder_options: Mapping[str, Any] | None = None,
         **options: Any,
     ) -> Any:
-        """Return the library's own network, as it is.
+        """Return the library's network, unchanged.
 
         Raises:
             OptionError: there is no such encoder, or it has no such weights.
@@ -278,7 +278,7 @@ class Factory:
 
 
 def _check_kind(name: str, value: object, default: object) -> None:
-    """Raise `OptionError` unless an option's value is of the kind of its default, where that tells."""
+    """Raise `OptionError` if an option's value is not of the kind that its default shows."""
     if name.endswith("use_norm") or (default is None and value is None):
         return
     number = isinstance(value, int | float) and not isinstance(value, bool)

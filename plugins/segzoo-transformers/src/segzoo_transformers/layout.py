@@ -40,13 +40,13 @@ _LEFT_OUT = re.compile(
 _MADE = re.compile(
     r"(^|\.)(attn_mask_probs|empty_weight|num_batches_tracked|relative_position_index|position_ids)$"
 )
-#: A network may have so many times what its file holds, and so many parameters more, until it is looked at
-#: tensor by tensor, which tells better what differs.
+#: A network with more parameters than this multiple of its file's, plus this number, is refused at once.
+#: Others are compared tensor by tensor, which shows better what differs.
 _TIMES, _SPARE = 2, 50_000_000
 
 
 def transformers_layout(checkpoint: Checkpoint, *, config: Mapping[str, Any] | None = None) -> Conversion:
-    """Convert a folder of transformers, or tensors with its config beside them.
+    """Convert a folder of transformers, or tensors together with its config.
 
     Args:
         checkpoint: the folder; ``extras`` has ``config`` and, where there is one, ``preprocessor_config``.
@@ -115,7 +115,7 @@ def _load(
     if wrong and len(heads) == 1:
         (head,) = heads
         if told.get("id2label"):
-            labels(told, head)  # which tells how the names contradict the head
+            labels(told, head)  # raises an error if the names contradict the head
         network, found = _loaded(tensors, settings, head, bands, checkpoint.file)
         wrong, classes = _mismatched(found, tensors, network), head
     if wrong:
@@ -150,7 +150,7 @@ def _mismatched(
     """Return names, shapes in the file and in the network, of tensors whose shapes differ."""
     inside, listed = network.state_dict(), []
     for one in found["mismatched_keys"]:
-        if isinstance(one, str):  # version 4 tells names alone, which are those of the file
+        if isinstance(one, str):  # version 4 lists only names, which are those of the file
             one = (one, tensors[one].shape, inside[one].shape)
         name, have, want = one
         listed.append((name, tuple(have), tuple(want)))

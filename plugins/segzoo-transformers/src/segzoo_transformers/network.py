@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from torch import Tensor
     from transformers import PretrainedConfig
 
-#: "the task is semantic" in the tokens of CLIP, which OneFormer is told; zeros follow.
+#: "the task is semantic" in the tokens of CLIP, the text input of OneFormer; zeros follow.
 _SEMANTIC_TASK = (49406, 518, 10549, 533, 29119, 1550, 49407)
 #: Name of the hooks by which the library collects features, and of its mark that they are there.
 _HOOK, _HOOKED = "output_capturing_hook", "_output_capturing_hooks_installed"
@@ -71,10 +71,10 @@ class TransformersNetwork(Adapted):
 
     @property
     def backbone(self) -> nn.Module | None:
-        """The part from images to features, which trainings freeze or give a rate of its own.
+        """The part from images to features, which training can freeze or give a separate learning rate.
 
-        Of Mask2Former, MaskFormer and OneFormer it is the encoder below the pixel decoder, without the
-        queries' decoder. ``None`` of EoMT, whose queries go through the layers of its encoder.
+        For Mask2Former, MaskFormer and OneFormer it is the encoder below the pixel decoder, without the
+        queries' decoder. ``None`` for EoMT, whose queries go through the layers of its encoder.
         """
         try:
             return self.network.get_submodule("model.pixel_level_module.encoder")

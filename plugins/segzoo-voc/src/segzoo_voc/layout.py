@@ -22,7 +22,7 @@ def bubbliiiing(checkpoint: Checkpoint, *, activation: str = "relu", size: int =
 
     Args:
         checkpoint: the file.
-        activation: ``none`` for the program's older decoder, which files do not tell from the newer.
+        activation: ``none`` for the program's older decoder; files do not show which decoder they have.
         size: side of the square that images are fitted into.
     """
     one_of("activation", activation, ("relu", "none"))

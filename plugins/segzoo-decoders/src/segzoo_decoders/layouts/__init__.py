@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def config_of(checkpoint: Checkpoint) -> Mapping[str, Any]:
-    """Return what config.json says, where tensors alone do not tell what the network is.
+    """Return the contents of config.json, which describes what the tensors alone do not show.
 
     Raises:
         WeightsError: there is none.
