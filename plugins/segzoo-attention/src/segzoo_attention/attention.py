@@ -65,7 +65,7 @@ class AttentionGate(nn.Module):
     def weights(self, skip: Tensor, signal: Tensor) -> Tensor:
         """Return what `forward` weights the skip by: ``(N, 1, H, W)``, between 0 and 1.
 
-        They are found on the signal's grid and resampled to the skip's, whatever odd sizes were rounded to.
+        They are computed on the signal's grid and resampled to the skip's size, which may be odd.
         """
         low = _resample(skip, signal)
         score = self.score(torch.relu(self.skip(low) + self.signal(signal)))

@@ -1,6 +1,6 @@
 """Building facades: 598 pictures with the outlines of ten classes, as COCO annotations.
 
-Windows lie inside facades, and the smaller object covers the larger one, whatever the order of the file.
+Windows lie inside facades, and the smaller object covers the larger one, in any order of the file.
 What has no outline, such as the sky, is background. The file's category 0 is Roboflow's supercategory, and no
 object has it.
 

@@ -6,7 +6,7 @@ under ``mask_values`` which pixel values the classes had in the masks.
 
 Until March 2020 a step of the decoder had a quarter of the channels that entered it, in both of its
 convolutions, and transposed convolutions kept the number of channels. Until October 2019 the blocks had other
-names too, a sigmoid was applied whatever the number of classes, and Pillow resized to the nearest pixel.
+names too, a sigmoid was applied for any number of classes, and Pillow resized to the nearest pixel.
 """
 
 from __future__ import annotations

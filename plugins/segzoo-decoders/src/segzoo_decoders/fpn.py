@@ -35,7 +35,7 @@ class FPNDecoder(nn.Module):
             segmentation_models.pytorch has none.
         norm: ``group`` as in the paper, ``batch`` as in MMSegmentation, ``instance`` or ``None``.
         dropout: share of the map's values that are dropped before the head in training.
-        align_corners: whether maps (but for the pyramid, whose levels are repeated) and logits are resized
+        align_corners: whether maps (except the pyramid, whose levels are repeated) and logits are resized
             with aligned corners.
     """
 

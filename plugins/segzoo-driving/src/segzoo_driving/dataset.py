@@ -1,6 +1,6 @@
 """CamVid: 701 frames of 480x360 from a car, in the 11 classes and three parts of SegNet's authors.
 
-A mask's value 11 is what has no class, and counts for nothing.
+A mask's value 11 marks pixels without a class, which are ignored.
 
 Data: Brostow et al., 2009, doi:10.1016/j.patrec.2008.04.005; grouped by Badrinarayanan et al., 2017.
 """

@@ -1,6 +1,6 @@
 """ADE20K as the scene parsing benchmark has it: ``images`` and ``annotations``, 150 classes.
 
-A mask's value 0 is what has no class and counts for nothing; 1 to 150 are the classes 0 to 149. Their names
+A mask's value 0 marks ignored pixels without a class; 1 to 150 are the classes 0 to 149. Their names
 are those of ``objectInfo150.txt``.
 
 Data: Zhou et al., 2017, doi:10.1109/CVPR.2017.544; http://sceneparsing.csail.mit.edu

@@ -1,7 +1,7 @@
 """Cityscapes, and your own images in its folders: ``leftImg8bit`` and ``gtFine`` or ``gtCoarse``.
 
 A mask says the classes by their ids (``labelIds``), by the 19 classes that are trained on
-(``labelTrainIds``), or by ids and objects (``instanceIds``). What lies in none of the 19 counts for nothing.
+(``labelTrainIds``), or by ids and objects (``instanceIds``). Pixels of other classes than the 19 are ignored.
 
 Data: Cordts et al., 2016, arXiv:1604.01685. Ids: https://www.cityscapes-dataset.com/dataset-overview/
 """
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 #: The ids of the 19 classes that are trained on and scored, in the order of their train ids.
 TRAINED = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33)
 _SCORED = known_labels("cityscapes")
-#: Name and colour of each class by its id; the first four count for nothing in every use.
+#: Name and colour of each class by its id; the first four are always ignored.
 IDS: dict[int, tuple[str, tuple[int, int, int]]] = {
     0: ("unlabeled", (0, 0, 0)),
     1: ("ego vehicle", (0, 0, 0)),

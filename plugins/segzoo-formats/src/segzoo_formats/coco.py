@@ -1,11 +1,11 @@
-"""Images annotated as COCO has them: objects as polygons or runs in JSON, or panoptic masks.
+"""Images annotated in the way of COCO: objects as polygons or runs in JSON, or panoptic masks.
 
-Polygons cover the pixels that pycocotools covers. A smaller object lies on a larger one, whatever the order
-of the file; where classes overlap, each has its own mask. What lies in a crowd (``iscrowd``), or in the box
-of an object without an outline, counts for nothing where no other object lies on it.
+Polygons cover the pixels that pycocotools covers. A smaller object covers a larger one, regardless of their
+order in the file; if classes overlap, each has its own mask. Pixels in a crowd (``iscrowd``), or in the box
+of an object without an outline, are ignored unless another object covers them.
 
-A file is read once for where its annotations lie in it, and those of an image are read again when it is
-drawn: files of gigabytes take little memory, and workers are sent no shapes.
+A file is read once to index the positions of its annotations. Those of an image are read again when it is
+drawn, so files of gigabytes take little memory, and no shapes are sent to workers.
 
 The format: https://cocodataset.org/#format-data
 """

@@ -105,7 +105,7 @@ def chosen_files(glance: Glance, told: str) -> list[File]:
         if not paths:
             raise FailureError(f"no file of {root} matches the annotations {told!r}")
         files = [File(path, _part(path.relative_to(root))) for path in paths]
-        # One file that is named holds all there is, whatever it is called; so do files that say no part.
+        # A single named file holds all parts, regardless of its name; so do files whose names say no part.
         named = Counter(file.part for file in files)
         apart = len(files) > 1 and not named[""] and max(named.values()) == 1
         return files if apart else [File(path) for path in paths]
@@ -179,10 +179,10 @@ class Index:
         kinds: ``(n,)`` place of its category in ``used``; -1 where it has several.
         spans: ``(n, 2)`` first byte of each annotation, and the byte after it.
         used: ids of the categories that have annotations.
-        outlined: how many annotations have an outline, of whatever size.
+        outlined: number of annotations with an outline of any size.
         panoptic: whether annotations are of whole images.
         crowds: how many annotations are crowds.
-        boxes: annotations that have a box only, for people.
+        boxes: annotations that have only a box, for remarks.
         flat: those whose polygons have less than three points.
         twice: images that are listed twice.
         masks: files of panoptic masks, by the places of their images.

@@ -132,7 +132,7 @@ def _counts(text: str) -> NDArray[np.int64]:
 
 
 def segments_of(sources: Sequence[Source], image: str, size: tuple[int, int] | None) -> list[Region]:
-    """Return the segments of a panoptic mask; what belongs to none counts for nothing."""
+    """Return the segments of a panoptic mask; pixels outside all segments are ignored."""
     found = []
     for path, one, labels, where in _read(sources, image):
         mask = _panoptic_mask(mask_file(path, str(one.get("file_name") or "")))

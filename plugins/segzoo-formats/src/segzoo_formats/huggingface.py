@@ -49,7 +49,7 @@ _MASKS = (
     "target",
 )  # fmt: skip
 _NAMES = "id2label.json"
-#: Masks that are looked at where nothing names their classes.
+#: Number of masks that are read if nothing names their classes.
 _LOOKED_AT = 50
 #: Rows that a stream skips to come to the next sample; more are another order.
 _MOST_SKIPPED = 256
@@ -120,7 +120,7 @@ def huggingface(
         mask: column of masks, if the names of the columns do not show it.
         classes: names of those that are wanted, where the data set names its classes: the rest is background.
             Where it does not: the names of the values 0, 1 and so on.
-        ignored: values of masks that count for nothing, also as one text with commas.
+        ignored: values of masks that are ignored, also as one text with commas.
         stream: whether rows are fetched when they are asked for, in their order, instead of all before. All
             are fetched where samples are asked for in another order, as in training, or where the data set
             does not say how many rows it has.

@@ -62,7 +62,7 @@ if TYPE_CHECKING:
 _MAGIC = b"Iout"
 #: Bytes of one region.
 _MOST_BYTES = 64 << 20
-#: The class of regions where nothing says one.
+#: The class of regions that name none.
 _ONE_CLASS = "object"
 #: What is not the image's name in that of a set: ``a_rois.zip``, ``RoiSet_a.zip``.
 _SET = re.compile(r"[-_ ]*(?:roi[-_ ]?sets?|rois?)[-_ ]*", re.IGNORECASE)
@@ -209,7 +209,7 @@ def _read(path: Path) -> list[_Roi]:
             roi = roifile.ImagejRoi.frombytes(data)
             shape = _shape(roi)
         except Exception as error:
-            # roifile raises whatever a damaged number leads to.
+            # roifile can raise any exception for a damaged number.
             raise FailureError(f"{where} is not a region of ImageJ, or damaged: {error}") from error
         plane = max(int(roi.position), int(roi.z_position), int(roi.t_position))
         called = str(roi.name or Path(name).stem)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from segzoo.labels import Colour
 
-#: What tools call the background, and what counts for nothing.
+#: Names that tools give to the background and to ignored pixels.
 BACKGROUND, IGNORED = ("background", "_background_"), ("__ignore__",)
 
 _LINE = re.compile(r"(?P<name>.*?):\s*(?:(\d+)\s*,\s*(\d+)\s*,\s*(\d+)\s*)?(?::.*)?")
@@ -36,7 +36,7 @@ class LabelMap:
 
     Attributes:
         labels: the classes with their colours, background first, with an ``ignore_index``.
-        ignored: the colour of pixels that count for nothing.
+        ignored: colour of pixels that are ignored.
         colours: the colour of each line, in the file's order, by which masks of one band count.
     """
 

@@ -1,7 +1,7 @@
 """Images annotated with labelme: the shapes of its JSON files, one file per image.
 
 Shapes are drawn as labelme's own ``labelme2voc`` draws them: in the order of the file, with Pillow, points
-and lines 10 pixels across. Shapes labelled ``__ignore__`` count for nothing, ``_background_`` erases.
+and lines 10 pixels across. Shapes labelled ``__ignore__`` are ignored, ``_background_`` erases.
 
 The files: https://github.com/wkentaro/labelme
 """
@@ -183,7 +183,7 @@ class _File:
         size: (height, width), where it says them.
         holds_image: whether the image is inside.
         labels: labels of its shapes.
-        flat: its shapes that cover nothing, for people.
+        flat: its shapes that cover no pixel, for remarks.
         outside: its shapes that lie outside the image.
         bare: its shapes without a label.
         foreign: whether it is JSON, but none of labelme's.

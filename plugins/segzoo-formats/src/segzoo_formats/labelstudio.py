@@ -309,8 +309,8 @@ class _Task:
         image: the image's file; ``None`` where it is missing.
         size: (height, width) as the file says it.
         regions: those with a label and an area.
-        flat: those without an area, for people.
-        bare: those without a label, for people.
+        flat: regions without an area, for remarks.
+        bare: regions without a label, for remarks.
     """
 
     path: Path

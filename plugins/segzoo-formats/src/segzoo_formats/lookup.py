@@ -25,10 +25,10 @@ class Lookup:
     """What `segzoo.datasets.Pairs` decodes masks by.
 
     Attributes:
-        labels: the classes, with an ``ignore_index`` where a value counts for nothing.
-        meaning: the class index of each value; ``None`` where it counts for nothing.
-        source: what names the classes, for errors: a file or a format.
-        objects: what a value is divided by where it also numbers the object; 0 where it does not.
+        labels: the classes, with an ``ignore_index`` if a value is ignored.
+        meaning: class index of each value; ``None`` if the value is ignored.
+        source: file or format that names the classes, for error messages.
+        objects: divisor of values that also number the object; 0 if they do not.
         bare: whether values below ``objects`` are class numbers without an object number.
     """
 

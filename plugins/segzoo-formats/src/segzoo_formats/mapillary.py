@@ -1,7 +1,7 @@
 """Mapillary Vistas: ``config_v2.0.json``, and ``images`` with ``v2.0/labels`` in each part.
 
 A mask's value is the place of its class in the configuration's list of labels. Labels that are not evaluated
-count for nothing.
+are ignored.
 
 Data: Neuhold et al., 2017, doi:10.1109/ICCV.2017.534; https://www.mapillary.com/dataset/vistas
 """

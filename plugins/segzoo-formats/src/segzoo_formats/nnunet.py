@@ -116,7 +116,7 @@ class _Said:
 
     Attributes:
         names: names of the labels, by value.
-        ignored: the value of what counts for nothing.
+        ignored: value of ignored pixels.
         channels: names of the channels, in their order.
         ending: suffix of the image files; empty if the file does not say it.
     """

@@ -1,7 +1,7 @@
-"""Images annotated in QuPath: its GeoJSON, one file per image, called as the image is.
+"""Images annotated in QuPath: its GeoJSON, one file per image, with the name of the image.
 
 Coordinates are pixels of the whole image, and a polygon has the pixels whose centres lie inside, as in
-QuPath. Of objects that lie in one another the smaller covers the larger. ``Ignore*`` counts for nothing.
+QuPath. A smaller object covers a larger one that it lies in. ``Ignore*`` is ignored.
 
 The files: https://qupath.readthedocs.io/en/stable/docs/advanced/exporting_annotations.html
 """

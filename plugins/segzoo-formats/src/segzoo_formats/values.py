@@ -35,12 +35,12 @@ def valued_pairs(
         pairs: the files.
         names: names of the classes, by number. A class with the name background is the background; without
             one, none of them is the background.
-        classes: those that are wanted, in this order; others become background. All where empty.
-        source: the file that names them, for errors.
+        classes: classes to use, in this order; others become background. Empty for all.
+        source: file that names the classes, for error messages.
         values: the number of the class that each value in masks stands for; by default, the number itself.
-        ignored: values in masks that count for nothing.
+        ignored: values in masks that are ignored.
         scale: what both sides are multiplied by while files are decoded, at most 1.
-        remarks: what else the person should know.
+        remarks: further remarks for the person.
 
     Raises:
         FailureError: two classes have one name.

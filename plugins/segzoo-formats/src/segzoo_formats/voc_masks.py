@@ -1,7 +1,7 @@
 """Your own images with masks in Pascal VOC's folders: ``JPEGImages`` and ``SegmentationClass``.
 
 Masks are PNG files with a palette, whose values are the classes' indices, or pictures in colours. Values of
-255, and the colour 224, 224, 192, count for nothing. Lists in ``ImageSets/Segmentation`` say which image
+255, and the colour 224, 224, 192, are ignored. Lists in ``ImageSets/Segmentation`` say which image
 belongs to which part.
 
 The folders: http://host.robots.ox.ac.uk/pascal/VOC/voc2012/htmldoc/devkit_doc.html
@@ -82,7 +82,7 @@ VOC_CLASSES = [
     "train",
     "tvmonitor",
 ]
-#: The value of what counts for nothing.
+#: The value of ignored pixels.
 _VOID = 255
 #: Pascal VOC 2012 has 2,913 masks, and this is the first; a part of it has as many at least.
 _FIRST_2012, _FEWEST_2012 = "2007_000032", 1000

@@ -2,8 +2,8 @@
 
 Corners are shares of the image's width and height. They are cut to whole pixels and filled with their
 outline, as Ultralytics draws them; the smaller of two objects covers the larger. A line of five numbers is a
-box: what lies in it counts for nothing where other objects have outlines, and data of nothing but boxes is
-refused. A YAML file with ``masks_dir`` has mask files instead.
+box: its pixels are ignored if other objects have outlines, and data with only boxes is refused. A YAML
+file with ``masks_dir`` has mask files instead.
 
 The format: https://docs.ultralytics.com/datasets/segment and https://docs.ultralytics.com/datasets/semantic
 """
@@ -65,7 +65,7 @@ _LOOK = 50
 _FAR = 2.0
 #: A class number and coordinates. Nothing in it can match in two ways, so a long line takes no long time.
 _LINE = re.compile(r"\d+(\.0*)?(\s+-?(\d+(\.\d+)?|\.\d+)(e[-+]?\d+)?)+", re.IGNORECASE)
-#: The value in mask files of what counts for nothing.
+#: The value of ignored pixels in mask files.
 _VOID = 255
 
 

@@ -1,7 +1,7 @@
 """DRIVE: blood vessels in photographs of the retina.
 
-40 images of 565x584, 20 for training and 20 for testing, each with its field of view: what lies outside
-counts for nothing. The test images were drawn by two observers. Those of the training part whose number
+40 images of 565x584, 20 for training and 20 for testing, each with its field of view: pixels outside it
+are ignored. The test images were drawn by two observers. Those of the training part whose number
 five divides (25, 30, 35 and 40) validate.
 
 Data: Staal et al., 2004, doi:10.1109/TMI.2004.825627.

@@ -218,7 +218,7 @@ class Said:
         return Said({} if value is None else value, f"{self.path}.{key}", self.file)
 
     def given(self, key: str) -> Any:
-        """Return an entry of whatever type, ``None`` where there is none."""
+        """Return an entry of any type; ``None`` if there is none."""
         return self._value(key, None)
 
     def only(self, key: str, *known: Any) -> Any:

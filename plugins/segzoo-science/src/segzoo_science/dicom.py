@@ -461,7 +461,7 @@ def _first_line(error: Exception) -> str:
 
 
 def _values_of(frame: Frame) -> np.dtype[Any]:
-    """Return the smallest type that holds whatever values a frame can have."""
+    """Return the smallest type that holds all values that a frame can have."""
     dataset = frame.header.dataset
     if "ModalityLUTSequence" in dataset:
         return np.dtype(np.uint16)

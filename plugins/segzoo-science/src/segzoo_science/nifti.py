@@ -1,8 +1,8 @@
 """NIfTI volumes by slices, and masks as volumes in the same place; with nibabel.
 
 Format: NIfTI-1.1 and NIfTI-2 (nifti.nimh.nih.gov). A file may store its axes in any order and direction; its
-affine says where they point in the body. Slices are given as a radiologist looks at them, whatever the order
-of the file, and as DICOM stores them:
+affine says where they point in the body. Slices have the orientation in which radiologists view them, and in
+which DICOM stores them, regardless of the order in the file:
 
 | slices | pages go | the top row is | the left column is |
 |---|---|---|---|

@@ -12,7 +12,7 @@ from segzoo.specs import EncoderSpec, LayoutSpec, ModelSpec, WeightsSpec
 
 _HOME = "https://github.com/pytorch/vision/tree/main/references/segmentation"
 _FCN, _DEEPLAB, _LRASPP = "arXiv:1411.4038", "arXiv:1706.05587", "arXiv:1905.02244"
-#: Of DeepLabV3 whatever the stride, and the convolution that torchvision adds after the branches.
+#: Options of DeepLabV3 at any stride, including the convolution that torchvision adds after the branches.
 _HEAD = {"rates": [12, 24, 36], "project": [1, 3], "dropout": 0.0}
 
 

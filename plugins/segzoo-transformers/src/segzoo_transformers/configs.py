@@ -159,7 +159,7 @@ def _made(settings: Mapping[str, Any], in_channels: int) -> PretrainedConfig:
     try:
         make: Any = kind
         return make(**values)
-    except Exception as error:  # whatever the library's checks raise
+    except Exception as error:  # the library's checks can raise anything
         told = " ".join(f"{type(error).__name__}: {error}".split())[:300]
         raise OptionError(f"config of model_type {settings['model_type']!r}: {told}") from error
 

@@ -1,11 +1,9 @@
 """Folders that transformers wrote: config.json, tensors, and often preprocessor_config.json.
 
-Tensors have other names in files than in memory, and which they have depends on the version of the library.
-So the library's own loading brings them into the network, from memory and with nothing fetched; what it did
-not find, did not use, or found of another shape is an error, but for what follows.
-
-Left out are heads that only training uses (auxiliary heads, OneFormer's text encoder) and index tables that
-the network computes by itself.
+Tensors have other names in files than in memory, and the names depend on the version of the library.
+So the library loads them into the network, from memory and without downloads. Tensors that are missing,
+unused or of another shape are an error, with these exceptions: heads that only training uses (auxiliary
+heads, OneFormer's text encoder) and index tables that the network computes are left out.
 """
 
 from __future__ import annotations
@@ -190,7 +188,7 @@ def _loaded(
             )
     except WeightsError:
         raise
-    except Exception as error:  # whatever the library makes of a config
+    except Exception as error:  # the library can raise anything for a config
         told = f"{type(error).__name__}: {error}".splitlines()[0]
         raise WeightsError(f"{file}: transformers cannot load it: {told}") from error
 

@@ -1,4 +1,4 @@
-"""Pascal VOC 2007 and 2012: 20 classes of things, and the borders between them, which count for nothing.
+"""Pascal VOC 2007 and 2012: 20 classes of things, and the borders between them, which are ignored.
 
 Masks are PNG files with a palette, or the same in colours. Lists in ``ImageSets/Segmentation`` say which
 image belongs to which part; without them nine of ten are for training, drawn by Python's generator with
