@@ -48,7 +48,7 @@ def facades(root: str | os.PathLike[str], split: str = "train") -> Photographs:
     """Open the facades.
 
     Args:
-        root: holds ``train``, ``valid`` and ``test``, each with ``_annotations.coco.json``.
+        root: folder that holds ``train``, ``valid`` and ``test``, each with ``_annotations.coco.json``.
         split: ``train``, ``val``, ``test``, or ``all``: every picture of the files.
 
     Raises:

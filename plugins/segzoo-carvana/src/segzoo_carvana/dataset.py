@@ -43,9 +43,10 @@ def carvana(root: str | os.PathLike[str], split: str = "train", *, scale: float 
     """Open Carvana.
 
     Args:
-        root: holds ``train_hq`` (or ``train``, ``imgs``, ``images``) and ``train_masks`` (or ``masks``).
+        root: folder that holds ``train_hq`` (or ``train``, ``imgs``, ``images``) and ``train_masks`` (or
+            ``masks``).
         split: ``train``, ``val``, ``test`` or ``all``.
-        scale: what both sides are multiplied by while files are decoded, at most 1.
+        scale: factor for both sides of images while files are decoded, at most 1.
 
     Raises:
         FailureError: the root holds no such data, or a photograph has no mask.

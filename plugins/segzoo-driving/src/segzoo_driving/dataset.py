@@ -40,9 +40,10 @@ def camvid(root: str | os.PathLike[str], split: str = "train", *, scale: float =
     """Open CamVid.
 
     Args:
-        root: holds ``train`` and ``trainannot``, ``val`` and ``valannot``, ``test`` and ``testannot``.
+        root: folder that holds ``train`` and ``trainannot``, ``val`` and ``valannot``, ``test`` and
+            ``testannot``.
         split: ``train``, ``val``, ``test`` or ``all``.
-        scale: what both sides are multiplied by while files are decoded, at most 1.
+        scale: factor for both sides of images while files are decoded, at most 1.
 
     Raises:
         FailureError: the root holds no such data, or an image has no mask.

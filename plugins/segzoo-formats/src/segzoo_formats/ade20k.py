@@ -49,10 +49,10 @@ def ade20k(root: str | os.PathLike[str], split: str = "train", *, scale: float =
     """Open ADE20K's scene parsing benchmark.
 
     Args:
-        root: holds ``images`` and ``annotations``, each with ``training`` and ``validation``, and
+        root: folder that holds ``images`` and ``annotations``, each with ``training`` and ``validation``, and
             ``objectInfo150.txt`` for the names of the classes, which are numbered without it.
         split: ``train``, ``val``, ``test`` or ``all``; ADE20K's own test part has no masks.
-        scale: what both sides are multiplied by while files are decoded, at most 1.
+        scale: factor for both sides of images while files are decoded, at most 1.
 
     Raises:
         FailureError: the root holds no such data, or a file has no partner.

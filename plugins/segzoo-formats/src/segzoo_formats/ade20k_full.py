@@ -86,12 +86,12 @@ def ade20k_full(
     """Open the full ADE20K.
 
     Args:
-        root: holds ``training`` and ``validation``, or ``images`` or ``images/ADE`` with them.
+        root: folder that holds ``training`` and ``validation``, or ``images`` or ``images/ADE`` with them.
         split: ``train``, ``val``, ``test`` or ``all``.
         classes: names of those that are wanted, whole or by their first word: ``car`` is ``car, auto, ...``.
             The rest is background. By default all classes that occur, if there are at most 1,000 images;
             with more images, pass the classes.
-        scale: what both sides are multiplied by while files are decoded, at most 1.
+        scale: factor for both sides of images while files are decoded, at most 1.
 
     Raises:
         FailureError: the root holds no such data, or an image has no partner.

@@ -119,13 +119,13 @@ def cityscapes(
     """Open Cityscapes.
 
     Args:
-        root: holds ``leftImg8bit`` and ``gtFine`` or ``gtCoarse``, or the folders that their archives unpack
-            to. The masks of Cityscapes' own test part hold nothing.
+        root: folder that holds ``leftImg8bit`` and ``gtFine`` or ``gtCoarse``, or the folders that their
+            archives unpack to. The masks of Cityscapes' own test part hold nothing.
         split: ``train``, ``val``, ``test`` or ``all``.
         classes: ``train``, the 19 that are scored; ``all``, the 30 that are not void; or names, whose rest is
             background.
         annotations: ``fine`` or ``coarse``; by default the fine ones if they are there.
-        scale: what both sides are multiplied by while files are decoded, at most 1.
+        scale: factor for both sides of images while files are decoded, at most 1.
 
     Raises:
         FailureError: the root holds no such data, or a file has no partner.

@@ -117,8 +117,8 @@ def cvat(
             parts are the subsets of the project, or the names of files and folders (``train.xml``,
             ``val/...``); without those the images are divided by their names.
         split: ``train``, ``val``, ``test`` or ``all``.
-        annotations: the one XML file below ``root`` that is read, where there are several.
-        classes: the labels that are trained, in this order; what has others is background. By default all
+        annotations: the one XML file below ``root`` that is read, if there are several.
+        classes: the labels to use, in this order; all others are background. By default all
             labels, in the order of the files.
         overlapping: whether a pixel has the class of every shape that it lies in, instead of the last one's.
 

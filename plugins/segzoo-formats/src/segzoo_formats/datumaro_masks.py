@@ -50,10 +50,10 @@ def datumaro_masks(root: str | os.PathLike[str], split: str = "train", *, scale:
     """Open images with masks in the colours that ``dataset_meta.json`` says.
 
     Args:
-        root: holds ``dataset_meta.json``, ``images`` and ``masks``; files pair as those of the data set
-            ``folder``.
+        root: folder that holds ``dataset_meta.json``, ``images`` and ``masks``; files pair as those of the
+            data set ``folder``.
         split: ``train``, ``val``, ``test`` or ``all``.
-        scale: what both sides are multiplied by while files are decoded, at most 1.
+        scale: factor for both sides of images while files are decoded, at most 1.
 
     Raises:
         FailureError: there is no such file, it does not name classes, or a file has no partner.

@@ -110,7 +110,7 @@ def geojson(
             polygons are one class.
         coordinates: ``pixels`` if files of other programs hold pixels of the image without declaring it; by
             default what the file says, or longitude and latitude.
-        classes: the classes that are trained, in this order; what has others is background. By default all,
+        classes: the classes to use, in this order; all others are background. By default all,
             sorted.
         overlapping: whether a pixel has the class of every polygon that it lies in, not the last one's alone.
 

@@ -153,7 +153,7 @@ class HubImages:
         rows: split and number of each sample.
         columns: the column of images and the column of masks.
         lookup: decodes masks.
-        remarks: what the person should know.
+        remarks: remarks for the person.
     """
 
     def __init__(

@@ -108,7 +108,7 @@ def imagej(
         split: ``train``, ``val``, ``test`` or ``all``.
         label: what says a region's class: its ``name``, without counters before and after, or its ``group``;
             by default the name where segzoo wrote the set, else all regions are one class.
-        classes: the classes that are trained, in this order; what has others is background. By default all,
+        classes: the classes to use, in this order; all others are background. By default all,
             sorted.
         overlapping: whether a pixel has the class of every region that it lies in, instead of the last one's.
 

@@ -92,12 +92,12 @@ def instance_masks(
     """Open images whose objects have a mask file each.
 
     Args:
-        root: holds a folder ``annotations`` (or ``masks``, ``instances``, ``objects``) of files
+        root: folder that holds a folder ``annotations`` (or ``masks``, ``instances``, ``objects``) of files
             ``IMAGE_CLASS_NUMBER.png``, and next to it the images or a folder of them; or folders ``train``,
             ``val`` and ``test`` of that. Without those, the images are divided by segzoo. Images without
             objects are background.
         split: ``train``, ``val``, ``test`` or ``all``.
-        classes: those that are wanted, in this order; by default all, in the order of the alphabet.
+        classes: classes to use, in this order; by default all, in the order of the alphabet.
         overlapping: whether a pixel has the class of every object that it lies in.
 
     Raises:

@@ -50,10 +50,10 @@ def kitti(
     """Open KITTI's images with semantic masks; the part ``testing`` has none and is not read.
 
     Args:
-        root: holds ``training/image_2`` and ``training/semantic`` or ``training/instance``.
+        root: folder that holds ``training/image_2`` and ``training/semantic`` or ``training/instance``.
         split: ``train``, ``val``, ``test`` or ``all``, which segzoo makes of ``training``.
         classes: classes to use, chosen in the same way as for the data set ``cityscapes``.
-        scale: what both sides are multiplied by while files are decoded, at most 1.
+        scale: factor for both sides of images while files are decoded, at most 1.
 
     Raises:
         FailureError: the root holds no such data, or a file has no partner.

@@ -119,12 +119,13 @@ def labelme(
     annotation file under the same name, and inside the annotation file.
 
     Args:
-        root: holds ``.json`` files, also in folders below; folders ``train``, ``val`` and ``test`` are the
-            parts. Without those the images are divided by their names. One ``.json`` will do.
+        root: folder that holds ``.json`` files, also in folders below; folders ``train``, ``val`` and
+            ``test`` are the parts. Without those the images are divided by their names. A single file
+            works, too.
         split: ``train``, ``val``, ``test`` or ``all``.
         encoding: text encoding of the files, such as ``gbk``: old versions on Windows used the code page of
             the computer. By default UTF-8.
-        classes: the labels that are trained, in this order; what has others is background. By default those
+        classes: the labels to use, in this order; all others are background. By default those
             in ``labels.txt``, one a line, or all labels of all files, sorted.
         overlapping: whether a pixel has the class of every shape that it lies in, instead of the last one's.
 

@@ -140,7 +140,7 @@ def labelstudio(
             are the names of files and folders (``train.json``, ``val/...``); without those the images are
             divided by their names.
         split: ``train``, ``val``, ``test`` or ``all``.
-        classes: the labels that are trained, in this order; what has others is background. By default all
+        classes: the labels to use, in this order; all others are background. By default all
             labels of regions with an area, sorted.
         overlapping: whether a pixel has the class of every region that it lies in, instead of the last one's.
         predictions: whether images without annotations take their latest prediction.

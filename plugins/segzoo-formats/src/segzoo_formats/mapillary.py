@@ -59,11 +59,11 @@ def mapillary(
     """Open Mapillary Vistas.
 
     Args:
-        root: holds ``config_v2.0.json`` or an older one, and folders ``training`` and ``validation`` with
-            ``images`` and ``v2.0/labels``.
+        root: folder that holds ``config_v2.0.json`` or an older one, and folders ``training`` and
+            ``validation`` with ``images`` and ``v2.0/labels``.
         split: ``train``, ``val``, ``test`` or ``all``; Vistas' own test part has no masks.
         version: ``2.0``, ``1.2`` or ``1.1``; by default the newest that is there.
-        scale: what both sides are multiplied by while files are decoded, at most 1.
+        scale: factor for both sides of images while files are decoded, at most 1.
 
     Raises:
         FailureError: the root holds no such data, or a file has no partner.

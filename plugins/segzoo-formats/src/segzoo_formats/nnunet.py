@@ -44,15 +44,15 @@ def nnunet(
     """Open a raw data set of nnU-Net.
 
     Args:
-        root: holds ``dataset.json``, ``imagesTr`` and ``labelsTr``; ``imagesTs`` with ``labelsTs`` is the
-            test part. Train and val are as ``splits_final.json`` says them, where it lies there too; else
-            cases are divided by their names.
+        root: folder that holds ``dataset.json``, ``imagesTr`` and ``labelsTr``; ``imagesTs`` with
+            ``labelsTs`` is the test part. Train and val are as ``splits_final.json`` says them, where it lies
+            there too; else cases are divided by their names.
         split: ``train``, ``val``, ``test`` or ``all``.
         classes: names of the labels that are wanted, in this order; by default all. What belongs to others is
             background.
         fold: fold of ``splits_final.json``, from 0.
         pages: which slices of volumes are samples, such as ``"0,3-5"``, from 0.
-        scale: what both sides are multiplied by while files are decoded, at most 1.
+        scale: factor for both sides of images while files are decoded, at most 1.
 
     Raises:
         FailureError: there are no such folders, labels are regions of several values, or files are missing.

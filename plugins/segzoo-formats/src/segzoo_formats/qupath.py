@@ -117,7 +117,7 @@ def qupath(
             ``all``; by default annotations, or all where there are none.
         unclassified: the class of objects without classification; by default they are left out. Where no
             object has a classification, their names are the classes.
-        classes: the classes that are trained, in this order; what has others is background. By default all,
+        classes: the classes to use, in this order; all others are background. By default all,
             sorted.
         overlapping: whether a pixel has the class of every object that it lies in, instead of the smallest's.
 

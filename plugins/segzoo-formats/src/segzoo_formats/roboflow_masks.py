@@ -39,12 +39,12 @@ def roboflow_masks(
     """Open images with the masks that Roboflow exports for semantic segmentation.
 
     Args:
-        root: holds ``train``, ``valid`` and ``test``, each with images, masks and ``_classes.csv``; or is one
-            such folder, whose images are then divided by their names.
+        root: folder that holds ``train``, ``valid`` and ``test``, each with images, masks and
+            ``_classes.csv``; or is one such folder, whose images are then divided by their names.
         split: ``train``, ``val``, ``test`` or ``all``.
         classes: names of the classes that are wanted, in this order; by default all. What belongs to others
             is background.
-        scale: what both sides are multiplied by while files are decoded, at most 1.
+        scale: factor for both sides of images while files are decoded, at most 1.
 
     Raises:
         FailureError: there are no such folders, an image has no mask, or the folders name other classes.

@@ -39,7 +39,7 @@ def valued_pairs(
         source: file that names the classes, for error messages.
         values: the number of the class that each value in masks stands for; by default, the number itself.
         ignored: values in masks that are ignored.
-        scale: what both sides are multiplied by while files are decoded, at most 1.
+        scale: factor for both sides of images while files are decoded, at most 1.
         remarks: further remarks for the person.
 
     Raises:

@@ -86,7 +86,7 @@ def via(
             Images lie next to the file or below the folder. Folders and files that are called ``train``,
             ``val`` and ``test`` are the parts; without any, the images are divided by their names.
         split: ``train``, ``val``, ``test`` or ``all``.
-        annotations: the one file below ``root`` that is read, where there are several.
+        annotations: the one file below ``root`` that is read, if there are several.
         attribute: the attribute of regions that names their class, where they have several.
         classes: its values that are wanted, in this order; by default all, sorted. Regions of others are
             background.

@@ -131,16 +131,16 @@ def voc_masks(
     """Open images and masks in Pascal VOC's folders.
 
     Args:
-        root: holds ``JPEGImages`` and ``SegmentationClass``, or ``VOCdevkit`` with a folder of them. Beside
-            ``labelmap.txt``, as CVAT writes it, images may lie in ``images`` or ``root`` itself. What
-            ``ImageSets/Segmentation/train.txt``, ``val.txt`` and ``test.txt`` list belongs to that part;
+        root: folder that holds ``JPEGImages`` and ``SegmentationClass``, or ``VOCdevkit`` with a folder of
+            them. Beside ``labelmap.txt``, as CVAT writes it, images may lie in ``images`` or ``root`` itself.
+            What ``ImageSets/Segmentation/train.txt``, ``val.txt`` and ``test.txt`` list belongs to that part;
             without those, the images of other lists, or all with masks, are divided by segzoo.
         split: ``train``, ``val``, ``test`` or ``all``.
         classes: names by the value in masks, the background's first, also as one text with commas. By default
             ``labelmap.txt`` says them, with their colours; or ``class_names.txt``, ``classes.txt`` or
             ``labels.txt``, one name a line; without those they are Pascal VOC's own where images have
             names as its have, else they are numbered.
-        scale: what both sides are multiplied by while files are decoded, at most 1.
+        scale: factor for both sides of images while files are decoded, at most 1.
 
     Raises:
         FailureError: the folders are not there, or a list names an image that has no file or no mask.

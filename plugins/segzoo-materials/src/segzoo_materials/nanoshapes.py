@@ -39,7 +39,7 @@ def nanoshapes(root: str | os.PathLike[str], split: str = "train", *, fold: int 
     """Open NanoShapes.
 
     Args:
-        root: holds ``train`` and ``test``, each with ``_annotations.coco.json``.
+        root: folder that holds ``train`` and ``test``, each with ``_annotations.coco.json``.
         split: ``train``, ``val``, ``test``, ``all`` (35 images), or ``mosaics``.
         fold: which fifth of the images is the test, from 0.
 

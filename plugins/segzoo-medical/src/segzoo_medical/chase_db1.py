@@ -53,7 +53,8 @@ def chase_db1(
     """Open CHASE_DB1.
 
     Args:
-        root: holds ``Image_01L.jpg`` to ``Image_14R.jpg``, each with its ``_1stHO.png`` and ``_2ndHO.png``.
+        root: folder that holds ``Image_01L.jpg`` to ``Image_14R.jpg``, each with its ``_1stHO.png`` and
+            ``_2ndHO.png``.
         split: ``train``, ``val``, ``test`` or ``all``.
         observer: number of the observer whose drawing is the ground truth, 1 or 2.
         scale: factor of both sides while files are decoded, at most 1.

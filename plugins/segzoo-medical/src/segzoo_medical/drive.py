@@ -41,10 +41,10 @@ def drive(
     """Open DRIVE.
 
     Args:
-        root: holds ``training`` and ``test``, each with ``images``, ``1st_manual`` and ``mask``.
+        root: folder that holds ``training`` and ``test``, each with ``images``, ``1st_manual`` and ``mask``.
         split: ``train``, ``val``, ``test`` or ``all``.
         observer: number of the observer whose drawing is the ground truth: 1, or 2 (only for the test part).
-        scale: what both sides are multiplied by while files are decoded, at most 1.
+        scale: factor for both sides of images while files are decoded, at most 1.
 
     Raises:
         FailureError: the root holds no such data, or a file is missing.

@@ -49,11 +49,11 @@ def isbi2012(
     """Open ISBI 2012.
 
     Args:
-        root: holds ``train-volume.tif`` and ``train-labels.tif``.
+        root: folder that holds ``train-volume.tif`` and ``train-labels.tif``.
         split: ``train``, ``val``, ``test`` or ``all``.
         fold: which fifth is the test, from 0.
         folds: ``contiguous`` slices, or ``shuffled`` as MindSpore's program does.
-        scale: what both sides are multiplied by while files are decoded, at most 1.
+        scale: factor for both sides of images while files are decoded, at most 1.
 
     Raises:
         FailureError: the root holds no such data.

@@ -153,7 +153,7 @@ class Said:
     Args:
         entries: the dictionary.
         path: where it stands, such as ``model.backbone``.
-        file: the checkpoint's name, for errors.
+        file: the checkpoint's name, for error messages.
     """
 
     def __init__(self, entries: object, path: str, file: str) -> None:

@@ -42,9 +42,9 @@ def neu_seg(root: str | os.PathLike[str], split: str = "train", *, scale: float 
     """Open NEU-Seg.
 
     Args:
-        root: holds ``images`` and ``annotations``, each with ``training`` and ``test``.
+        root: folder that holds ``images`` and ``annotations``, each with ``training`` and ``test``.
         split: ``train``, ``val``, ``test`` or ``all``.
-        scale: what both sides are multiplied by while files are decoded, at most 1.
+        scale: factor for both sides of images while files are decoded, at most 1.
 
     Raises:
         FailureError: the root holds no such data, or an image has no mask in its part.

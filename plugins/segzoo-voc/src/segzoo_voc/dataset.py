@@ -75,12 +75,12 @@ def voc(
     """Open Pascal VOC.
 
     Args:
-        root: holds ``JPEGImages`` and ``SegmentationClass``, or ``VOCdevkit/VOC2012`` with them.
+        root: folder that holds ``JPEGImages`` and ``SegmentationClass``, or ``VOCdevkit/VOC2012`` with them.
         split: ``train``, ``val``, ``trainval``; ``trainaug`` of 2012, ``test`` of 2007.
         year: 2007 or 2012.
         sbd: where the extension lies (``benchmark_RELEASE/dataset`` with ``cls/*.mat``), for ``trainaug``; by
             default it is looked for in ``root``, as is a folder ``SegmentationClassAug`` of masks made of it.
-        scale: what both sides are multiplied by while files are decoded, at most 1.
+        scale: factor for both sides of images while files are decoded, at most 1.
 
     Raises:
         FailureError: the root holds no such data, or a list names an image that is not there.

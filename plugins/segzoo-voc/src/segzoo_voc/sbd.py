@@ -30,7 +30,7 @@ class SBD:
 
     Args:
         own: samples of VOC itself.
-        root: holds ``img/*.jpg`` and ``cls/*.mat``.
+        root: folder that holds ``img/*.jpg`` and ``cls/*.mat``.
         skip: names that are left out.
         scale: what both sides are multiplied by.
 
