@@ -17,7 +17,7 @@ _DATA = {
     "ade20k": ("ADE20K scene parsing, 150 classes", "shorter side at the training's size"),
     "cityscapes": ("Cityscapes, fine annotations, 19 classes", "windows of 1024x1024"),
 }
-#: Of SegFormer B0 to B5: mIoU on ADE20K and Cityscapes (Xie et al., 2021, table 1), bytes.
+#: SegFormer B0 to B5: mIoU on ADE20K and Cityscapes (Xie et al., 2021, table 1), bytes.
 _SEGFORMERS = (
     (37.4, 76.2, 15_000_000),
     (42.2, 78.5, 55_000_000),

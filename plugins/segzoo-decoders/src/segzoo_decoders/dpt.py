@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 Readout = Literal["ignore", "project"]
 T = TypeVar("T")
 
-#: Of taps at one stride: how many times finer each is reassembled.
+#: Factors by which features of the same stride are upsampled when they are reassembled.
 _FACTORS = (4.0, 2.0, 1.0, 0.5)
 
 

@@ -1,4 +1,4 @@
-"""What the decoders of several families share: separable convolutions, auxiliary heads, choice of levels."""
+"""Parts that several decoders share: separable convolutions, auxiliary heads, choice of levels."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ class AuxiliaryDecoder(nn.Module):
     """
 
     any_size = True
-    #: Of the auxiliary head's loss, as in the paper.
+    #: Weight of the auxiliary head's loss, as in the paper.
     side_weight = 0.4
 
     #: Channels of the map, and its stride; set by the decoder.

@@ -129,7 +129,7 @@ def coco(
 
 
 def recognise(glance: Glance) -> Recognition | None:
-    """Say whether a JSON file, or a folder with some, is COCO's."""
+    """Recognise a JSON file of COCO, or a folder with such files."""
     if glance.file is not None and glance.file.suffix.lower() != ".json":
         return None
     found = found_files(glance)
@@ -209,7 +209,7 @@ class _Names:
                     key in indexed(one).used for one in paths if found[one].get(key) == categories[key]
                 )
             }
-            # Of several alike that all are unused, one stays.
+            # If all categories of one name are unused, one stays.
             names = Counter(one.name for key, one in categories.items() if key not in left)
             parents = {one.parent for one in categories.values() if one.parent != one.name}
             for key in sorted(left, key=_order):
@@ -354,7 +354,7 @@ def _grouped(index: Index, kept: NDArray[np.bool_]) -> list[NDArray[np.int64]]:
 
 
 class _Search:
-    """Where the images of a file lie."""
+    """Finds the images of a file."""
 
     def __init__(self, below: Images, file: File) -> None:
         self.below, self.beside = below, file.path.parent

@@ -1,4 +1,4 @@
-"""Which of COCO's files a folder has, and where annotations lie in them.
+"""The COCO files of a folder, and the positions of annotations in them.
 
 A file is read piece by piece, once, for what it lists and where each annotation lies. Long lists of numbers
 are passed over: the annotations of an image are read again when it is drawn.
@@ -34,7 +34,7 @@ MASKS = {
     "stuff": "COCO stuff",
     "person_keypoints": "COCO keypoints with outlines",
 }
-#: What other files hold, for people.
+#: Descriptions of the contents of other files.
 OTHERS = {
     "boxes": "boxes without outlines",
     "captions": "captions",
@@ -169,7 +169,7 @@ class Listed:
 
 @dataclass(eq=False)
 class Index:
-    """What a file lists, and where its annotations lie in it.
+    """The contents of a file, and the positions of its annotations.
 
     Attributes:
         path: the file.

@@ -82,7 +82,7 @@ _LABEL = re.compile(r"<label>\s*<name>([^<]*)</name>")
 
 
 def recognise(glance: Glance) -> Recognition | None:
-    """Say whether a folder, or a file, is CVAT's: an XML file begins with its meta data and labels."""
+    """Recognise a folder or a file of CVAT: an XML file begins with its metadata and labels."""
     files = [path for path in _candidates(files_below(glance, "*.xml")) if _is_ours(glance.head(path))]
     if not files:
         return None

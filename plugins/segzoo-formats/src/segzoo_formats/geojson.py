@@ -69,7 +69,7 @@ _QUPATH = re.compile(r'"(?:objectType|object_type|isLocked)"')
 
 
 def recognise(glance: Glance) -> Recognition | None:
-    """Say whether a folder, or a file, has polygons in GeoJSON beside images, and is not QuPath's."""
+    """Recognise a folder or a file with GeoJSON polygons, next to images, that is not from QuPath."""
     files = [*files_below(glance, "*.geojson"), *few(files_below(glance, "*.json"))]
     ours = [path for path in files[:20] if _is_ours(glance.head(path))]
     inner = ["", *(name for name in glance.folders() if name.lower() in IMAGE_FOLDERS)]

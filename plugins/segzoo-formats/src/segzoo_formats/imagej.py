@@ -64,7 +64,7 @@ _MAGIC = b"Iout"
 _MOST_BYTES = 64 << 20
 #: The class of regions that name none.
 _ONE_CLASS = "object"
-#: What is not the image's name in that of a set: ``a_rois.zip``, ``RoiSet_a.zip``.
+#: The part of a set's file name that is not the image's name: ``a_rois.zip``, ``RoiSet_a.zip``.
 _SET = re.compile(r"[-_ ]*(?:roi[-_ ]?sets?|rois?)[-_ ]*", re.IGNORECASE)
 #: A name that segzoo gave, and what counts in names that ImageJ or people gave.
 _WRITTEN = re.compile(r"\d{5}-(.+)")
@@ -72,7 +72,7 @@ _COUNTERS = re.compile(r"^[\d\W_]+|[\d\W_]+$")
 
 
 def recognise(glance: Glance) -> Recognition | None:
-    """Say whether a folder, or a file, has regions of ImageJ."""
+    """Recognise a folder or a file with regions of ImageJ."""
     sets = [path for path in few(files_below(glance, "*.zip", 1), 8) if _is_set(path)]
     single = [path for path in files_below(glance, "*.roi", 1) if glance.head(path).startswith("Iout")]
     if not sets and not single:

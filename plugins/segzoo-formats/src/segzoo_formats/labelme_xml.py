@@ -64,7 +64,7 @@ _OBJECT = re.compile(r"<(?:polygon|segm|pt|imagesize)\b")
 
 
 def recognise(glance: Glance) -> Recognition | None:
-    """Say whether a folder, or a file, is of the MIT's LabelMe, by what its XML files begin with."""
+    """Recognise a folder or a file of MIT's LabelMe by the beginning of its XML files."""
     files = [path for path in few(files_below(glance, "*.xml")) if _is_ours(glance.head(path))]
     if not files:
         return None

@@ -88,14 +88,14 @@ _ODD = re.compile(r"[^-\w.]")
 
 
 def recognise(glance: Glance) -> Recognition | None:
-    """Say whether a folder, or a file, is Label Studio's, by what its JSON files begin with."""
+    """Recognise a folder or a file of Label Studio by the beginning of its JSON files."""
     found = [
         (path, kind) for path in few(files_below(glance, "*.json")) if (kind := _kind(glance.head(path)))
     ]
     if not found:
         return None
     told = f"Label Studio's {found[0][1]}{several_files(len(found))}"
-    # What was made for an import has nothing but predictions.
+    # Files that were made for an import hold only predictions.
     made = {kind for _, kind in found} == {_TASKS} and not any(
         _annotated(glance.json(path)) for path, _ in found
     )

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Lookup:
-    """What `segzoo.datasets.Pairs` decodes masks by.
+    """Decodes masks for `segzoo.datasets.Pairs`.
 
     Attributes:
         labels: the classes, with an ``ignore_index`` if a value is ignored.

@@ -83,7 +83,7 @@ def nnunet(
 
 
 def recognise(glance: Glance) -> Recognition | None:
-    """Say whether a folder, or its ``dataset.json``, is a raw data set of nnU-Net."""
+    """Recognise a raw data set of nnU-Net by its folder or its ``dataset.json``."""
     return unwrapped(glance, _look)
 
 
@@ -112,7 +112,7 @@ class _RegionsError(FailureError):
 
 @dataclass(frozen=True)
 class _Said:
-    """What ``dataset.json`` says.
+    """The contents of ``dataset.json``.
 
     Attributes:
         names: names of the labels, by value.

@@ -63,7 +63,7 @@ _IGNORED = "Ignore*"
 
 
 def recognise(glance: Glance) -> Recognition | None:
-    """Say whether a folder, or a file, is QuPath's: features with the properties of its objects."""
+    """Recognise a folder or a file of QuPath: features with the properties of its objects."""
     files = [*files_below(glance, "*.geojson"), *few(files_below(glance, "*.json"))]
     ours = [path for path in files[:20] if _is_ours(glance.head(path), partial(glance.json, path))]
     if not ours:

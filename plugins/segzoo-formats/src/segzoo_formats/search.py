@@ -1,4 +1,4 @@
-"""Where the images of an annotation file lie, which part they belong to, and what their classes are called.
+"""Finds the images of an annotation file, the parts that they belong to, and the names of their classes.
 
 Annotation tools write down where an image was when it was annotated, often on another computer: a Windows
 path, an address, a name with a prefix. `Images.find` looks for it where the data set lies now.

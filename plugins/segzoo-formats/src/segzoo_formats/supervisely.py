@@ -127,7 +127,7 @@ def supervisely(
 
 
 def recognise(glance: Glance) -> Recognition | None:
-    """Say whether a folder is a project of Supervisely, or a dataset of one."""
+    """Recognise a project of Supervisely, or a dataset of a project."""
     return unwrapped(glance, _look)
 
 
@@ -154,7 +154,7 @@ def _look(glance: Glance) -> Recognition | None:
 
 @dataclass(frozen=True)
 class _Meta:
-    """What a project says of itself.
+    """The description of a project.
 
     Attributes:
         source: the file.

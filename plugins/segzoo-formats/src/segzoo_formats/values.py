@@ -48,7 +48,7 @@ def valued_pairs(
     """
     lookup = class_lookup(names, classes, source=source, values=values, ignored=ignored)
     labels = lookup.labels
-    # Where labels say all, masks are read by them, and whoever looks at the files can too.
+    # If the labels describe all values, masks are decoded by them, as other readers of the files can do.
     decode = None if not classes and len(names) > 1 and values is None and len(ignored) < 2 else lookup
     remarks = (*remarks, *name_remarks(distinct(names, source).values()))
     return Pairs(pairs, labels, scale=scale, decode=decode, remarks=remarks)

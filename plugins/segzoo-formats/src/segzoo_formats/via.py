@@ -123,7 +123,7 @@ def via(
 
 
 def recognise(glance: Glance) -> Recognition | None:
-    """Say whether a file, or one in a folder, is of the VGG Image Annotator."""
+    """Recognise a file of the VGG Image Annotator, or a folder with one."""
     files = few([*files_below(glance, "*.json"), *files_below(glance, "*.csv")])
     ours = [path for path in files if _is_ours(glance.head(path))]
     if not ours:

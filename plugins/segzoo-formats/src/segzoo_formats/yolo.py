@@ -115,7 +115,7 @@ def yolo(
 
 
 def recognise(glance: Glance) -> Recognition | None:
-    """Say whether a YAML file, or a folder with one or with ``images`` and ``labels``, is YOLO's."""
+    """Recognise a YAML file of YOLO, or a folder with one or with ``images`` and ``labels``."""
     return unwrapped(glance, _look)
 
 
@@ -149,7 +149,7 @@ def _look(glance: Glance) -> Recognition | None:
 
 @dataclass(frozen=True)
 class _Project:
-    """What describes the data.
+    """The description of the data.
 
     Attributes:
         source: the YAML or ``.data`` file, or the folder where there is none.

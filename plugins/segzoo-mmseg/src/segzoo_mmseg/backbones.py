@@ -29,7 +29,7 @@ _BATCH_NORMS = ("BN", "SyncBN", "BN2d", "BatchNorm2d", "SyncBatchNorm")
 
 @dataclass(frozen=True, kw_only=True)
 class Backbone:
-    """What a backbone becomes.
+    """The encoder that a backbone is converted to.
 
     Attributes:
         encoder: name of the encoder.
@@ -425,5 +425,5 @@ _READERS = {
     "UNet": _unet,
     "FastSCNN": _fast_scnn,
 }
-#: Of MMPretrain, whose networks of the same name have other layers.
+#: Backbones of MMPretrain, whose networks of the same name have other layers.
 _ELSEWHERE = {"ConvNeXt": _convnext}

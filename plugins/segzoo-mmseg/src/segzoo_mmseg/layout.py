@@ -149,7 +149,7 @@ def _in_channels(checkpoint: Checkpoint, model: Said) -> int:
 
 @dataclass(frozen=True)
 class _Prepared:
-    """What the program does to an image, and what of it segzoo does not."""
+    """The preprocessing of the program, and notes about steps that segzoo leaves out."""
 
     preprocessing: Preprocessing
     notes: list[str] = field(default_factory=list)

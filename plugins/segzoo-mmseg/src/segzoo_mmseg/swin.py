@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-#: What is added to the attention between places that are neighbours in a shifted window alone.
+#: Added to the attention between positions that are neighbours only in a shifted window.
 _APART = -100.0
 
 

@@ -1,4 +1,4 @@
-"""What an actor of Ray Data runs: it begins once, and computes one task after the other."""
+"""The code of a Ray Data actor: it is set up once and computes one task after the other."""
 
 from __future__ import annotations
 

@@ -230,7 +230,7 @@ class Factory:
         stride = int(network.encoder.output_stride)
         coarsest = stride << _HALVINGS.get(self.class_name, 0)
         if self.class_name == "DPT":
-            # What was halved is doubled again, and added to what was not.
+            # The halved map is upsampled again and added to the original one.
             stride = coarsest = stride if stride >= _DPT_STRIDE else 2 * stride
         elif not getattr(network, "requires_divisible_input_shape", True):
             stride = 1

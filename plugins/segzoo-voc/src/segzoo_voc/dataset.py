@@ -60,7 +60,7 @@ def _recognised(glance: Glance, year: int) -> Recognition | None:
 
 
 def _far_apart(year: int, names: Sequence[str]) -> bool:
-    """Whether numbers leave gaps as those of 2007 do; images that a person numbered follow each other."""
+    """Whether the numbers have gaps like those of 2007; images that a person numbered are consecutive."""
     return year != 2007 or (int(names[-1]) <= _MOST_2007 and int(names[-1]) - int(names[0]) > 3 * len(names))
 
 
@@ -100,7 +100,7 @@ def voc(
 
 
 def _of_another_year(folder: Path, year: int) -> bool:
-    """Whether a folder is called as another year's, and its masks too: some programs want any data there."""
+    """Whether a folder and its masks have another year's names: some programs expect any data there."""
     if not re.fullmatch(r"VOC\d{4}", folder.name) or folder.name == f"VOC{year}":
         return False
     return not any(_NAMES[year].fullmatch(path.stem) for path in (folder / _MASKS).glob("*.png"))

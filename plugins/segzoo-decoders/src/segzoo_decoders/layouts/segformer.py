@@ -43,7 +43,7 @@ _BLOCK = {
     "mlp.project": ("mlp.dense2", "mlp.fc2"),
 }
 _LEVELS = ("decode_head.linear_c.{0}.proj", "decode_head.linear_projections.{0}.proj")
-#: What a config says that no tensor shows, and the only values that segzoo's network has.
+#: Settings that no tensor shows, with the only values that segzoo's network supports.
 _KNOWN: Mapping[str, Any] = {
     "model_type": "segformer",
     "hidden_act": "gelu",
@@ -60,7 +60,7 @@ _VARIANTS = {
     (_WIDE, (3, 8, 27, 3)): "segzoo:mit_b4",
     (_WIDE, (3, 6, 40, 3)): "segzoo:mit_b5",
 }
-#: What all of them have alike.
+#: Options that all sizes have in common.
 _COMMON = {"heads": (1, 2, 5, 8), "reductions": (8, 4, 2, 1), "expansions": (4, 4, 4, 4)}
 _LICENCE = (
     "weights that NVIDIA trained for SegFormer, and what is trained from them, are for research and "

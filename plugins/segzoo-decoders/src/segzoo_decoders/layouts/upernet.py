@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from segzoo.weights.layouts import Checkpoint
 
-#: Of Swin's layer norms.
+#: Epsilon of Swin's layer norms.
 _EPS = 1e-5
 _HEAD = {
     r"^psp_modules\.(\d+)\.1\.": r"pooling.grids.\1.",

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from segzoo.prediction.outputs import Band, Outline, Written
     from segzoo.specs import Labels
 
-#: What begins and ends the part of a file that is of its images.
+#: Beginning and end of the part of a file that lists its images.
 _IMAGES, _END = b"</meta>\n", b"</annotations>\n"
 
 

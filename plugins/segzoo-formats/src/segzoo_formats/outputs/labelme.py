@@ -68,6 +68,6 @@ def _shape(one: Outline, label: str) -> dict[str, Any]:
 
 
 def _has_area(one: Outline) -> bool:
-    """Whether the line through its pixels is more than a line: labelme refuses to draw others."""
+    """Whether the outline encloses an area: labelme refuses to draw others."""
     x, y = one.polygons[0][0].T
     return bool(np.dot(x, np.roll(y, -1)) != np.dot(np.roll(x, -1), y))
