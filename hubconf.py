@@ -43,7 +43,8 @@ def segzoo(name: str, **options: Any) -> nn.Module:
     Args:
         name: a model (``"unet-vgg"``), a decoder and an encoder (``"unet-resnet50"``,
             ``"unet/timm:convnext_tiny"``), or weights, which build their own model.
-        **options: of ``segzoo.create``, such as ``num_classes=2``, ``in_channels=1`` or ``weights=None``.
+        **options: options of ``segzoo.create``, such as ``num_classes=2``, ``in_channels=1`` or
+            ``weights=None``.
     """
     return _package().create(name, **options)
 
@@ -71,7 +72,7 @@ def unet_vgg(
         pretrained: whether the encoder starts from ImageNet weights, which are downloaded.
         num_classes: channels of the logits.
         in_channels: channels of the images.
-        **options: of encoder and decoder, such as ``upsample``.
+        **options: options of the encoder and decoder, such as ``upsample``.
     """
     return segzoo(
         "unet-vgg", pretrained=pretrained, num_classes=num_classes, in_channels=in_channels, **options
@@ -104,7 +105,7 @@ def unet_nuclei(pretrained: bool = True, **options: Any) -> nn.Module:
 
     Args:
         pretrained: whether to load the weights.
-        **options: of ``segzoo.create``, for a changed network.
+        **options: options of ``segzoo.create``, to change the network.
     """
     return _trained("unet-nuclei", pretrained, **options)
 
@@ -119,7 +120,7 @@ def unet_carvana(pretrained: bool = True, scale: float = 0.5, **options: Any) ->
     Args:
         pretrained: whether to load the weights.
         scale: 0.5 or 1.0, the size of the images that they were trained on.
-        **options: of ``segzoo.create``, for a changed network.
+        **options: options of ``segzoo.create``, to change the network.
     """
     names = {0.5: "unet-carvana", 1.0: "unet-carvana-full"}
     if scale not in names:
@@ -134,7 +135,7 @@ def unet_vgg_voc(pretrained: bool = True, **options: Any) -> nn.Module:
 
     Args:
         pretrained: whether to load the weights.
-        **options: of ``segzoo.create``, for a changed network.
+        **options: options of ``segzoo.create``, to change the network.
     """
     return _trained("unet-vgg-voc", pretrained, **options)
 
@@ -146,7 +147,7 @@ def unet_resnet50_voc(pretrained: bool = True, **options: Any) -> nn.Module:
 
     Args:
         pretrained: whether to load the weights.
-        **options: of ``segzoo.create``, for a changed network.
+        **options: options of ``segzoo.create``, to change the network.
     """
     return _trained("unet-resnet50-voc", pretrained, **options)
 
@@ -158,7 +159,7 @@ def nested_unet_nuclei(pretrained: bool = True, **options: Any) -> nn.Module:
 
     Args:
         pretrained: whether to load the weights.
-        **options: of ``segzoo.create``, for a changed network.
+        **options: options of ``segzoo.create``, to change the network.
     """
     return _trained("nested-nuclei-ascend", pretrained, **options)
 

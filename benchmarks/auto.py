@@ -1,11 +1,11 @@
 """Scores of `segzoo train auto` and of the recipe `default`, in equal minutes on the same data.
 
-Each arm is a training in a process of its own, `segzoo train auto --minutes M` or `segzoo train default
+Each arm is one run in a separate process, `segzoo train auto --minutes M` or `segzoo train default
 --minutes M`; both measure their steps to fit the time. The arm ``small`` is `default` with the settings that
 the docs suggest without a GPU (model.width=16 crop=128 batch_size=4). Weights are scored on a test part that
 was used neither to train, nor to choose the epoch, nor to plan. The data lies in $SEGZOO_DATA:
 
-    dsb2018          its own division; the seed of the training differs from fold to fold
+    dsb2018          its own division; the seed differs from fold to fold
     isbi2012         its own five folds of neighbouring slices
     chase_db1        folds by child: both eyes of three or four children are the test; the first observer
     facades_coco     parts of the data set `facades`, which share no photograph; the seed differs

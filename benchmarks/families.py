@@ -1,12 +1,12 @@
-"""How fast the networks of segzoo-decoders are beside the same ones of other libraries, on a CPU.
+"""Speed of the networks of segzoo-decoders relative to the same networks of other libraries, on a CPU.
 
     python benchmarks/families.py [--size 512] [--rounds 5] [--threads 1] [--engines exact fast] [NAME ...]
 
-Both networks of a line take turns in one process, so that what else the machine does slows both; with one
-thread, time in which the process ran is counted, with more, all time. What is printed is the ratio of the
-medians, above 1 where segzoo is faster. ``plain`` is the network as PyTorch runs
-it, ``exact`` segzoo's own engine in float32, whose logits are within 1e-4 of the largest, ``fast`` what
-``precision="fast"`` makes of it, and ``openvino`` the same with ``backend="openvino"``.
+The two networks of a line take turns in one process, so that other work on the machine slows both. With one
+thread, CPU time of the process is measured; with more threads, wall-clock time. The table shows the ratio of
+the medians, which is above 1 if segzoo is faster. ``plain`` is the network in plain PyTorch. ``exact`` is
+segzoo's own engine in float32, whose logits are within 1e-4 of the largest. ``fast`` is the network with
+``precision="fast"``, and ``openvino`` the same with ``backend="openvino"``.
 """
 
 from __future__ import annotations

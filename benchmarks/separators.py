@@ -1,7 +1,7 @@
-"""Which kind of separator splits the objects of a data set best, measured without a training.
+"""Which kind of separator splits the objects of a data set best, measured without training.
 
-The target of each kind is computed from the true objects and blurred, as a network's output would be, and
-the true mask is split by it: the most that a network could reach. ``none`` are connected components,
+The target of each kind is computed from the true objects and blurred, like a network's output, and the true
+mask is split by it. This is an upper bound for a network. ``none`` uses connected components,
 ``shape`` splits without a separator.
 
     python benchmarks/separators.py [--data dsb2018] [--root DIR] [--split val] [--images 40]

@@ -1,9 +1,9 @@
-"""How much slower masks are made from and into a store of objects than from and into folders.
+"""How much slower segmentation is with an object store than with folders.
 
 Small images are segmented from a folder into a folder, from a bucket into a folder, and from a bucket into a
-bucket, in turn, in one process. The bucket is that of a server on this machine (moto, which is written in
-Python and answers some hundred requests a second), or of any other that AWS_ENDPOINT_URL names. To tell what
-the way there costs from what that server does, each request can be made to take longer with ``--latency``.
+bucket, in turn, in one process. The bucket is on a server on this machine (moto, which is written in Python
+and answers a few hundred requests per second), or on the server that AWS_ENDPOINT_URL names. To separate the
+cost of the network from the cost of the server, ``--latency`` makes each request take longer.
 
     python benchmarks/storage.py --images 200 --rounds 3
 """

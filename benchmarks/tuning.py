@@ -1,6 +1,6 @@
-"""What a range test and a search gain over a recipe's own rate, by the validation score of short trainings.
+"""What a range test and a search gain over a recipe's own learning rate: validation scores of short runs.
 
-Three recipes are trained with the same seeds: the recipe as it is, the recipe with the rate that
+Three recipes are trained with the same seeds: the unchanged recipe, the recipe with the rate that
 ``--find-lr`` suggests, and the best recipe of a search, whose trials all have the first seed. Scores are
 those of the validation images, which also chose the epoch and the best trial: look at the other seeds.
 

@@ -43,16 +43,16 @@ def open_dataset(
     """Open a data set.
 
     Args:
-        data: a registered data set; or a folder or a file of a format that one of them recognises, such as
-            two folders of images and masks or a file of COCO's; or an address, such as ``hf:org/name``.
-        root: where a registered one lies; by default the folder of its name in ``$SEGZOO_DATA``.
-        split: which part of it.
+        data: name of a registered data set; or a folder or file in a format that one of them recognises, such
+            as two folders of images and masks or a COCO file; or an address, such as ``hf:org/name``.
+        root: folder of a registered data set; by default the folder with its name in ``$SEGZOO_DATA``.
+        split: part of the data set to open.
         cache: whether to keep decoded samples in memory; or the folder to keep them in on disk.
-        **options: of the data set.
+        **options: options of the data set.
 
     Raises:
         UnknownNameError: ``data`` is neither a name nor a folder or file that is recognised.
-        OptionError: ``data`` can be read in several ways; the text names them.
+        OptionError: ``data`` can be read in several ways; the message names them.
         FailureError: the root does not hold the data.
     """
     reading = chosen(data, root)
@@ -74,13 +74,13 @@ def open_dataset(
 
 
 def place_of(data: str, root: str | os.PathLike[str] | None = None) -> Path | None:
-    """Return the folder that a data set lies in; ``None`` where it has an address and lies elsewhere.
+    """Return the folder of a data set, or ``None`` if the data set is at an address.
 
-    Errors are those of `open_dataset`.
+    Raises the same errors as `open_dataset`.
 
     Args:
-        data: as that of `open_dataset`.
-        root: as that of `open_dataset`.
+        data: data set to look up; see `open_dataset`.
+        root: folder of a registered data set; see `open_dataset`.
     """
     reading = chosen(data, root)
     if zoo.registry("datasets").get(reading.name).scheme and not Path(str(reading.root)).exists():
@@ -93,9 +93,9 @@ def make_metric(name: str, labels: Labels, **options: Any) -> Metric:
     """Build a registered metric for masks with these labels; the options are the metric's own.
 
     Args:
-        name: a registered metric.
-        labels: of the masks.
-        **options: of the metric: ``segzoo info NAME`` shows them.
+        name: name of a registered metric.
+        labels: labels of the masks.
+        **options: options of the metric; ``segzoo info NAME`` shows them.
     """
     spec = zoo.registry("metrics").get(name)
     _check_overlapping(spec, labels)
@@ -106,9 +106,10 @@ def make_loss(name: str, labels: Labels | None = None, **options: Any) -> Callab
     """Build a registered loss, a callable ``(logits, target) -> scalar``.
 
     Args:
-        name: a registered loss.
-        labels: of the masks: what is ignored and, to losses that ask for it, what is background.
-        **options: of the loss: ``segzoo info NAME`` shows them.
+        name: name of a registered loss.
+        labels: labels of the masks. They define which index is ignored and, for losses that need it, which
+            class is the background.
+        **options: options of the loss; ``segzoo info NAME`` shows them.
     """
     spec = zoo.registry("losses").get(name)
     if labels is not None:

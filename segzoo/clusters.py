@@ -1,7 +1,7 @@
-"""Work that is divided among the workers of a cluster, and comes back.
+"""Divides work among the workers of a cluster, and collects the results.
 
-What computes the tasks travels as it is: models are pickled with their weights, so that a worker needs segzoo
-and the plug-ins, and no file of this machine but those that it reads and writes.
+Models are pickled with their weights and sent to the workers. A worker therefore needs segzoo and the
+plug-ins, but no files of this machine except the images that it reads and the results that it writes.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ class Begin:
     """Makes what computes tasks, in a worker; see `segzoo.interfaces.Cluster.run`.
 
     Attributes:
-        pickled: what returns it when it is called.
-        folder: the current folder, which relative paths begin at.
-        versions: of segzoo and Python.
-        environment: variables of segzoo.
+        pickled: pickled callable that returns the function that computes tasks.
+        folder: current folder, to which relative paths refer.
+        versions: versions of segzoo and Python.
+        environment: environment variables of segzoo.
     """
 
     pickled: bytes = field(repr=False)
@@ -108,8 +108,8 @@ class Task(Generic[Item]):
     """Some of the items.
 
     Attributes:
-        number: of the task, for names of files that only one task writes.
-        items: in order.
+        number: number of the task, for the names of files that only one task writes.
+        items: items of the task, in order.
     """
 
     number: int

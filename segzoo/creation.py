@@ -108,7 +108,7 @@ def _other_classes(config: ModelConfig, folder: Path, source: Any) -> str:
 
 
 def _scaled(config: ModelConfig, folder: Path) -> ModelConfig:
-    """Return a config with mean and std of the images that an encoder learnt from, if of as many bands."""
+    """Return the config with the mean and std of the encoder's training images, if their bands match."""
     mean, std = learnt_scale(folder)
     if len(mean) not in (1, config.architecture.in_channels):
         return config

@@ -34,13 +34,13 @@ def moved_names(old: str, new: str) -> tuple[Callable[[str], Any], Callable[[], 
 
 
 def renamed(**names: str) -> Callable[[Callable[Given, Made]], Callable[Given, Made]]:
-    """Return a decorator for what has keyword arguments that are called otherwise now.
+    """Return a decorator for a function or class whose keyword arguments were renamed.
 
     Args:
-        **names: the new name by the old one, which is still taken, with a warning.
+        **names: new name for each old name. The old name still works, with a warning.
 
     Example:
-        >>> @renamed(tell="on_message")
+        >>> @renamed(callback="on_message")
         >>> def make(*, on_message): ...
     """
 

@@ -40,13 +40,13 @@ class Candidate:
     """A plug-in that was found and not yet imported.
 
     Attributes:
-        name: of its entry point.
-        distribution: the package that people install, its name normalised; ``segzoo`` for segzoo itself.
-        version: of the distribution.
-        load: imports it and returns the module or object that implements the hooks.
-        value: what its entry point names.
-        shadowed: why it is not to be loaded: which other copy comes first.
-        warning: what people should know of its distribution.
+        name: name of its entry point.
+        distribution: normalised name of the package that users install; ``segzoo`` for segzoo itself.
+        version: version of the distribution.
+        load: imports the plug-in and returns the module or object that implements the hooks.
+        value: module or object that its entry point names.
+        shadowed: why the plug-in must not be loaded: which other copy comes first.
+        warning: what users should know about its distribution.
     """
 
     name: str
@@ -60,7 +60,7 @@ class Candidate:
 
 @contextmanager
 def refusing(reason: str) -> Iterator[None]:
-    """Let whoever looks for plug-ins be told off with a `PluginError`, as tests want."""
+    """Make every search for plug-ins raise a `PluginError` with this reason, for tests."""
     global _refusal
     before, _refusal = _refusal, reason
     try:
@@ -70,7 +70,7 @@ def refusing(reason: str) -> Iterator[None]:
 
 
 def check_allowed() -> None:
-    """Raise `PluginError` where plug-ins must not be looked for."""
+    """Raise `PluginError` if a search for plug-ins is not allowed."""
     if _refusal:
         raise PluginError(_refusal)
 
@@ -130,7 +130,7 @@ def _entry_points(distribution: metadata.Distribution) -> tuple[list[metadata.En
 
 
 def _undecoded(distribution: metadata.Distribution) -> str:
-    """Return a list of entry points that is not UTF-8, so far as it is."""
+    """Return the text of an entry-points file that is not valid UTF-8, with invalid bytes replaced."""
     try:
         path = Path(str(getattr(distribution, "_path", ""))) / "entry_points.txt"
         return path.read_text(encoding="utf-8", errors="replace")
@@ -149,8 +149,9 @@ def _loader(point: metadata.EntryPoint) -> Callable[[], Any]:
 def in_folder(folder: Path) -> list[Candidate]:
     """Return the plug-ins in source trees below ``folder``, installed or not.
 
-    A source tree is a folder with a ``pyproject.toml`` whose entry points say where the plug-in is;
-    its code lies in ``src``, or beside the file. If ``folder`` is one itself, its plug-ins are meant.
+    A source tree is a folder with a ``pyproject.toml`` whose entry points name the plug-in. The code is in
+    ``src`` or next to ``pyproject.toml``. If ``folder`` is itself a source tree, its own plug-ins are
+    returned.
     """
     check_allowed()
     candidates: list[Candidate] = []

@@ -40,12 +40,12 @@ def project_of(owner: str) -> str:
 
 
 def requirement(owner: str = OWNER, *, extra: str = "", bounds: str = "") -> str:
-    """Return what pip is told, such as ``segmentation-zoo[train]>=0.2``.
+    """Return a requirement for pip, such as ``segmentation-zoo[train]>=0.2``.
 
     Args:
-        owner: the prefix of its parts.
-        extra: one of its extras, or several, separated by commas.
-        bounds: of its version.
+        owner: prefix of the distribution's parts.
+        extra: one extra, or several separated by commas.
+        bounds: bounds of the version, such as ``>=0.2``.
     """
     return f"{project_of(owner)}{f'[{extra}]' if extra else ''}{bounds}"
 
@@ -87,8 +87,8 @@ class Namesake:
     """An installed distribution that is called ``segzoo``.
 
     Attributes:
-        version: of it; empty where its files do not say.
-        place: the folder that it is installed in.
+        version: its version; empty if its files do not state it.
+        place: folder in which it is installed.
         own: whether it is segzoo itself, installed before it was called `PROJECT`.
     """
 

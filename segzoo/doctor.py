@@ -1,4 +1,4 @@
-"""The old name of `segzoo.data_check`, which goes on working for the period of deprecation."""
+"""The old name of `segzoo.data_check`, which keeps working during the deprecation period."""
 
 from __future__ import annotations
 

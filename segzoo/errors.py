@@ -55,7 +55,7 @@ class SegzooError(Exception):
 class UsageError(SegzooError, ValueError):
     """The request is invalid.
 
-    Change the call as the text says. Nothing was done, so you can repeat it at once.
+    Change the call as the message says. Nothing was done, so you can repeat the call at once.
     """
 
 

@@ -56,7 +56,7 @@ _KINDS = {
 _PART = re.compile(r"\.segzoo-[0-9a-f]{16}\.part")
 #: In the folder of a folder's part: what is locked, and what becomes the folder.
 _LOCK, _WHOLE = "lock", "whole"
-#: Windows lets nobody read the locked byte, so it is one that no file here has.
+#: On Windows the locked byte cannot be read, so it is beyond the end of all files here.
 _FAR_BYTE = 2**31 - 2
 #: How many of the files in the way are listed.
 _LISTED = 3
@@ -94,13 +94,14 @@ def resolved(path: Path) -> Path:
 
 
 def regular(path: str | os.PathLike[str]) -> Path:
-    """Return the path of a file, or of a link to one, that can be opened and read to an end.
+    """Return the path if it is a regular file, or a link to one.
 
-    Call it before a file that others named is opened: opening a pipe waits for who writes into it, and a
-    device such as ``/dev/zero`` has no end.
+    Call this before you open a file that the user named: opening a pipe waits for its writer, and a device
+    such as ``/dev/zero`` has no end.
 
     Raises:
-        OSError: there is no such file, or it is a folder, a pipe, a socket or a device; ``strerror`` says so.
+        OSError: there is no such file, or it is a folder, a pipe, a socket or a device; ``strerror`` states
+            which.
     """
     path = Path(path)
     try:
@@ -124,7 +125,7 @@ def check_zip_sums(path: Path) -> None:
 
     Raises:
         OSError: it cannot be read.
-        ValueError: a checksum differs, or the zip is damaged in another way; the text says how.
+        ValueError: a checksum differs, or the zip is damaged in another way; the message says how.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -197,7 +198,7 @@ def refuse_fetching(word: str | os.PathLike[str]) -> None:
 def refuse_address(path: Path) -> None:
     """Raise `FailureError` if files would be written to an address, or to what nothing can be called.
 
-    As the name of a folder, ``s3://bucket/run`` is one on this machine, where nobody would look for it.
+    Otherwise ``s3://bucket/run`` would become a local folder with this name, where no user would look for it.
     """
     if isinstance(path, RemotePath):
         raise FailureError(
@@ -235,10 +236,10 @@ def refuse_taken(
     """Raise `FailureError` if writing files would replace what must stay.
 
     Args:
-        paths: of the files that will be written.
-        overwrite: whether files that exist may be replaced.
-        owns: whether a file that exists may be replaced all the same; see `Keeping`.
-        inputs: files that are read. None of them is ever replaced, under whatever name it is reached.
+        paths: paths of the files that will be written.
+        overwrite: whether existing files may be replaced.
+        owns: returns whether an existing file may be replaced even without ``overwrite``; see `Keeping`.
+        inputs: files that are read. They are never replaced, not even through another name, such as a link.
         advice: what to do about files that exist.
 
     Raises:
@@ -323,7 +324,7 @@ def whole_file(
 ) -> Iterator[Path]:
     """Give the path of an empty file to write into, which becomes ``path`` if the block succeeds.
 
-    Arguments and errors as those of `whole_files`.
+    Arguments and errors are the same as for `whole_files`.
     """
     with whole_files([path], overwrite=overwrite, keeping=keeping, advice=advice) as (part,):
         yield part
@@ -337,20 +338,21 @@ def whole_files(
     keeping: Keeping | None = None,
     advice: Callable[[], str] = str,
 ) -> Iterator[tuple[Path, ...]]:
-    """Give an empty file to write into for each path, in its folder, which is made.
+    """Give an empty temporary file to write into for each path, in its folder, which is created if needed.
 
-    When the block succeeds they get their names, one right after the other. Else nothing is left of them,
-    and what was under the names before is as it was. A symbolic link is replaced, not what it points to.
+    If the block succeeds, the files are renamed to their paths, one right after the other. Otherwise they are
+    deleted, and files that had these names before are unchanged. A symbolic link is replaced, not its target.
 
     Args:
-        paths: of the files.
-        overwrite: whether files that are there may be replaced.
-        keeping: which of them may be replaced all the same, and who is told before they get their names.
-        advice: as that of `writing`.
+        paths: paths of the files.
+        overwrite: whether existing files may be replaced.
+        keeping: decides which existing files may be replaced even without ``overwrite``; it is also called
+            before the files get their names.
+        advice: returns what the user should do; see `writing`.
 
     Raises:
-        FailureError: the disk refuses a file or its name, or a file is there and may not be replaced. What
-            the block raises is left as it is; see `writing`.
+        FailureError: a file cannot be written or renamed, or a file exists and may not be replaced. Errors
+            that the block itself raises are not changed; see `writing`.
     """
     with ExitStack() as stack:
         parts: list[_FilePart] = []
@@ -422,7 +424,7 @@ def part_folder(folder: Path) -> Iterator[Path]:
 
 
 def give_name(part: Path, path: Path) -> None:
-    """Give a file in a `part_folder` its name, in place of a file that has it; errors as `whole_files`."""
+    """Rename a file in a `part_folder`, and replace a file with that name; see `whole_files` for errors."""
     with writing(path):
         _refuse(path, _in_the_way(path, overwrite=True))
         os.replace(part, path)
@@ -479,8 +481,8 @@ class _FilePart:
                 os.link(self.path, path)
                 return
             except OSError:
-                # FAT and some network file systems know no second name of a file. If it is a refusal of the
-                # disk or something that has just appeared, what follows says so.
+                # FAT and some network file systems have no hard links. If the disk refuses, or a file has
+                # just appeared here, the next lines raise the error.
                 pass
         _refuse(path, _in_the_way(path, overwrite=overwrite, owns=owns))
         os.replace(self.path, path)
@@ -606,7 +608,7 @@ def _sweep_folder(path: Path) -> None:
 
 
 def _identity(path: Path) -> tuple[int, int] | str | None:
-    """Return what tells a file from all others, under whatever name; ``None`` where there is none."""
+    """Return a value that identifies a file under any of its names; ``None`` if there is no file."""
     if isinstance(path, RemotePath):
         return str(path)
     try:

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
         WeightsSpec,
     )
 
-# Every plug-in and the zoo import this. Where the package is another program's, no other module would say so.
+# Every plug-in and the zoo import this module, so it reports if another program's `segzoo` was imported.
 if _told := displacement():
     raise ImportError(_told, name="segzoo")
 

@@ -208,7 +208,7 @@ def checked(url: str) -> str:
     """Return an address in the form for requests: ASCII, without a fragment.
 
     Raises:
-        UsageError: it is not an address, or of an unsupported kind; the text says why.
+        UsageError: it is not an address, or of an unsupported kind; the message says why.
     """
 
     def refuse(why: str) -> NoReturn:
@@ -387,7 +387,7 @@ def ask(
 
     Raises:
         AgainError: the request failed, but may succeed later.
-        FailureError: the request failed for good; the text says what to do.
+        FailureError: the request failed for good; the message says what to do.
         UsageError: the address is invalid.
     """
     headers = dict(headers or {})
@@ -703,7 +703,7 @@ def read(url: str, *, most: int | None, lift: str = "", policy: Policy | None = 
         policy: how long to try.
 
     Raises:
-        FailureError: it gives nothing, or more; the text says what to do.
+        FailureError: it gives nothing, or more; the message says what to do.
         UsageError: it is not an address that can be fetched.
     """
     policy = policy or Policy()

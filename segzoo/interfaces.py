@@ -128,7 +128,7 @@ class ImageInfo:
             colours, bands without a name are ``"band 1"``, ``"band 2"`` and so on.
         alpha: index of the band that the file declares as opacity; ``None`` if there is none.
         format: name of the format, for people, such as ``"PNG"``.
-        orientation: EXIF orientation; 1 is upright. `OpenedImage.read` returns the pixels as they are stored.
+        orientation: EXIF orientation; 1 is upright. `OpenedImage.read` does not rotate the pixels.
         palette: ``(red, green, blue)`` of each value, if the single band holds colour indices.
         pages: number of pages: slices of a volume, time points, directories of a TIFF, frames of a GIF.
         page_axis: meaning of pages, if the file states it: ``"z"``, ``"time"`` or a phrase for both.
@@ -429,9 +429,9 @@ class Planner(Protocol):
         """Return the recipe with every choice made, and its reason among the ``comments``.
 
         Args:
-            recipe: what somebody set, else what the recipe's file says, else the defaults.
-            said: the keys that somebody set, such as ``model``, ``augment.crop.size`` or ``learning_rate``;
-                what they say stays as it is, and other choices follow it.
+            recipe: values that the user set, otherwise those of the recipe file, otherwise the defaults.
+            said: keys that the user set, such as ``model``, ``augment.crop.size`` or ``learning_rate``;
+                their values are not changed, and the other choices fit them.
             minutes: time limit for training; 60 if ``None``.
             on_message: called with one message per action.
 

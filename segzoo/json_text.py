@@ -31,10 +31,10 @@ class JsonError(ValueError):
 
 
 def parse(text: str | bytes) -> Any:
-    """Return what JSON says.
+    """Parse JSON strictly and return its value.
 
     Args:
-        text: of the file; bytes are UTF-8, with or without a byte order mark.
+        text: text of the file; bytes are UTF-8, with or without a byte order mark.
 
     Raises:
         JsonError: it is not JSON, or it holds a key twice, NaN, infinity, a number too large for Python, or
@@ -89,11 +89,11 @@ class Element(NamedTuple):
     """A value of a JSON object, or one element of a list that is such a value.
 
     Attributes:
-        key: of the value in the object.
-        value: what it is.
-        inside: whether it is an element of the list there. A list that has none is a value itself.
-        start: where its text begins in the file, in bytes.
-        stop: where its text ends.
+        key: key of the value in the object.
+        value: the value, or the element of the list.
+        inside: whether it is an element of a list. An empty list is given as a value itself.
+        start: position in the file at which its text begins, in bytes.
+        stop: position at which its text ends.
     """
 
     key: str

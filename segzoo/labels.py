@@ -58,9 +58,10 @@ def read_mask(
     colours: bool = False,
     palette: Sequence[Colour] = (),
 ) -> NDArray[Any]:
-    """Read the values of a mask file as ``(H, W)``: palette indices as they are, grey values as they are.
+    """Read the values of a mask file as ``(H, W)``: palette indices or grey values, unchanged.
 
-    Like an image, it is turned upright as its file says. Floats that are all whole numbers become integers.
+    Like an image, the mask is rotated as its file declares. Floats that are all whole numbers become
+    integers.
 
     Args:
         path: an image, or an array that numpy.save wrote.
@@ -102,9 +103,9 @@ def read_planes(path: str | os.PathLike[str], labels: Labels, *, scale: float = 
     """Read a stack of masks, one for each of classes that overlap, as ``(K, H, W)`` of 0, 1 and 255.
 
     Args:
-        path: a TIFF with a page a class, an array ``(K, H, W)`` or ``(H, W, K)`` that numpy.save wrote, or of
-            three classes a picture whose channels they are. Of one class, a mask.
-        labels: of the classes, which overlap.
+        path: a TIFF with one page per class; an array ``(K, H, W)`` or ``(H, W, K)`` that numpy.save wrote;
+            for three classes, also a picture with one channel per class; for one class, also a mask.
+        labels: labels of the classes, which overlap.
         scale: what both sides are multiplied by, truncated.
 
     Raises:
@@ -134,9 +135,9 @@ def read_layers(
     """Read masks of single classes that overlap as ``(K, H, W)`` of 0, 1 and 255; classes without one are 0.
 
     Args:
-        layers: a class and its file; several of one class are taken together.
-        labels: of the classes, which overlap.
-        scale: what both sides are multiplied by, truncated.
+        layers: index of a class and its file; several files of one class are merged.
+        labels: labels of the classes, which overlap.
+        scale: factor for both sides; the new size is truncated.
         pages: whether the first layer is the first page of its file, the second the second, and so on.
 
     Raises:
@@ -234,7 +235,7 @@ def to_classes(
         ``labels.ignore_index``.
 
     Raises:
-        MaskError: a value stands for no class; the text says which values and what would help.
+        MaskError: a value has no class; the message names the values and suggests a fix.
     """
     if values.ndim == 3:
         return _from_colours(values, labels, where, ignore_colour)
@@ -455,8 +456,8 @@ def alone(labels: Labels, index: int) -> Labels:
     """Return labels for one of several overlapping classes: that class and background.
 
     Args:
-        labels: of all classes.
-        index: of the one.
+        labels: labels of all classes.
+        index: index of the class to keep.
     """
     name = labels.classes[index]
     rest = "background" if name != "background" else "other"
@@ -568,9 +569,9 @@ _NAMED = 24
 
 
 def found_in_words(shares: Mapping[str, float], labels: Labels) -> str:
-    """Return which classes were found beside the background, and how much of the picture each covers.
+    """Return which classes other than the background were found, and what share of the picture each covers.
 
-    Of very many, the largest are named.
+    If there are very many, only the largest are named.
     """
     names = [name for index in labels.foreground if shares.get(name := labels.classes[index])]
     most = set(sorted(names, key=lambda name: -shares[name])[:_NAMED])

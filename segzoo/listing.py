@@ -50,8 +50,8 @@ def list_weights(pattern: Pattern = "", *, exclude: Pattern = ()) -> list[str]:
     """Return the names of trained weights, sorted.
 
     Args:
-        pattern: as in `list_models`.
-        exclude: as in `list_models`.
+        pattern: part of a name, or a shell pattern; see `list_models`.
+        exclude: patterns of names to leave out.
     """
     return _names("weights", pattern, exclude)
 
@@ -60,9 +60,9 @@ def list_encoders(pattern: Pattern = "", *, timm: bool = False, exclude: Pattern
     """Return the names of encoders, sorted.
 
     Args:
-        pattern: as in `list_models`.
+        pattern: part of a name, or a shell pattern; see `list_models`.
         timm: list timm's backbones too, most of which can be encoders; this imports torch.
-        exclude: as in `list_models`.
+        exclude: patterns of names to leave out.
     """
     names = _names("encoders", pattern, exclude)
     if timm:
@@ -74,8 +74,8 @@ def list_decoders(pattern: Pattern = "", *, exclude: Pattern = ()) -> list[str]:
     """Return the names of decoders, sorted.
 
     Args:
-        pattern: as in `list_models`.
-        exclude: as in `list_models`.
+        pattern: part of a name, or a shell pattern; see `list_models`.
+        exclude: patterns of names to leave out.
     """
     return _names("decoders", pattern, exclude)
 
@@ -84,8 +84,8 @@ def list_datasets(pattern: Pattern = "", *, exclude: Pattern = ()) -> list[str]:
     """Return the names of datasets, sorted.
 
     Args:
-        pattern: as in `list_models`.
-        exclude: as in `list_models`.
+        pattern: part of a name, or a shell pattern; see `list_models`.
+        exclude: patterns of names to leave out.
     """
     return _names("datasets", pattern, exclude)
 
@@ -94,8 +94,8 @@ def list_metrics(pattern: Pattern = "", *, exclude: Pattern = ()) -> list[str]:
     """Return the names of metrics, sorted.
 
     Args:
-        pattern: as in `list_models`.
-        exclude: as in `list_models`.
+        pattern: part of a name, or a shell pattern; see `list_models`.
+        exclude: patterns of names to leave out.
     """
     return _names("metrics", pattern, exclude)
 
@@ -104,8 +104,8 @@ def list_losses(pattern: Pattern = "", *, exclude: Pattern = ()) -> list[str]:
     """Return the names of losses, sorted.
 
     Args:
-        pattern: as in `list_models`.
-        exclude: as in `list_models`.
+        pattern: part of a name, or a shell pattern; see `list_models`.
+        exclude: patterns of names to leave out.
     """
     return _names("losses", pattern, exclude)
 
@@ -114,8 +114,8 @@ def list_recipes(pattern: Pattern = "", *, exclude: Pattern = ()) -> list[str]:
     """Return the names of recipes, sorted.
 
     Args:
-        pattern: as in `list_models`.
-        exclude: as in `list_models`.
+        pattern: part of a name, or a shell pattern; see `list_models`.
+        exclude: patterns of names to leave out.
     """
     return _names("recipes", pattern, exclude)
 

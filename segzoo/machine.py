@@ -149,7 +149,7 @@ def wait(device: torch.device) -> None:
 
 
 def forget_peak(device: torch.device) -> bool:
-    """Begin to look for the peak of the memory here; return whether `peak_bytes` then tells what comes."""
+    """Reset the peak memory; return whether `peak_bytes` will measure from now on."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     with suppress(OSError):
@@ -159,9 +159,9 @@ def forget_peak(device: torch.device) -> bool:
 
 
 def peak_bytes(device: torch.device) -> int:
-    """Return the memory at its peak: of the device, or of this process where that is the CPU.
+    """Return the peak memory in bytes: of the device, or of this process if the device is the CPU.
 
-    Windows does not tell that of a process, and it is 0.
+    It is 0 on Windows, where this is not available for a process.
     """
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
@@ -179,8 +179,8 @@ def used_bytes(device: torch.device, *, tidy: bool = True) -> int:
     """Return the memory in use, of the same kind as `peak_bytes`.
 
     Args:
-        device: where.
-        tidy: whether to give back first what nobody needs, which would hide what comes next.
+        device: device to measure.
+        tidy: whether to free unused memory first, which would hide later use.
     """
     if tidy:
         _tidy(device)
@@ -242,7 +242,7 @@ def parse_device(name: str | torch.device | None) -> torch.device:
         device = torch.device(name)
         if device.type == "meta":
             raise RuntimeError("tensors there have no values")
-        # What has memory need not be able to compute, nor to tell what it computed.
+        # A device that can allocate memory may still fail to compute, or to return the result.
         (torch.ones(1, device=device) + 1).item()
     except (RuntimeError, AssertionError, ImportError, TypeError, ValueError) as error:
         found = default_device()

@@ -1,7 +1,7 @@
-"""What notebooks show of segmentations and models: HTML that stands alone.
+"""Self-contained HTML that notebooks show for segmentations and models.
 
-It asks nothing of any server, runs no script, and takes its colours from the page, light or dark. Whatever
-comes from a file is escaped. Nothing heavy is imported before something is shown.
+The HTML loads nothing from a server, runs no script, and uses the colours of the page, light or dark. Text
+that comes from a file is escaped. Slow imports happen only when something is shown.
 """
 
 from __future__ import annotations
@@ -122,15 +122,15 @@ def thumbnails(
 def model_html(
     kind: str, *, parameters: int, logits: int, stride: int, where: str, config: ModelConfig | None
 ) -> str:
-    """Return a model as HTML that stands alone.
+    """Return a model as self-contained HTML.
 
     Args:
-        kind: the name of its Python class.
-        parameters: their number.
-        logits: channels that it returns.
-        stride: of its coarsest features.
+        kind: name of its Python class.
+        parameters: number of parameters.
+        logits: number of channels that it returns.
+        stride: stride of its coarsest features.
         where: device and type of its parameters.
-        config: how it was made and how it predicts, if that is known.
+        config: how it was built and how it predicts, if that is known.
     """
     rows = [
         ("parameters", f"{parameters:,}"),
@@ -200,11 +200,11 @@ _SMALL = 160
 
 
 def card(*parts: str, label: str) -> str:
-    """Return parts below one another, as one thing.
+    """Return a section that shows parts below one another.
 
     Args:
-        parts: HTML.
-        label: what it is, for those who hear it.
+        parts: HTML of each part.
+        label: label for screen readers.
     """
     style = "color: inherit; background: none; font-family: sans-serif; line-height: 1.4; max-width: 60em"
     return f'<section aria-label="{markup(label)}" style="{style}">{"".join(parts)}</section>'
@@ -217,13 +217,13 @@ def heading(text: str, about: str = "") -> str:
 
 
 def picture(image: Image.Image, *, alt: str, caption: str, lossless: bool) -> str:
-    """Return a picture that carries its pixels.
+    """Return a picture whose pixels are embedded in the HTML.
 
     Args:
-        image: small.
-        alt: what is seen, for those who hear it.
-        caption: below it.
-        lossless: whether every pixel counts, which takes more room.
+        image: small image.
+        alt: description of the picture, for screen readers.
+        caption: text below the picture.
+        lossless: whether to keep every pixel exactly, which makes the HTML larger.
     """
     file = BytesIO()
     kind = "png" if lossless else "jpeg"
@@ -243,7 +243,7 @@ def picture(image: Image.Image, *, alt: str, caption: str, lossless: bool) -> st
 
 
 def swatch(colour: Sequence[int]) -> str:
-    """Return a small square of a colour, whose name stands beside it."""
+    """Return a small square of a colour, to put next to the name of a class."""
     red, green, blue = colour
     style = (
         f"display: inline-block; width: 0.9em; height: 0.9em; margin-right: 0.4em; vertical-align: -0.1em; "
@@ -256,9 +256,9 @@ def table(rows: Iterable[Sequence[str]], *, header: Sequence[str] = (), caption:
     """Return a table.
 
     Args:
-        rows: of cells that are HTML; without a header, the first of a row says what follows it.
-        header: of the columns, plain text.
-        caption: above it, plain text.
+        rows: rows of cells that are HTML; without a header, the first cell of each row is the row's header.
+        header: headers of the columns, plain text.
+        caption: text above the table, plain text.
     """
     told = f'<caption style="text-align: left; opacity: 0.75">{markup(caption)}</caption>' if caption else ""
     head = "".join(f'<th scope="col" style="{_CELL}">{markup(name)}</th>' for name in header)

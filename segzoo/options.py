@@ -83,11 +83,11 @@ def check_choice(name: str, value: str, choices: tuple[str, ...]) -> str:
 
     Args:
         name: name of the option, for the error.
-        value: as it was given.
-        choices: all that it may be.
+        value: value that the user gave.
+        choices: all allowed values.
 
     Raises:
-        OptionError: it is not; the text lists them.
+        OptionError: ``value`` is not among the choices; the message lists them.
     """
     if not isinstance(value, str) or value not in choices:
         known = " or ".join(choices) if len(choices) < 3 else f"one of {', '.join(choices)}"

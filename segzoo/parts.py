@@ -1,4 +1,4 @@
-"""The old name of `segzoo.build`, which goes on working for the period of deprecation."""
+"""The old name of `segzoo.build`, which keeps working during the deprecation period."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What a pickle asks for, told without running it.
+"""Lists the functions and classes that a pickle asks for, without running it.
 
-A pickle is a small program; the names of the functions and classes that it wants called stand in it as
-plain strings. `pickletools` lists its instructions and executes none.
+A pickle is a small program that contains the names of the functions and classes that it calls, as plain
+strings. `pickletools` lists its instructions and executes none of them.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from typing import IO, TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-#: How a pickle goes on with an object that it made: not at all, or by setting entries or appending items.
+#: What a pickle does next with an object that it made: nothing, set entries, or append items.
 Kind = Literal["object", "mapping", "list"]
 
-#: What tensors and plain data need; anything else is code of somebody's.
+#: Functions and classes that tensors and plain data need; anything else is foreign code.
 _HARMLESS = frozenset(
     {
         "argparse.Namespace",
@@ -36,7 +36,7 @@ _MACHINE_MODULES = (
     "os posix nt subprocess builtins __builtin__ sys shutil socket runpy importlib pickle code ctypes "
     "commands pty webbrowser urllib asyncio multiprocessing threading operator"
 )
-#: Functions of these modules do things to the machine as soon as they are called.
+#: Functions of these modules can change the machine when they are called.
 _MACHINE = frozenset(_MACHINE_MODULES.split())
 
 #: What a pickle of a whole network takes from the builtins; `getattr` names a method of a class.
@@ -105,11 +105,11 @@ class Survey:
 
 
 def survey(stream: IO[bytes], *, pickles: int = LEGACY_PICKLES) -> Survey:
-    """Return what a stream of pickles is made of; where it is damaged, what can be told.
+    """Return what a stream of pickles contains; if it is damaged, what comes before the damage.
 
     Args:
-        stream: at the first pickle.
-        pickles: how many there are.
+        stream: stream, positioned at the first pickle.
+        pickles: number of pickles in the stream.
     """
     found = Survey()
     for _ in range(pickles):
@@ -138,7 +138,7 @@ def beyond_tensors(names: Iterable[str]) -> list[str]:
 
 
 def sentence(names: list[str]) -> str:
-    """Return what to tell of a pickle that asks for these; none means that nobody knows why it failed."""
+    """Return the error message for a pickle that asks for these functions and classes."""
     shown = ", ".join(repr(name) for name in names[:3])
     if would_act(names):
         return (
@@ -230,7 +230,7 @@ def _of_python_3(module: str, attribute: str) -> str:
 
 
 def would_act(names: Iterable[str]) -> bool:
-    """Whether one of these functions does something to the machine as soon as it is called."""
+    """Whether one of these functions can change the machine when it is called."""
     return any(_acts(name) for name in names)
 
 

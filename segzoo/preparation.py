@@ -72,7 +72,8 @@ def download(name: str, out: str | os.PathLike[str]) -> Prepared:
 
     Raises:
         UnknownNameError: no data set has that name.
-        OptionError: its terms do not allow it, or Kaggle's credentials are missing; the text says what to do.
+        OptionError: its terms do not allow it, or Kaggle's credentials are missing; the message says what to
+            do.
         FailureError: it cannot be fetched, or is not what it should be.
     """
     spec = zoo.registry("datasets").get(name)

@@ -34,10 +34,10 @@ class Reading:
     """One way to read a place.
 
     Attributes:
-        name: of the registered data set.
-        summary: what the place is, in words.
-        root: what to open: a path, or the text of an address; ``None`` where the environment says it.
-        options: of the data set.
+        name: name of the registered data set.
+        summary: description of the place.
+        root: path or address to open; ``None`` if the environment defines it.
+        options: options of the data set.
         masks: whether its masks are image files, as `segzoo.specs.Recognition` says.
         alone: whether the path alone is read so, without the name of the data set.
         ways: the ways to read it, where an option must say which of several files is meant.
@@ -79,7 +79,7 @@ def recognise(path: str | os.PathLike[str]) -> list[Reading]:
     files that are called like its own may be anybody's, so the person chooses.
 
     Args:
-        path: of a folder or a file that exists.
+        path: folder or file that exists.
     """
     glance, found = Glance(path), []
     formats: set[str] = set()

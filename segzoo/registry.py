@@ -1,7 +1,7 @@
-"""A registry maps names to specs and remembers who brought each.
+"""A registry maps names to specs and records which distribution registered each.
 
-Nothing is ever overwritten: two plug-ins may claim one short name, and then both are reachable by
-``distribution:name`` and the short name is an error that says so.
+Nothing is ever overwritten. If two plug-ins register the same short name, both are available as
+``distribution:name``, and the short name raises an error that lists them.
 """
 
 from __future__ import annotations
@@ -71,11 +71,11 @@ class Registry(Generic[S]):
                 claimed.add(name)
 
     def add(self, *specs: S, owner: str) -> None:
-        """Add specs under their names and aliases; errors as `check`.
+        """Add specs under their names and aliases; see `check` for errors.
 
         Args:
-            *specs: of the registry's kind.
-            owner: the distribution that brings them.
+            *specs: specs of the registry's kind.
+            owner: distribution that registers them.
         """
         self.check(*specs, owner=owner)
         for spec in specs:
@@ -106,7 +106,7 @@ class Registry(Generic[S]):
         return found[0]
 
     def get(self, name: str) -> S:
-        """Return the spec that ``name`` stands for; errors as `entry`."""
+        """Return the spec with this name; see `entry` for errors."""
         return self.entry(name).spec
 
     def meant(self, name: str, owner: str) -> str:

@@ -26,13 +26,13 @@ _MEMBERSHIP = Path("/proc/self/cgroup")
 
 @dataclass(frozen=True)
 class Memory:
-    """Bytes of memory; 0 where the system does not say.
+    """Memory in bytes; 0 if the system does not report it.
 
     Attributes:
-        total: that the machine has.
-        free: that nobody needs, on the whole machine.
-        limit: of this process and those that share its control groups; ``None`` where there is none.
-        used: of that limit, what cannot be given back.
+        total: memory of the machine.
+        free: available memory of the whole machine.
+        limit: limit for this process and those that share its control groups; ``None`` if there is none.
+        used: part of that limit that is in use and cannot be freed.
     """
 
     total: int
@@ -139,9 +139,9 @@ def group_folders(membership: str, root: Path, controller: str) -> list[tuple[in
     """Return the folders of the control groups that may limit a process, and of those around them.
 
     Args:
-        membership: what ``/proc/self/cgroup`` says.
-        root: where the groups are mounted.
-        controller: of version 1, ``cpu`` or ``memory``; version 2 has all in one folder.
+        membership: content of ``/proc/self/cgroup``.
+        root: folder in which the groups are mounted.
+        controller: controller in version 1, ``cpu`` or ``memory``; version 2 has all of them in one folder.
 
     Returns:
         The version of the interface, 1 or 2, and the folder, which need not exist.
@@ -196,10 +196,10 @@ _MOST = 10**18
 
 
 def parse_memory(text: str | int) -> int:
-    """Return a number of bytes: of ``"4GB"``, ``"512 MB"``, ``"1.5GiB"``, or a number as it is.
+    """Return a number of bytes from a text such as ``"4GB"``, ``"512 MB"`` or ``"1.5GiB"``, or from a number.
 
     Raises:
-        OptionError: it is no size, or not above 0.
+        OptionError: it is not a size, or not above 0.
 
     Example:
         >>> parse_memory("1.5GB")

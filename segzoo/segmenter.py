@@ -60,7 +60,7 @@ class SegmentationModel(nn.Module):
 
         Raises:
             UsageError: a revision is given for what is no repository, or the model is of another class.
-            FailureError: the Hub cannot be reached, or refuses; the text says what to do.
+            FailureError: the Hub cannot be reached, or refuses; the message says what to do.
             WeightsError: a file is missing or damaged.
         """
         import segzoo
@@ -136,7 +136,7 @@ class SegmentationModel(nn.Module):
 
         Raises:
             UsageError: ``repo_id`` is not ``org/name``, or the sample is no picture.
-            FailureError: the Hub refuses or cannot be reached; the text says what to do.
+            FailureError: the Hub refuses or cannot be reached; the message says what to do.
         """
         import segzoo
 

@@ -28,7 +28,7 @@ class Stopped(KeyboardInterrupt):
 def stoppable() -> Iterator[None]:
     """Raise `Stopped` in the main thread where SIGTERM or SIGHUP comes; a second one ends the process.
 
-    A signal that somebody else handles, or ignores as ``nohup`` does, is left to them.
+    Signals that other code already handles, or that are ignored, as under ``nohup``, are not changed.
     """
     changed: list[int] = []
     if threading.current_thread() is threading.main_thread():

@@ -39,11 +39,11 @@ class _Store:
     """A kind of store.
 
     Attributes:
-        package: that speaks to it.
-        extra: that brings the package; none where segzoo needs it anyway.
-        credentials: where the package looks for them.
-        public: how one says that none are needed.
-        options: of its file system in fsspec.
+        package: package that accesses the store.
+        extra: extra that installs the package; empty if segzoo requires the package anyway.
+        credentials: where the package looks for credentials.
+        public: setting for data that needs no credentials.
+        options: options of its file system in fsspec.
     """
 
     package: str
@@ -128,13 +128,13 @@ class RemotePath(_Concrete):
 
 @dataclass(frozen=True)
 class Entry:
-    """What a store says of an object.
+    """An object of a store.
 
     Attributes:
-        path: of the object.
-        size: in bytes.
-        state: what changes when the object does.
-        url: of the object, as the store has it.
+        path: path of the object.
+        size: size in bytes.
+        state: value that changes when the object changes.
+        url: URL of the object, as the store names it.
     """
 
     path: RemotePath
@@ -161,7 +161,7 @@ def place(word: str | os.PathLike[str], *, writes: bool = False) -> Path:
         writes: whether files will be written there.
 
     Raises:
-        UsageError: it is the URL of nothing in a store, or of what takes no files; the text says why.
+        UsageError: it is the URL of nothing in a store, or of what takes no files; the message says why.
     """
     if not isinstance(word, str):
         return Path(word) if not isinstance(word, RemotePath) else word
@@ -202,9 +202,9 @@ def listed(folder: RemotePath, beginning: str = "", *, deep: bool = True) -> Ite
     """Yield the objects in a folder as the store gives them, page by page; none where there is no folder.
 
     Args:
-        folder: or bucket.
-        beginning: of the names that are wanted.
-        deep: whether those in folders below it are meant too.
+        folder: folder or bucket.
+        beginning: first characters of the wanted names.
+        deep: whether to include the objects in folders below it.
 
     Raises:
         FailureError: the store refuses, or there is no such bucket.
@@ -278,9 +278,9 @@ def upload(file: Path, path: RemotePath, mark: str = "") -> None:
     """Write a file to an object, which is there whole or not at all, in place of one that is there.
 
     Args:
-        file: on this machine.
-        path: of the object.
-        mark: that `mark_of` will return.
+        file: file on this machine.
+        path: path of the object.
+        mark: value that `mark_of` will return.
 
     Raises:
         FailureError: the store refuses.
@@ -320,15 +320,15 @@ def remove(path: RemotePath) -> None:
 
 
 def _tried(path: RemotePath, verb: str, call: Callable[[Any, str], Made]) -> Made | None:
-    """Return what a store answers; ``None`` where it says that there is nothing of this name.
+    """Return the store's answer; ``None`` if the store has no object or folder with this name.
 
     Args:
-        path: of the object or folder.
+        path: path of the object or folder.
         verb: what is done with it, for errors: read, write or list.
-        call: is given the file system of fsspec, and the name in it.
+        call: called with the fsspec file system and the name in it.
 
     Raises:
-        FailureError: it refuses, or does not answer in time.
+        FailureError: the store refuses, or does not answer in time.
     """
     from segzoo.http import FOR_EACH, AgainError, Patience, refuse_offline
 
@@ -364,7 +364,7 @@ def _files(path: RemotePath) -> Any:
             raise FailureError(f"{needs}: {error}") from error
         raise missing_extra(needs, store.extra) from error
     if not (told := logging.getLogger(store.package)).level:
-        told.setLevel(logging.CRITICAL)  # what goes wrong is told in a sentence
+        told.setLevel(logging.CRITICAL)  # segzoo reports errors itself
     more = kind._get_kwargs_from_urls(str(path)) if store is _AZURE else {}
     files = kind(**more, **store.options, use_listings_cache=False)
     if path.store == "s3":
@@ -422,7 +422,7 @@ def _chain(error: BaseException | None) -> Iterator[Any]:
 
 
 def _response(error: BaseException) -> dict[str, Any]:
-    """Return what S3's package keeps of the store's answer; nothing of other packages."""
+    """Return the store's response, which S3's package keeps; empty for other packages."""
     told = (getattr(one, "response", None) for one in _chain(error))
     return next((one for one in told if isinstance(one, dict)), {})
 

@@ -149,10 +149,13 @@ def _without_code(text: str) -> str:
 def findings(path: Path) -> Iterator[Finding]:
     """Yield what is not plain in a file."""
     for text in texts_of(path):
+        argument = _ARGUMENT.match(text.text) if text.kind == "docstring" else None
+        # An argument may keep a name such as `told`.
+        words = argument["text"] if argument else text.text
         for pattern, instead in BANNED.items():
-            for found in re.finditer(pattern, text.text, re.IGNORECASE):
+            for found in re.finditer(pattern, words, re.IGNORECASE):
                 yield Finding(path, text.line, found.group(), instead)
-        if text.kind == "docstring" and (argument := _ARGUMENT.match(text.text)):
+        if argument:
             opening = _FRAGMENT.match(argument["text"])
             if opening:
                 yield Finding(path, text.line, f"{argument['name']}: {opening.group()} …", "name the thing")

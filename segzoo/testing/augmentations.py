@@ -32,17 +32,17 @@ _WAYS = (slice(None), slice(None, None, -1))
 def check_augmentation(augmentation: str | AugmentationSpec, **options: Any) -> None:
     """Check an augmentation step.
 
-    It gives an image and a mask of one size, which its ``size_after`` tells before; keeps channels, types and
-    what it is given; makes up no class; keeps ignored what is ignored; and depends on its generator alone, in
-    a process that loads data as in this one. A step that makes one sample of two is given the image and the
-    same upside down.
+    The step returns an image and a mask of the same size, which its ``size_after`` predicts; keeps the number
+    of channels and the types; does not modify its inputs; adds no class; and keeps ignored pixels ignored.
+    Its result depends only on its generator, both in this process and in one that loads data. A step that
+    combines two samples is called with the image and the same image upside down.
 
     Args:
-        augmentation: its name, or its spec where no plug-in registers it yet.
-        **options: of the step, as a recipe says them.
+        augmentation: its name, or its spec if no plug-in registers it yet.
+        **options: options of the step, as in a recipe.
 
     Raises:
-        PluginError: it breaks a promise; the text says which.
+        PluginError: it breaks a promise; the message names it.
     """
     registry = zoo.registry("augmentations")
     spec = augmentation if isinstance(augmentation, AugmentationSpec) else registry.get(augmentation)
@@ -50,7 +50,7 @@ def check_augmentation(augmentation: str | AugmentationSpec, **options: Any) -> 
 
 
 def augmentation_promises(spec: AugmentationSpec, **options: Any) -> Promises:
-    """Return the checks of a step by what it promises; arguments as those of `check_augmentation`."""
+    """Return the checks of a step by promise; see `check_augmentation` for the arguments."""
     subject = _Subject(spec, options)
     return {
         "shapes": subject.shapes,

@@ -39,7 +39,7 @@ def measure(
     """Try what a model can do.
 
     Args:
-        name: what `segzoo.create` is told.
+        name: name of the model for `segzoo.create`.
         only: capabilities to try.
         backend: backend of `torch.compile`.
         **options: options of `segzoo.create`; narrow networks are tried faster.
@@ -64,10 +64,10 @@ def measure(
 
 
 def check_capabilities(name: str, *, only: Iterable[str] = CAPABILITIES, **options: Any) -> dict[str, str]:
-    """Check that a model can do all but what its spec says, and cannot do that.
+    """Check that a model can do everything except the limits in its spec, and that these limits are real.
 
     Args:
-        name: what `segzoo.create` is told.
+        name: name of the model for `segzoo.create`.
         only: capabilities to try.
         **options: passed to `measure`.
 
@@ -75,7 +75,7 @@ def check_capabilities(name: str, *, only: Iterable[str] = CAPABILITIES, **optio
         What `measure` found.
 
     Raises:
-        PluginError: a limit is missing from its spec, or is none; the text says which.
+        PluginError: a limit is missing from its spec, or does not exist; the message names it.
     """
     limits = zoo.limits_of(zoo.find_model(name))
     found = measure(name, only=only, **options)

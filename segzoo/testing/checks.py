@@ -38,12 +38,12 @@ class Check:
 
     Attributes:
         id: ``kind/name/promise``, such as ``encoder/mine/gradients``.
-        kind: of the part: ``encoder``, ...; ``plugin`` for what a distribution as a whole promises.
-        name: of the part, or of the distribution.
-        promise: which of its promises.
-        expected_failure: why it is known to be broken; nothing where it must be kept.
-        run: checks it, and raises `segzoo.errors.PluginError` where the promise is broken, or where it is
-            kept though its failure is expected.
+        kind: kind of the part: ``encoder``, ...; ``plugin`` for promises of a whole distribution.
+        name: name of the part, or of the distribution.
+        promise: name of the promise.
+        expected_failure: why the promise is known to be broken; empty if it must be kept.
+        run: checks the promise, and raises `segzoo.errors.PluginError` if it is broken, or if it is kept
+            although its failure is expected.
     """
 
     id: str
@@ -58,12 +58,12 @@ class Check:
 
 
 def checks_of(spec: Spec, *, name: str = "", **arguments: Any) -> list[Check]:
-    """Return the checks of one part, a promise each.
+    """Return the checks of one part, one for each promise.
 
     Args:
-        spec: of the part; a model must be registered, the others need not be.
-        name: what the zoo calls it, where that is not the spec's name alone.
-        **arguments: of the check of its kind, such as ``width=4`` for a model, or ``oracle=`` for a metric.
+        spec: spec of the part; a model must be registered, other parts need not be.
+        name: name of the part in the zoo, if it differs from the spec's name.
+        **arguments: arguments of the check, such as ``width=4`` for a model, or ``oracle=`` for a metric.
 
     Example:
         >>> [check.promise for check in checks_of(zoo.metrics.get("dice"))]
@@ -112,15 +112,15 @@ def check_plugin(
     arguments: Arguments | None = None,
     expected_failures: Mapping[str, str] | None = None,
 ) -> None:
-    """Run every check of a distribution, and tell of all that fail; arguments as those of `every_check`.
+    """Run every check of a distribution, and report all that fail.
 
     Args:
-        distribution: what people install, such as ``segzoo-mine``.
-        arguments: what checks are given besides, by ``kind/name``, as `every_check` takes it.
-        expected_failures: why a check may fail, by its id.
+        distribution: name of the package that users install, such as ``segzoo-mine``.
+        arguments: further arguments of checks, by ``kind/name``; see `every_check`.
+        expected_failures: reason why a check may fail, by the id of the check.
 
     Raises:
-        PluginError: promises are broken; the text lists them.
+        PluginError: promises are broken; the message lists them.
         UnknownNameError: no plug-in of that distribution is known.
     """
     failed = []

@@ -25,23 +25,24 @@ _TASKS, _RAISES, _DIES = 6, 100, 200
 def check_cluster(cluster: str | ClusterSpec, *, address: str = "", **options: Any) -> None:
     """Check a cluster, with small tasks.
 
-    It says in a line what it is, and how many workers it has; every task is answered once; what a task raises
-    is raised where the answers are taken; and a task that ends its worker has no answer, while all others do.
+    The cluster describes itself in one line, and gives its number of workers. Every task is answered once. An
+    error in a task is raised when its answer is read. A task that ends its worker has no answer; all others
+    do.
 
     Args:
-        cluster: its name, or its spec where no plug-in registers it yet.
-        address: of the cluster.
-        **options: of its factory.
+        cluster: its name, or its spec if no plug-in registers it yet.
+        address: address of the cluster.
+        **options: options of its factory.
 
     Raises:
-        PluginError: it breaks a promise; the text says which.
+        PluginError: it breaks a promise; the message names it.
     """
     spec = cluster if isinstance(cluster, ClusterSpec) else zoo.registry("clusters").get(cluster)
     keep(f"cluster {spec.name!r}", cluster_promises(spec, address=address, **options))
 
 
 def cluster_promises(spec: ClusterSpec, *, address: str = "", **options: Any) -> Promises:
-    """Return the checks of a cluster by what it promises; arguments as those of `check_cluster`."""
+    """Return the checks of a cluster by promise; see `check_cluster` for the arguments."""
 
     def made() -> Cluster:
         return resolve(spec.factory)(address, **{**spec.options, **options})

@@ -43,14 +43,14 @@ def check_dataset(
 
     Args:
         dataset: its name or spec, or the data set itself.
-        root: where it lies; by default the folder of its name in ``$SEGZOO_DATA``, if there is one.
-        example: writes a tiny root into the empty folder that it is given, where nothing lies anywhere.
-        split: which part of it to read.
-        samples: how many to read, from the first and the last on.
-        **options: of its factory.
+        root: folder of the data set; by default the folder with its name in ``$SEGZOO_DATA``, if it exists.
+        example: writes a tiny data set into an empty folder; used if there is no ``root``.
+        split: part of the data set to read.
+        samples: number of samples to read, from both ends of the data set.
+        **options: options of its factory.
 
     Raises:
-        PluginError: it breaks a promise; the text says which.
+        PluginError: it breaks a promise; the message names it.
     """
     if isinstance(dataset, str):
         dataset = zoo.registry("datasets").get(dataset)
@@ -71,7 +71,7 @@ def dataset_promises(
     samples: int = 4,
     **options: Any,
 ) -> Promises:
-    """Return the checks of a data set by what it promises; arguments as those of `check_dataset`."""
+    """Return the checks of a data set by promise; see `check_dataset` for the arguments."""
     what = f"data set {spec.name!r}"
     promises: Promises = {
         "described": lambda: _check_described(spec, what),
@@ -125,7 +125,7 @@ def _check_no_data(spec: DatasetSpec, options: dict[str, Any], what: str) -> Non
             )
             return
         except OptionError:
-            return  # an option is missing, which is told before anybody looks
+            return  # a required option is missing, which is checked before the files
         # Some need no files.
         _check_samples(made, f"{what}, from an empty root", 2)
 

@@ -42,16 +42,16 @@ _CLASSES = 3
 def check_decoder(decoder: str | DecoderSpec, **options: Any) -> None:
     """Check a decoder, on features of a few channels at strides 1 and 2 upwards.
 
-    Its ``out_channels``, ``stride`` and ``side_channels`` are those of its maps; it takes odd sizes if
-    it says so, and a batch of one; it is deterministic in evaluation mode; gradients reach every
-    parameter; a copy and a pickle compute the same; and so does the fused form, where it offers one.
+    Its ``out_channels``, ``stride`` and ``side_channels`` match its outputs. It accepts a batch of one, and
+    odd sizes if it declares them. It is deterministic in evaluation mode, and gradients reach every
+    parameter. A copy, a pickle and the fused form, if there is one, compute the same.
 
     Args:
-        decoder: its name, or its spec where no plug-in registers it yet.
-        **options: of its factory.
+        decoder: its name, or its spec if no plug-in registers it yet.
+        **options: options of its factory.
 
     Raises:
-        PluginError: it breaks a promise; the text says which.
+        PluginError: it breaks a promise; the message names it.
     """
     spec = decoder if isinstance(decoder, DecoderSpec) else zoo.registry("decoders").get(decoder)
     keep(f"decoder {spec.name!r}", decoder_promises(spec, **options))

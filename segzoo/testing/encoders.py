@@ -32,17 +32,17 @@ if TYPE_CHECKING:
 def check_encoder(encoder: str | EncoderSpec, **options: Any) -> None:
     """Check an encoder.
 
-    It has the channels and strides that its spec declares (with default options) and that its features
-    have in truth, of images with 1, 3 and 4 channels; treats an image alone as it does in a batch; takes odd
-    sizes if it says so; is deterministic in evaluation mode; gradients reach every parameter; and a copy
-    and a pickle compute the same.
+    Its channels and strides match its features, for images with 1, 3 and 4 channels, and its spec (with
+    default options). The features of an image do not depend on its batch. It accepts odd sizes if it declares
+    them. It is deterministic in evaluation mode, and gradients reach every parameter. A copy and a pickle
+    compute the same.
 
     Args:
-        encoder: its name, or its spec where no plug-in registers it yet.
-        **options: of its factory.
+        encoder: its name, or its spec if no plug-in registers it yet.
+        **options: options of its factory.
 
     Raises:
-        PluginError: it breaks a promise; the text says which.
+        PluginError: it breaks a promise; the message names it.
     """
     spec = encoder if isinstance(encoder, EncoderSpec) else zoo.find_encoder(encoder).spec
     keep(f"encoder {spec.name!r}", encoder_promises(spec, **options))

@@ -32,23 +32,23 @@ _IMAGES = ((1, 32, 32), (2, 45, 70), (1, 32, 32))
 def check_engine(engine: str | EngineSpec, **options: Any) -> None:
     """Check an engine, with a small U-Net.
 
-    Its logits are those of the network within the tolerance of each precision that it declares, for several
-    sizes and for batches; it says on which device it is and what it did, in a line; and the network that it
-    was made of stays as it was.
+    For each precision that it declares, its logits equal the network's within the tolerance, for several
+    sizes and for batches. It names its device, and describes in one line what it did. It does not change the
+    network from which it was built.
 
     Args:
-        engine: its name, or its spec where no plug-in registers it yet.
-        **options: of its factory.
+        engine: its name, or its spec if no plug-in registers it yet.
+        **options: options of its factory.
 
     Raises:
-        PluginError: it breaks a promise; the text says which.
+        PluginError: it breaks a promise; the message names it.
     """
     spec = engine if isinstance(engine, EngineSpec) else zoo.registry("engines").get(engine)
     keep(f"engine {spec.name!r}", engine_promises(spec, **options))
 
 
 def engine_promises(spec: EngineSpec, **options: Any) -> Promises:
-    """Return the checks of an engine by what it promises; arguments as those of `check_engine`."""
+    """Return the checks of an engine by promise; see `check_engine` for the arguments."""
     subject = _Subject(spec, options)
     return {"logits": subject.logits, "description": subject.described, "network": subject.network_kept}
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 #: Below, a program for free sizes continues images further than the model must, as no size may be 1 in it.
 _TINY = 64
-#: What is tried unless told: odd and tiny sizes, and larger ones than that of the example, which comes first.
+#: Sizes to try by default: odd, tiny, and larger than the example, which comes first.
 _SIZES = ((75, 101), (1, 1), (65, 200), (64, 64))
 
 

@@ -35,18 +35,18 @@ def check_format(format: str | ExportSpec, **options: Any) -> None:  # noqa: A00
     something else is refused.
 
     Args:
-        format: its name, or its spec where no plug-in registers it yet.
-        **options: of its writer.
+        format: its name, or its spec if no plug-in registers it yet.
+        **options: options of its writer.
 
     Raises:
-        PluginError: it breaks a promise; the text says which.
+        PluginError: it breaks a promise; the message names it.
     """
     spec = format if isinstance(format, ExportSpec) else zoo.registry("exports").get(format)
     keep(f"export {spec.name!r}", export_promises(spec, **options))
 
 
 def export_promises(spec: ExportSpec, **options: Any) -> Promises:
-    """Return the checks of an export format by what it promises; arguments as those of `check_format`."""
+    """Return the checks of an export format by promise; see `check_format` for the arguments."""
     subject = _Subject(spec, options)
     return {"logits": subject.logits, "info": subject.info_kept, "refusal": subject.refused}
 

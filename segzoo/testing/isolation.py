@@ -20,17 +20,17 @@ if TYPE_CHECKING:
 
 @contextmanager
 def isolated_zoo(*plugins: object, builtin: bool = True, owner: str = "") -> Iterator[None]:
-    """Fill the zoo with segzoo's own parts and the given plug-ins alone; afterwards it is as it was.
+    """Fill the zoo with only segzoo's own parts and the given plug-ins; restore the zoo afterwards.
 
-    What is installed plays no part: neither entry points nor folders are looked at, and code that tries to is
-    told off with a `PluginError`. Processes that a test starts have a zoo of their own.
+    Installed plug-ins are not used: a search for plug-ins in entry points or folders raises a `PluginError`.
+    Processes that a test starts have a zoo of their own.
 
     Args:
         *plugins: modules or objects with hooks, as entry points name them; or specs, which become one
             plug-in.
-        builtin: whether segzoo's own parts are in it.
-        owner: the distribution of the plug-ins; where empty that of a module is its name with ``-`` for
-            ``_``, and that of anything else is ``isolated``.
+        builtin: whether to include segzoo's own parts.
+        owner: distribution of the plug-ins. If empty, it is the module's name with ``-`` instead of ``_``, or
+            ``isolated`` for anything else.
 
     Raises:
         PluginError: a plug-in breaks a rule of hooks, or the environment blocks it.

@@ -32,17 +32,17 @@ def check_layout(
 ) -> None:
     """Check a layout of other programs' checkpoints.
 
-    Its signature is its own; its factory takes a checkpoint; a file of nothing but its signature is
-    refused with a list of what is missing. And a state dict, if the author gives one, is recognised by its
-    signature, and converted to a model with finite logits.
+    No other layout has its signature, and its factory takes a checkpoint. A file that holds only the
+    signature is refused with a list of what is missing. A state dict, if the author gives one, is recognised
+    by its signature, and converted to a model with finite logits.
 
     Args:
-        layout: its name, or its spec where no plug-in registers it yet.
+        layout: its name, or its spec if no plug-in registers it yet.
         state: a state dict of the program, of a narrow network if there is one.
-        **options: of the layout, for that state dict.
+        **options: options of the layout for that state dict.
 
     Raises:
-        PluginError: it breaks a promise; the text says which.
+        PluginError: it breaks a promise; the message names it.
     """
     spec = layout if isinstance(layout, LayoutSpec) else zoo.registry("layouts").get(layout)
     keep(f"layout {spec.name!r}", layout_promises(spec, state=state, **options))
@@ -51,7 +51,7 @@ def check_layout(
 def layout_promises(
     spec: LayoutSpec, *, state: Mapping[str, Tensor] | None = None, **options: Any
 ) -> Promises:
-    """Return the checks of a layout by what it promises; arguments as those of `check_layout`."""
+    """Return the checks of a layout by promise; see `check_layout` for the arguments."""
     what = f"layout {spec.name!r}"
     promises: Promises = {
         "described": lambda: _check_described(spec, what),

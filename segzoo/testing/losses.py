@@ -34,20 +34,22 @@ def check_loss(
 ) -> None:
     """Check a loss.
 
-    It is one number with a finite gradient, of one logit as of several; stays finite where logits are huge or
-    in half precision, where a class is missing or alone, and where everything is ignored; leaves ignored
-    pixels alone; does not depend on the order of images; and is smaller the more the logits are right. One
-    whose spec says ``overlapping`` takes a target for each class too.
+    The loss is a single number with a finite gradient, for one logit and for several. It stays finite if
+    logits are huge or in half precision, if a class is missing or is the only one, and if everything is
+    ignored. It does not depend on ignored pixels or on the order of images. It is smaller for better logits.
+    If its spec declares ``overlapping``, it also takes one target per class.
 
     Args:
-        loss: its name, or its spec where no plug-in registers it yet.
-        logits: channels to try; those for which it raises `OptionError` are passed over, but not all.
-        extremes: sizes of logits that it must survive, in half precision too, where 1e5 is infinite.
-        least: what it never falls below, to a millionth.
-        **options: of its factory, which must take ``ignore_index`` besides.
+        loss: its name, or its spec if no plug-in registers it yet.
+        logits: numbers of channels to try; those for which it raises `OptionError` are skipped, but at least
+            one must work.
+        extremes: magnitudes of logits for which it must stay finite, also in half precision, where 1e5 is
+            infinite.
+        least: lower bound of the loss, with a tolerance of one millionth.
+        **options: options of its factory, which must also take ``ignore_index``.
 
     Raises:
-        PluginError: it breaks a promise; the text says which.
+        PluginError: it breaks a promise; the message names it.
     """
     spec = loss if isinstance(loss, LossSpec) else zoo.registry("losses").get(loss)
     given = {"logits": logits, "extremes": extremes, "least": least}
@@ -62,7 +64,7 @@ def loss_promises(
     least: float = -math.inf,
     **options: Any,
 ) -> Promises:
-    """Return the checks of a loss by what it promises; arguments as those of `check_loss`."""
+    """Return the checks of a loss by promise; see `check_loss` for the arguments."""
     subject = _Subject(spec, tuple(logits), tuple(extremes), least, options)
     more = {"overlapping": subject.overlapping} if spec.overlapping else {}
     return {

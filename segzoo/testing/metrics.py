@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     #: From labels and all images to the scores that they must have, or some of them.
     Oracle = Callable[[Labels, Sequence[Example]], Mapping[str, float]]
 
-#: What metrics are tried on; those that do not fit one of them say so with `segzoo.errors.OptionError`.
+#: Labels to try; a metric that does not support one of them raises `segzoo.errors.OptionError`.
 LABELS = (
     Labels(classes=("background", "cell", "rim"), ignore_index=255),
     Labels(classes=("background", "cell"), ignore_index=255),
@@ -51,15 +51,15 @@ def check_metric(
     scores best; and the numbers are an oracle's, if the author gives one.
 
     Args:
-        metric: its name, or its spec where no plug-in registers it yet.
+        metric: its name, or its spec if no plug-in registers it yet.
         oracle: a slow and simple version: called with the labels and all images (each a
             `segzoo.testing.Example`), it returns scores by name, all or some of the metric's.
         best: the score of a perfect prediction; where ``None``, it must only be no worse than any other.
-        labels: classes to try; those for which the factory raises `OptionError` are passed over.
-        **options: of its factory.
+        labels: classes to try; those for which the factory raises `OptionError` are skipped.
+        **options: options of its factory.
 
     Raises:
-        PluginError: it breaks a promise; the text says which.
+        PluginError: it breaks a promise; the message names it.
         MissingExtraError: it needs an optional dependency that is not installed.
 
     Example:
@@ -85,7 +85,7 @@ def metric_promises(
     labels: Sequence[Labels] = LABELS,
     **options: Any,
 ) -> Promises:
-    """Return the checks of a metric by what it promises; arguments as those of `check_metric`."""
+    """Return the checks of a metric by promise; see `check_metric` for the arguments."""
     subject = _Subject(spec, options, labels, best)
     promises = {
         "contract": subject.contract,

@@ -47,21 +47,21 @@ def check_model(
     sizes: Sequence[tuple[int, int]] = SIZES,
     **options: Any,
 ) -> None:
-    """Check all that a model promises but export, which takes longer: see `check_export`.
+    """Check everything that a model promises, except export, which takes longer: see `check_export`.
 
-    It gives logits of the image's size for every size, in training mode too and for a single image;
-    takes any number of channels; gives one image what it gives it in a batch; is deterministic in evaluation
-    mode; gradients reach every parameter; and it survives `check_round_trips`.
+    The logits have the size of the image for every size, also in training mode and for a single image. The
+    model takes any number of channels. The logits of an image do not depend on its batch. The model is
+    deterministic in evaluation mode, gradients reach every parameter, and it passes `check_round_trips`.
 
     Args:
-        name: what `segzoo.create` is told.
-        num_classes: how many classes to ask for.
-        in_channels: which numbers of channels to try.
+        name: name of the model for `segzoo.create`.
+        num_classes: number of classes.
+        in_channels: numbers of channels to try.
         sizes: (height, width) of the images to try.
-        **options: further ones of `segzoo.create`; narrow networks are checked faster.
+        **options: further options of `segzoo.create`; narrow networks are checked faster.
 
     Raises:
-        PluginError: it breaks a promise; the text says which.
+        PluginError: it breaks a promise; the message names it.
     """
     asked = {"num_classes": num_classes, "in_channels": in_channels, "sizes": sizes}
     promises = model_promises(name, **asked, **options)
@@ -77,7 +77,7 @@ def model_promises(
     sizes: Sequence[tuple[int, int]] = SIZES,
     **options: Any,
 ) -> Promises:
-    """Return the checks of a model by what it promises; arguments as those of `check_model`."""
+    """Return the checks of a model by promise; see `check_model` for the arguments."""
     subject = _Subject(name, num_classes, tuple(in_channels), tuple(sizes), options)
     return {
         "sizes": subject.sizes,
@@ -174,7 +174,7 @@ def check_round_trips(model: nn.Module, images: torch.Tensor) -> None:
         images: an input of it, ``(N, C, H, W)``.
 
     Raises:
-        PluginError: one of them does not; the text says which.
+        PluginError: one of them does not; the message says which.
     """
     what = type(model).__name__
     config: Any = model.segzoo_config

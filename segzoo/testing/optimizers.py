@@ -22,22 +22,23 @@ _RATE = 1e-2
 def check_optimizer(optimizer: str | OptimizerSpec, **options: Any) -> None:
     """Check an optimizer.
 
-    It changes every parameter that has a gradient, and no other; follows the rate of each group, also where
-    it is changed; stays finite; and goes on from its state dict with the very steps that it would have made.
+    It changes every parameter that has a gradient, and no other. It uses the learning rate of each group,
+    also after a change. Parameters stay finite. After its state dict is saved and loaded, its steps are the
+    same.
 
     Args:
-        optimizer: its name, or its spec where no plug-in registers it yet.
-        **options: of the optimizer, as a recipe says them.
+        optimizer: its name, or its spec if no plug-in registers it yet.
+        **options: options of the optimizer, as in a recipe.
 
     Raises:
-        PluginError: it breaks a promise; the text says which.
+        PluginError: it breaks a promise; the message names it.
     """
     spec = optimizer if isinstance(optimizer, OptimizerSpec) else zoo.registry("optimizers").get(optimizer)
     keep(f"optimizer {spec.name!r}", optimizer_promises(spec, **options))
 
 
 def optimizer_promises(spec: OptimizerSpec, **options: Any) -> Promises:
-    """Return the checks of an optimizer by what it promises; arguments as those of `check_optimizer`."""
+    """Return the checks of an optimizer by promise; see `check_optimizer` for the arguments."""
     subject = _Subject(spec, options)
     return {"step": subject.step, "rates": subject.rates, "resume": subject.resume}
 

@@ -37,10 +37,10 @@ def check_output(output: str | OutputSpec) -> None:
     spec does not say; and hold the same by rows, if it goes by rows.
 
     Args:
-        output: its name, or its spec where no plug-in registers it yet.
+        output: its name, or its spec if no plug-in registers it yet.
 
     Raises:
-        PluginError: it breaks a promise; the text says which.
+        PluginError: it breaks a promise; the message names it.
     """
     spec = output if isinstance(output, OutputSpec) else zoo.registry("outputs").get(output)
     keep(f"output {spec.name!r}", output_promises(spec))

@@ -27,8 +27,8 @@ def keep(what: str, promises: Mapping[str, Callable[[], None]]) -> None:
     """Check one promise after the other; what else a part raises becomes the promise that it breaks.
 
     Raises:
-        PluginError: a promise is broken.
-        MissingExtraError: an optional dependency is needed and not installed, which is nobody's fault.
+        PluginError: it breaks a promise; the message names it.
+        MissingExtraError: a required optional dependency is not installed; this is not a failure.
     """
     for name, check in promises.items():
         with checking(what, name):

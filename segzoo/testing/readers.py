@@ -31,17 +31,17 @@ def check_reader(
 ) -> None:
     """Check a reader.
 
-    Files that are damaged are errors. With an example: its metadata agree with its pixels, on each
-    page; reading twice gives the same values; rows are those of the whole; and masks of all pages that it
-    writes are read back as they were.
+    Damaged files are errors. With an example: the metadata match the pixels on each page; reading twice gives
+    the same values; rows that are read separately match the whole image; and masks of all pages that the
+    reader writes are read back unchanged.
 
     Args:
-        reader: its name, or its spec where no plug-in registers it yet.
+        reader: its name, or its spec if no plug-in registers it yet.
         example: writes an image into a folder, and returns its path; without it, nothing is read.
-        **options: of its factory.
+        **options: options of its factory.
 
     Raises:
-        PluginError: a promise is broken.
+        PluginError: it breaks a promise; the message names it.
     """
     spec = reader if isinstance(reader, ReaderSpec) else zoo.registry("readers").get(reader)
     keep(f"reader {spec.name!r}", reader_promises(spec, example=example, **options))
@@ -50,7 +50,7 @@ def check_reader(
 def reader_promises(
     spec: ReaderSpec, *, example: Callable[[Path], Path] | None = None, **options: Any
 ) -> Promises:
-    """Return the checks of a reader by what it promises; arguments as those of `check_reader`."""
+    """Return the checks of a reader by promise; see `check_reader` for the arguments."""
     subject = _Subject(spec, example, options)
     return {
         "damage": subject.damage,

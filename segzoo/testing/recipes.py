@@ -27,10 +27,10 @@ def check_recipe(recipe: str | RecipeSpec) -> None:
     and takes what it is called with.
 
     Args:
-        recipe: its name, or its spec where no plug-in registers it yet.
+        recipe: its name, or its spec if no plug-in registers it yet.
 
     Raises:
-        PluginError: it breaks a promise; the text says which.
+        PluginError: it breaks a promise; the message names it.
     """
     spec = recipe if isinstance(recipe, RecipeSpec) else zoo.registry("recipes").get(recipe)
     keep(f"recipe {spec.name!r}", recipe_promises(spec))

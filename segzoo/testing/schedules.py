@@ -23,22 +23,23 @@ _SCORES = (0.5, 0.6, 0.4, 0.4, 0.4, 0.3, 0.3, 0.3, 0.2, 0.1)
 def check_schedule(schedule: str | ScheduleSpec, **options: Any) -> None:
     """Check a schedule.
 
-    Its shares lie between 0 and 1 at every step, with a warm-up and without, and whether rates change by the
-    step or the epoch; and a schedule that goes on from its state has the rates of one that never stopped.
+    Its factors are between 0 and 1 at every step, with and without a warm-up, whether learning rates change
+    per step or per epoch. A schedule that resumes from its state gives the same rates as one that never
+    stopped.
 
     Args:
-        schedule: its name, or its spec where no plug-in registers it yet.
-        **options: of the schedule, as a recipe says them.
+        schedule: its name, or its spec if no plug-in registers it yet.
+        **options: options of the schedule, as in a recipe.
 
     Raises:
-        PluginError: it breaks a promise; the text says which.
+        PluginError: it breaks a promise; the message names it.
     """
     spec = schedule if isinstance(schedule, ScheduleSpec) else zoo.registry("schedules").get(schedule)
     keep(f"schedule {spec.name!r}", schedule_promises(spec, **options))
 
 
 def schedule_promises(spec: ScheduleSpec, **options: Any) -> Promises:
-    """Return the checks of a schedule by what it promises; arguments as those of `check_schedule`."""
+    """Return the checks of a schedule by promise; see `check_schedule` for the arguments."""
     what = f"schedule {spec.name!r}"
     return {
         "rates": lambda: _check_rates(spec, options, what),

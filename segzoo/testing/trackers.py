@@ -27,10 +27,10 @@ def check_tracker(tracker: str | TrackerSpec) -> None:
     recipe's values and a line of numbers for two steps, and closes.
 
     Args:
-        tracker: its name, or its spec where no plug-in registers it yet.
+        tracker: its name, or its spec if no plug-in registers it yet.
 
     Raises:
-        PluginError: it breaks a promise; the text says which.
+        PluginError: it breaks a promise; the message names it.
         MissingExtraError: its package, or Accelerate, is not installed.
     """
     spec = tracker if isinstance(tracker, TrackerSpec) else zoo.registry("trackers").get(tracker)

@@ -35,7 +35,7 @@ def check_weights(weights: str | WeightsSpec) -> None:
         weights: their name, or their spec where no plug-in registers it yet.
 
     Raises:
-        PluginError: it breaks a promise; the text says which.
+        PluginError: it breaks a promise; the message names it.
     """
     spec = weights if isinstance(weights, WeightsSpec) else zoo.registry("weights").get(weights)
     keep(f"weights {spec.name!r}", weights_promises(spec))
