@@ -102,7 +102,7 @@ def build(architecture: Architecture, *, most: int | None = None) -> nn.Module:
     """Build the network that an architecture describes, with fresh weights.
 
     Args:
-        architecture: what to build.
+        architecture: architecture to build.
         most: bytes of memory that its tensors may take; those of the machine where ``None``.
 
     Raises:

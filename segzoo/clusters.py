@@ -85,7 +85,8 @@ def beginning(make: Callable[[], Callable[[Any], Any]]) -> Begin:
     """Return what begins a worker.
 
     Args:
-        make: called in each worker; its arguments and those of what it returns are pickled.
+        make: callable that is called in each worker and returns the function that computes tasks. It is
+            pickled.
 
     Raises:
         OptionError: it cannot be pickled.
@@ -130,9 +131,9 @@ def spread(
 
     Args:
         cluster: entered.
-        begin: what computes a `Task` of the items.
-        items: in the order in which they are begun.
-        again: called with a task whose items are tried one by one, which it returns.
+        begin: builds the function that computes a `Task`.
+        items: items, in the order in which they are started.
+        again: called with a task that has no answer; returns the items to try one by one.
     """
     size = max(1, min(MOST_ITEMS, -(-len(items) // (cluster.workers * _ROUNDS))))
     tasks = [Task(at // size, tuple(items[at : at + size])) for at in range(0, len(items), size)]

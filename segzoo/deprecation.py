@@ -19,7 +19,7 @@ def moved_names(old: str, new: str) -> tuple[Callable[[str], Any], Callable[[], 
     """Return ``__getattr__`` and ``__dir__`` for a module that has another name now.
 
     Args:
-        old: its old name, under which it still answers, with a warning.
+        old: its old name, which still works, with a warning.
         new: the module that it became.
     """
 

@@ -137,7 +137,7 @@ def missing_extra(needs: str, extra: str) -> MissingExtraError:
     """Return the error that ends with the command to install one of segzoo's extras.
 
     Args:
-        needs: what needs which package, such as ``videos need PyAV``.
+        needs: first half of the message, such as ``videos need PyAV``.
         extra: extra that installs the package.
     """
     return MissingExtraError(f"{needs}: {extra_line(extra)}")
@@ -173,7 +173,7 @@ def no_address(word: str | PathLike[str], instead: str = "download the file, and
 
     Args:
         word: name that the user typed; a path has lost one of the slashes.
-        instead: what to do.
+        instead: what the user should do instead.
     """
     if not is_address(str(word)):
         return ""

@@ -77,10 +77,10 @@ class Keeping:
     Attributes:
         owns: whether a file that exists was written by an earlier run and has not changed since, so that
             it may be replaced.
-        naming: called with the part of each file before the first of them gets its name, so that a record
-            can be written that holds even if the process ends in between. Of objects in a store it is called
-            after the last of them is there: until then their mark says whose they are.
-        mark: returns the mark of objects that are written; see `segzoo.storage.upload`.
+        naming: called with the temporary file of each path before the first is renamed, so that a record can
+            be written that is valid even if the process ends in between. For objects in a store, it is called
+            after the last one is written; until then, their mark states which run wrote them.
+        mark: returns the mark for objects that are written; see `segzoo.storage.upload`.
     """
 
     owns: Callable[[Path], bool]
@@ -215,9 +215,9 @@ def writing(path: Path, advice: Callable[[], str] = str, *, what: str = "cannot 
     """Turn what the disk refuses into a `FailureError` that names the path.
 
     Args:
-        path: what is being written.
-        advice: returns what to do; called when something went wrong.
-        what: begins the text.
+        path: path that is being written.
+        advice: returns what the user should do; called if writing fails.
+        what: beginning of the message.
     """
     try:
         yield
@@ -240,7 +240,7 @@ def refuse_taken(
         overwrite: whether existing files may be replaced.
         owns: returns whether an existing file may be replaced even without ``overwrite``; see `Keeping`.
         inputs: files that are read. They are never replaced, not even through another name, such as a link.
-        advice: what to do about files that exist.
+        advice: what the user should do about existing files.
 
     Raises:
         FailureError: a file exists, is read, is read-only, or is a folder; or two files have one path.
@@ -277,7 +277,7 @@ def keep_apart(folder: Path, inputs: Iterable[Path], *, below: bool = True, insi
     The next run would take what this one wrote for what it reads.
 
     Args:
-        folder: that is written to.
+        folder: folder that is written to.
         inputs: files that are read.
         below: whether they must not lie in the folders below it either.
         inside: whether it must not lie below one of their folders either, such as ``images`` and ``masks`` of

@@ -101,7 +101,7 @@ def refuse_offline(wanted: str, error: type[FailureError] = FailureError) -> Non
     """Raise an error if the network is switched off.
 
     Args:
-        wanted: what would use it, as the first half of a sentence: ``"http://host/a.png was not fetched"``.
+        wanted: failed action, as the first half of a sentence: ``"http://host/a.png was not fetched"``.
         error: class of the error.
     """
     if offline():
@@ -115,7 +115,7 @@ def refusing_offline(wanted: str) -> Iterator[None]:
     The Hub's client then uses its cache. Any other connection in this thread raises an error.
 
     Args:
-        wanted: what would use the network, see `refuse_offline`.
+        wanted: action that needs the network; see `refuse_offline`.
 
     Raises:
         FailureError: something tries to connect to another machine.
@@ -651,9 +651,9 @@ class Patience:
     """Waits between the attempts at one address, and gives up in time.
 
     Args:
-        url: what is asked for, for messages.
+        url: address, for messages.
         policy: how long to try.
-        advice: what to do beside trying again later.
+        advice: what the user can do in addition to trying again later.
     """
 
     def __init__(self, url: str, policy: Policy, *, advice: str = "") -> None:
@@ -694,17 +694,17 @@ class Patience:
 
 
 def read(url: str, *, most: int | None, lift: str = "", policy: Policy | None = None) -> io.BytesIO:
-    """Return all that an address gives, in memory and at its beginning.
+    """Read the whole content of an address into memory; the stream is at its beginning.
 
     Args:
-        url: http or https.
-        most: bytes that are taken at most; any number where ``None``.
-        lift: how a person says that more may come, for the error.
+        url: http or https address.
+        most: maximal number of bytes; no limit if ``None``.
+        lift: how the user can raise the limit, for the error.
         policy: how long to try.
 
     Raises:
-        FailureError: it gives nothing, or more; the message says what to do.
-        UsageError: it is not an address that can be fetched.
+        FailureError: the request fails, or the content is too large; the message says what to do.
+        UsageError: the address cannot be fetched.
     """
     policy = policy or Policy()
     patience = Patience(url, policy)

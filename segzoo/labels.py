@@ -65,8 +65,8 @@ def read_mask(
 
     Args:
         path: an image, or an array that numpy.save wrote.
-        scale: what both sides are multiplied by, truncated; values are those of the nearest pixels.
-        page: which page of several, from 0; ``None`` reads the first, with a warning if there are more.
+        scale: factor for both sides, and the new size is truncated; values are those of the nearest pixels.
+        page: index of the page, from 0; ``None`` reads the first, with a warning if there are more.
         colours: whether a file of colours is given as ``(H, W, 3)`` instead of being an error.
         palette: the colours of the classes. A file of three equal bands is given as colours if all of its
             greys are among them, else as the values of one band.
@@ -106,7 +106,7 @@ def read_planes(path: str | os.PathLike[str], labels: Labels, *, scale: float = 
         path: a TIFF with one page per class; an array ``(K, H, W)`` or ``(H, W, K)`` that numpy.save wrote;
             for three classes, also a picture with one channel per class; for one class, also a mask.
         labels: labels of the classes, which overlap.
-        scale: what both sides are multiplied by, truncated.
+        scale: factor for both sides; the new size is truncated.
 
     Raises:
         MaskError: the file cannot be read, or has another number of pages, planes or channels than there are
@@ -417,11 +417,11 @@ def colour_number(colour: Colour) -> int:
 
 
 def foreground(mask: NDArray[Any], labels: Labels) -> NDArray[np.bool_]:
-    """Return where a mask holds a class that is something, ``(H, W)``: everywhere if there is no background.
+    """Return where a mask has a foreground class, ``(H, W)``: everywhere if there is no background class.
 
     Args:
-        mask: ``(H, W)`` class indices; ``(K, H, W)`` where classes overlap, of which any will do.
-        labels: its classes.
+        mask: ``(H, W)`` class indices; or ``(K, H, W)`` if classes overlap, where any class is foreground.
+        labels: labels of the mask.
     """
     if labels.overlapping:
         return (mask == 1).any(axis=0)

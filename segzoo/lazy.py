@@ -16,7 +16,7 @@ def lazy_names(
     """Return ``__getattr__`` and ``__dir__`` for a package.
 
     Args:
-        package: its ``__name__``.
+        package: ``__name__`` of the package.
         where: the module of each name: one in the package, or a full dotted name.
     """
 

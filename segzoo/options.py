@@ -57,9 +57,9 @@ def many(count: int, noun: str, verb: str = "") -> str:
     """Return ``"1 class"`` or ``"1,234 classes"``.
 
     Args:
-        count: how many there are.
-        noun: what they are, in the singular.
-        verb: follows, such as ``"have"``, in the plural; ``"1 class has"``.
+        count: number of things.
+        noun: noun, in the singular.
+        verb: verb that follows, in the plural, such as ``"have"``; it gives ``"1 class has"``.
     """
     singular = {"have": "has", "are": "is", "were": "was", "do": "does"}.get(verb, f"{verb}s")
     said = (singular if count == 1 else verb) if verb else ""

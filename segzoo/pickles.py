@@ -69,13 +69,13 @@ _MARK = object()
 
 @dataclass
 class Survey:
-    """What a stream of pickles is made of.
+    """What a stream of pickles contains.
 
     Attributes:
-        names: its functions and classes, as ``module.name`` in Python 3, with what becomes of the things that
-            they make.
-        overlong: whether it has more instructions than a checkpoint's, or makes larger things: it would fill
-            memory or time.
+        names: its functions and classes, as ``module.name`` in Python 3, with the kind of use of their
+            results.
+        overlong: whether it has more instructions than a checkpoint, or creates larger objects, so that
+            loading it would take too much memory or time.
     """
 
     names: dict[str, Kind] = field(default_factory=dict)

@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A data set that is ready.
+    """A data set that is ready to use.
 
     Attributes:
-        folder: its root.
-        files: how many files were unpacked.
-        samples: how many there are, by split.
+        folder: root folder of the data set.
+        files: number of files that were unpacked.
+        samples: number of samples of each split.
     """
 
     folder: Path
@@ -47,10 +47,10 @@ def prepare(
     """Unpack a data set's archives into a new folder, and see that it opens.
 
     Args:
-        name: a registered data set.
-        sources: its archives: zip or tar.
-        out: the folder, which must not exist or be empty.
-        limits: what each archive may unpack to.
+        name: name of a registered data set.
+        sources: zip or tar archives of the data set.
+        out: new folder; it must not exist, or be empty.
+        limits: limits for the size and number of files that each archive may unpack.
 
     Raises:
         UnknownNameError: no data set has that name.

@@ -118,12 +118,12 @@ def chosen(data: str, root: str | os.PathLike[str] | None = None) -> Reading:
     """Return the one way to read what ``--data`` names.
 
     Args:
-        data: a registered data set, an address of one, a folder or a file.
-        root: where a registered one lies.
+        data: registered data set, address of a data set, folder or file.
+        root: folder of a registered data set.
 
     Raises:
         UnknownNameError: it is none of these.
-        OptionError: there are several ways to read it; the text names them.
+        OptionError: there are several ways to read it; the message names them.
     """
     registered = zoo.registry("datasets")
     if data in registered:

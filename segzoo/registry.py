@@ -21,11 +21,11 @@ S = TypeVar("S", bound=Spec)
 
 
 class Entry(NamedTuple, Generic[S]):
-    """A spec and the distribution that brought it.
+    """A spec and the distribution that registered it.
 
     Attributes:
-        spec: what was registered.
-        owner: the distribution's name, or ``segzoo``.
+        spec: registered spec.
+        owner: name of the distribution, or ``segzoo``.
     """
 
     spec: S
@@ -41,8 +41,8 @@ class Registry(Generic[S]):
     """Specs of one kind by name, alias and ``distribution:name``.
 
     Args:
-        spec_type: the class of the specs.
-        footnote: from an unknown name to what else its error says, such as which plug-ins failed.
+        spec_type: class of the specs.
+        footnote: returns further text for the error about an unknown name, such as which plug-ins failed.
     """
 
     def __init__(self, spec_type: type[S], *, footnote: Callable[[str], str] = lambda _: "") -> None:
@@ -53,15 +53,15 @@ class Registry(Generic[S]):
 
     @property
     def kind(self) -> str:
-        """What the registry holds, as people say it: ``encoder``, ``dataset``."""
+        """Kind of part in the registry, for messages: ``encoder``, ``dataset``."""
         return self.spec_type.kind
 
     def check(self, *specs: S, owner: str) -> None:
         """Raise `PluginError` if ``owner`` would claim one name twice.
 
         Args:
-            *specs: that would be added.
-            owner: the distribution that brings them.
+            *specs: specs to add.
+            owner: distribution that registers them.
         """
         claimed = {name for entry in self._entries if entry.owner == owner for name in _names(entry.spec)}
         for spec in specs:
@@ -110,9 +110,9 @@ class Registry(Generic[S]):
         return self.entry(name).spec
 
     def meant(self, name: str, owner: str) -> str:
-        """Return what ``owner`` means by a name in its own specs, whoever else claims that name.
+        """Return the full name of the part that a name in a spec of ``owner`` refers to.
 
-        It means its own, else segzoo's, else whatever the name stands for.
+        The part is the owner's own, otherwise segzoo's. If neither exists, the name is returned unchanged.
         """
         full = (f"{one}:{name}" for one in (owner, "segzoo"))
         return next((one for one in full if one in self), name)
@@ -136,11 +136,11 @@ class Registry(Generic[S]):
         )
 
     def unknown(self, name: str, also: str = "") -> str:
-        """Return what to say of a name that is unknown, with close matches.
+        """Return the error message for an unknown name, with close matches.
 
         Args:
-            name: what was asked for.
-            also: where else it was looked for, in words that end the sentence.
+            name: name that the user gave.
+            also: other places that were searched, as the end of the sentence.
         """
         close = did_you_mean(name, [*self._by_name, *(entry.full_name for entry in self._entries)])
         many = plural(self.kind)

@@ -61,8 +61,8 @@ def cgroup_memory(membership: str, root: Path) -> tuple[int | None, int]:
     """Return the least limit of a process's control groups in bytes, and what is used of it for good.
 
     Args:
-        membership: what ``/proc/self/cgroup`` says, a line ``number:controllers:path`` for each group.
-        root: where the groups are mounted.
+        membership: content of ``/proc/self/cgroup``: one line ``number:controllers:path`` per group.
+        root: folder in which the groups are mounted.
 
     Returns:
         ``None`` and 0 where no group has a limit.
@@ -114,8 +114,8 @@ def cgroup_cores(membership: str, root: Path) -> int | None:
     """Return the least quota of a process's control groups in whole cores, rounded up.
 
     Args:
-        membership: what ``/proc/self/cgroup`` says, a line ``number:controllers:path`` for each group.
-        root: where the groups are mounted.
+        membership: content of ``/proc/self/cgroup``: one line ``number:controllers:path`` per group.
+        root: folder in which the groups are mounted.
 
     Returns:
         ``None`` where no group has a quota.

@@ -162,7 +162,7 @@ class SegmentationModel(nn.Module):
         """Set what the network takes, once its parts are there.
 
         Args:
-            multiple: what the sides of the images must be multiples of; 1 where every size is taken.
+            multiple: height and width of images must be multiples of this; 1 if every size is allowed.
             coarsest: stride of its coarsest map, of which there must be two pixels to learn from.
             borders: pixels of height (and width) that valid convolutions of encoder and decoder consume.
             resized: whether its logits may have another size than its images, to which they are then resized.
@@ -270,7 +270,7 @@ class Adapted(SegmentationModel):
     Args:
         network: the library's own module.
         num_classes: channels of its logits.
-        multiple: what the sides of its images must be multiples of; 1 where it takes every size.
+        multiple: height and width of images must be multiples of this; 1 if every size is allowed.
         coarsest: stride of its coarsest map; ``multiple`` where 0.
         align_corners: whether corners are aligned when logits are resized to the image.
     """

@@ -16,7 +16,7 @@ class Stopped(KeyboardInterrupt):
     """The process was asked to end.
 
     Attributes:
-        signal: that asked; shells report a process that it ended by 128 and its number.
+        signal: signal that asked; the exit status in a shell is 128 plus its number.
     """
 
     def __init__(self, number: int) -> None:

@@ -17,10 +17,10 @@ class Score(NamedTuple):
     """A number that a provenance states.
 
     Attributes:
-        name: where it stands in the provenance: ``test iou per image``.
+        name: key in the provenance, such as ``test iou per image``.
         value: the number.
-        contract: what it counts.
-        interval: such as `` [0.8184, 0.8736]``, or nothing.
+        contract: what the number counts.
+        interval: confidence interval, such as `` [0.8184, 0.8736]``, or empty.
     """
 
     name: str

@@ -81,10 +81,12 @@ def every_check(
     """Return the checks of everything that a distribution provides, or that the zoo holds.
 
     Args:
-        distribution: such as ``segzoo-mine``; everything in the zoo where ``None``, and then ids say whose.
-        arguments: by ``kind/name`` what the check of that part is to be given besides, such as
+        distribution: distribution to check, such as ``segzoo-mine``; ``None`` checks everything in the zoo,
+            and the ids then include the distribution.
+        arguments: further arguments for the check of a part, by ``kind/name``, such as
             ``{"dataset/mine": {"root": "tests/tiny"}, "metric/mine": {"oracle": slow_version}}``.
-        expected_failures: by id why a promise is known to be broken. One that is kept after all fails.
+        expected_failures: reason why a promise is known to be broken, by id. The check fails if the promise
+            is kept.
 
     Raises:
         UnknownNameError: no plug-in of that distribution is known, or there is no such check or part.

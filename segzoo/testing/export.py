@@ -34,7 +34,7 @@ def check_export(
     """Check that `torch.export` takes a model, and that the program gives the model's logits.
 
     Args:
-        model: in any mode; it is left in evaluation mode.
+        model: model in any mode; it is in evaluation mode afterwards.
         in_channels: channels of its images.
         dynamic: whether height and width are free; else only the first size is tried.
         sizes: (height, width) to try; the first is the one that is traced.
@@ -62,7 +62,7 @@ def check_onnx(
     """Check that `torch.onnx.export` takes a model, and that ONNX Runtime gives the model's logits.
 
     Args:
-        model: in any mode; it is left in evaluation mode.
+        model: model in any mode; it is in evaluation mode afterwards.
         in_channels: channels of its images.
         dynamic: whether batch, height and width are free; else only the first size is tried.
         dynamo: whether torch exports by way of `torch.export`, or else by way of `torch.jit.trace`.
@@ -95,7 +95,7 @@ def check_trace(
     """Check that `torch.jit.trace` takes a model, and that the trace gives the model's logits.
 
     Args:
-        model: in any mode; it is left in evaluation mode.
+        model: model in any mode; it is in evaluation mode afterwards.
         in_channels: channels of its images.
         dynamic: whether the trace holds for every size; else only the first one is tried.
         sizes: (height, width) to try; the first is the one that is traced.
