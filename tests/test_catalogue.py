@@ -285,7 +285,7 @@ def test_every_encoder_s_weights_begin_a_model_that_has_it(
     assert torch.equal(next(model.encoder.parameters()), first)
     with pytest.raises(OptionError, match="weights of an encoder"):
         segzoo.create(spec.name)
-    with pytest.raises(WeightsError, match="of an encoder alone"):
+    with pytest.raises(WeightsError, match="belongs to an encoder, not to a model"):
         segzoo.load(spec.name)
 
 

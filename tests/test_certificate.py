@@ -152,7 +152,7 @@ def test_numbers_that_are_no_numbers_and_other_shapes_are_told(reference):
     right = reference(given.images)
     assert reference.compare(given, right).trouble == ""
     assert "not finite" in reference.compare(given, right * np.nan).trouble
-    assert reference.compare(given, right[..., 1:]).trouble == "the file gives 1x3x8x7, the model 1x3x8x8"
+    assert reference.compare(given, right[..., 1:]).trouble == "the file outputs 1x3x8x7, the model 1x3x8x8"
 
 
 def test_another_class_where_two_nearly_tie_is_no_clear_one(reference, monkeypatch):

@@ -166,18 +166,18 @@ def test_a_checkpoint_in_half_precision_computes_nearly_the_same(checkpoint, tmp
         ({"up5.up.weight": torch.ones(1, 1, 2, 2)}, ["not in the network: up5.up.weight (1, 1, 2, 2)"]),
         (
             {"up1.up.weight": torch.ones(3, 3, 2, 2)},
-            ["up1.up.weight is (3, 3, 2, 2), the network's is (32, 16, 2, 2)"],
+            ["up1.up.weight is (3, 3, 2, 2), the network has (32, 16, 2, 2)"],
         ),
         (
             {"inc.double_conv.1.bias": torch.ones(3), "inc.double_conv.4.running_var": torch.ones(2, 2)},
             [
-                "inc.double_conv.1.bias is (3,), the network's is (2,)",
+                "inc.double_conv.1.bias is (3,), the network has (2,)",
                 "inc.double_conv.4.running_var is (2, 2)",
             ],
         ),
         (
             {"inc.double_conv.0.bias": torch.ones(5)},
-            ["inc.double_conv.0.bias is (1, 5), the network's is (2,)"],
+            ["inc.double_conv.0.bias is (1, 5), the network has (2,)"],
         ),
     ],
 )
@@ -219,7 +219,7 @@ def test_double_precision_becomes_single(tmp_path):
 
 
 def test_a_folder_is_not_converted_onto_itself(tmp_path):
-    with pytest.raises(OptionError, match="beside it"):
+    with pytest.raises(OptionError, match="choose another folder for the result"):
         segzoo.convert(tmp_path, tmp_path)
 
 
@@ -337,7 +337,7 @@ def test_two_layouts_that_fit_one_file_are_both_named(site, checkpoint, tmp_path
             return [LayoutSpec(name="twin", factory=factory, signature=("outc.conv.weight",))]
         """,
     )
-    with pytest.raises(WeightsError, match="say layout='segzoo-carvana:milesial' or 'segzoo-twin:twin'"):
+    with pytest.raises(WeightsError, match="pass layout='segzoo-carvana:milesial' or 'segzoo-twin:twin'"):
         segzoo.convert(checkpoint, tmp_path / "out")
     assert segzoo.convert(checkpoint, tmp_path / "out", layout="twin").is_dir()
 
@@ -523,4 +523,4 @@ def test_a_file_with_the_names_of_two_programs_is_asked_for_the_one_that_is_mean
     torch.save(both, tmp_path / "a.pth")
     with pytest.raises(WeightsError, match="has the tensor names of 2 layouts and fits none") as caught:
         segzoo.convert(tmp_path / "a.pth", tmp_path / "out")
-    assert "say layout='segzoo-carvana:milesial' or 'segzoo-nested:pytorch-nested-unet'" in str(caught.value)
+    assert "pass layout='segzoo-carvana:milesial' or 'segzoo-nested:pytorch-nested-unet'" in str(caught.value)

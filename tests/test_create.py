@@ -88,7 +88,7 @@ def test_an_option_goes_to_every_part_that_has_it_and_a_mapping_to_one():
         ({"num_classes": 2, "in_channels": 0}, "in_channels must be an integer from 1 to 65,535, got 0"),
         ({"num_classes": 2, "in_channels": "3"}, "in_channels must be an integer"),
         ({"num_classes": 2, "depth": 1}, "depth must be at least 2"),
-        ({"num_classes": 2, "depth": 10**7}, "12 is the most"),
+        ({"num_classes": 2, "depth": 10**7}, "the maximum is 12"),
         ({"num_classes": 2, "width": 0}, "width must be an integer of at least 1, got 0"),
         ({"num_classes": 2, "widht": 8}, "'unet' has no option 'widht'; did you mean 'width'"),
         ({"num_classes": 2, "norm": "bach"}, "norm must be batch, group, instance or None, got 'bach'"),
@@ -118,7 +118,7 @@ def test_an_option_that_makes_no_sense_is_one_sentence(arguments, message):
         ({"encoder": {"depth": 1}}, "needs 2 features or more; 'segzoo:vgg16' gives 1"),
         ({"encoder": {"depth": True}}, "depth must be an integer"),
         ({"pretrained": "yes"}, "pretrained must be True or False, got 'yes'"),
-        ({"decoder": {"widths": [8] * 9}}, "9 steps; stride 16 allows 1 to 4"),
+        ({"decoder": {"widths": [8] * 9}}, "9 steps, but stride 16 allows 1 to 4"),
         ({"padding": "valid"}, 'pass join="crop"'),
     ],
     ids=str,
@@ -185,7 +185,7 @@ def test_weights_may_be_put_into_a_network_that_is_named(folder):
 def test_weights_of_another_network_are_refused_with_a_list_of_tensors(folder):
     path, _ = folder
     with pytest.raises(
-        WeightsError, match=r"2 tensors:\n  head.weight is .3, 2, 1, 1., the network's is .4, 2"
+        WeightsError, match=r"2 tensors:\n  head.weight is .3, 2, 1, 1., the network has .4, 2"
     ):
         segzoo.create(f"local-dir:{path}", num_classes=4)
     with pytest.raises(WeightsError, match="missing: encoder"):
@@ -225,7 +225,7 @@ def test_a_repository_without_its_scheme_is_told_how_it_is_named():
 
 
 def test_who_wants_a_network_pretrained_learns_which_weights_are_of_it():
-    with pytest.raises(OptionError, match=r"own name: segformer-b0-ade20k, segformer-b0-cityscapes$"):
+    with pytest.raises(OptionError, match=r"by name: segformer-b0-ade20k, segformer-b0-cityscapes$"):
         segzoo.create("segformer-b0", num_classes=2, pretrained=True)
     with pytest.raises(OptionError, match="own name: unet-carvana"):
         segzoo.create("unet", num_classes=2, pretrained=True)

@@ -449,7 +449,7 @@ def test_a_cache_that_cannot_be_written_is_an_error_and_a_warning_where_nothing_
     home.write_text("a file")
     part = caches.look()
     assert (
-        f"error: the cache of segzoo cannot be written: {home} is no folder "
+        f"error: the cache of segzoo cannot be written: {home} is not a folder "
         "-> set SEGZOO_HOME to a folder that you may write to"
     ) in told(part)
     monkeypatch.setenv("SEGZOO_OFFLINE", "1")
@@ -533,7 +533,7 @@ def test_a_password_is_not_shown_however_odd_its_address(
     [
         ("SEGZOO_HOEM", "x", "SEGZOO_HOEM is not a variable of segzoo; did you mean 'SEGZOO_HOME'?"),
         ("SEGZOO_OFFLINE", "yep", "SEGZOO_OFFLINE='yep' is treated as 1: nothing is fetched"),
-        ("SEGZOO_DATA", "/no/such", "SEGZOO_DATA='/no/such' is no folder"),
+        ("SEGZOO_DATA", "/no/such", "SEGZOO_DATA='/no/such' is not a folder"),
         ("SEGZOO_MIRROR", "me:pw@host", "SEGZOO_MIRROR='(not shown)@host' is not an address"),
         ("SEGZOO_PLUGINS", "segzoo-medcal", "did you mean 'segzoo-medical'?"),
         ("SEGZOO_DISABLE_PLUGINS", "nothing", "SEGZOO_DISABLE_PLUGINS names 'nothing', but no distribution"),

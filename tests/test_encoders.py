@@ -121,7 +121,7 @@ def test_a_backbone_that_computes_deeper_stages_than_asked_is_padded_for_those()
     ("name", "reason"),
     [
         ("cait_xxs24_224", "accepts images of 224x224 only, because its position codes or its layers"),
-        ("mixer_s32_224", "takes images of 224x224 only"),
+        ("mixer_s32_224", "accepts images of 224x224 only"),
         ("inception_v3", "does not accept images of every size"),
         ("coatnet_0_rw_224", "does not accept images of every size"),
         ("resnet18.no_such_tag", "Invalid pretrained tag"),

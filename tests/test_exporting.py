@@ -236,7 +236,7 @@ def compare(model, run, *, deep=False):
 
 def test_a_rule_that_needs_a_whole_run_is_refused():
     model = taught(num_classes=2, preprocessing={"intensity": parse_intensity("percentiles:1,99:run")})
-    with pytest.raises(UsageError, match="measured over the images of a run"):
+    with pytest.raises(UsageError, match="measured over all images of a run"):
         WholeImage(model, config_of(model), torch.uint8)
     model = taught(num_classes=2, preprocessing={"bands": ("red", "nir", "2")})
     with pytest.raises(UsageError, match="select bands by name"):

@@ -369,7 +369,7 @@ def test_a_folder_that_does_not_load_tells_of_plugins_older_than_it(folder, made
     (folder / TENSORS).write_bytes(b"damaged")
     with pytest.raises(WeightsError, match="cannot be read as safetensors") as caught:
         segzoo.load(folder)
-    told = f"the folder was made with segzoo {made}, and {segzoo.__version__} is installed: "
+    told = f"the folder was made with segzoo {made}, but {segzoo.__version__} is installed: "
     told += f"pip install 'segmentation-zoo>={made}'"
     assert (told in str(caught.value)) == older
 

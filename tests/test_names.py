@@ -211,7 +211,7 @@ def test_a_name_of_another_kind_is_told_to_be_one(site: Site) -> None:
     with pytest.raises(UnknownNameError, match="no weights are named 'unet'") as caught:
         segzoo.load("unet")
     assert "'unet' is among the models and the decoders" in str(caught.value)
-    assert "no folder of that name" in str(caught.value)
+    assert "no folder or file has that name" in str(caught.value)
 
 
 @pytest.mark.parametrize("name", ["unet/", "/resnet18", "/", "unet/nothing"])

@@ -132,7 +132,7 @@ def test_a_package_that_is_missing_is_named_with_the_line_that_installs_it(
 def test_an_entry_point_to_nowhere_is_told_as_that(site: Site) -> None:
     site.install("segzoo-gone", LOSS, entry_points={"plugin": "segzoo_gone.away"})
     told = record("segzoo-gone").error
-    assert "its entry point names 'segzoo_gone.away', which is not there" in told
+    assert "its entry point names 'segzoo_gone.away', which does not exist" in told
     assert "pip install" not in told
 
 

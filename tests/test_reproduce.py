@@ -321,7 +321,7 @@ def test_a_recipe_of_another_version_is_told_by_its_key(released: tuple[Path, Pa
     data, weights = released
     _change(weights, lambda told: told["recipe"].update(sharpness=3))
     with pytest.raises(
-        OptionError, match=r"trained with segzoo .*, this version does not support.*sharpness"
+        OptionError, match=r"trained with segzoo .*, and this version does not support its recipe.*sharpness"
     ):
         origin_of(str(weights), data=str(data))
 
