@@ -383,7 +383,7 @@ def test_calibrate_writes_weights_that_know_and_leaves_the_old_ones(folder, tmp_
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["--choose", "colour"], "'colour' is none"),
+        (["--choose", "colour"], "'colour' is unknown"),
         (["--metric", "nothing"], "nothing"),
         (["--metric", "dice.nothing"], "dice has no value 'nothing'"),
         (["--split", "nowhere"], "nowhere"),

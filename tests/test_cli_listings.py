@@ -263,7 +263,7 @@ def test_info_of_an_unknown_name_lists_close_ones_and_failed_plugins(
     ("name", "told"),
     [
         ("", "'NAME': the word is empty"),
-        ("/no/such/folder", "there is no folder of that name"),
+        ("/no/such/folder", "no folder or file has that name"),
         ("./x", "no folder"),
     ],
 )

@@ -198,7 +198,7 @@ def test_scores_are_the_same_to_the_last_bit(model, photos):
     ("words", "told"),
     [
         (["--on", "rya"], "no cluster is named 'rya'"),
-        (["--on", "ray", "--device", "cuda:1"], "leave it out"),
+        (["--on", "ray", "--device", "cuda:1"], "leave --device out"),
     ],
 )
 def test_a_cluster_that_cannot_be_is_told_before_anything_is_loaded(photos, capsys, words, told):

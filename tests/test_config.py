@@ -184,7 +184,7 @@ def test_labels_and_logits_must_agree():
 
 @pytest.mark.parametrize("overlapping", [False, True])
 def test_the_network_in_the_error_has_all_its_logits(overlapping):
-    told = r"num_classes=3 \(the last logit is the separator's\)"
+    told = r"num_classes=3 \(the last logit is the separator\)"
     with pytest.raises(OptionError, match=told):
         ModelConfig(
             architecture=Architecture(name="unet", num_classes=3),

@@ -227,7 +227,7 @@ def test_a_repository_without_its_scheme_is_told_how_it_is_named():
 def test_who_wants_a_network_pretrained_learns_which_weights_are_of_it():
     with pytest.raises(OptionError, match=r"by name: segformer-b0-ade20k, segformer-b0-cityscapes$"):
         segzoo.create("segformer-b0", num_classes=2, pretrained=True)
-    with pytest.raises(OptionError, match="own name: unet-carvana"):
+    with pytest.raises(OptionError, match="by name: unet-carvana"):
         segzoo.create("unet", num_classes=2, pretrained=True)
 
 

@@ -158,7 +158,7 @@ def test_a_damaged_file_on_disk_is_written_anew(tmp_path):
 def test_a_folder_that_cannot_hold_the_cache_is_named(tmp_path):
     write_pair(tmp_path / "data", "a")
     (tmp_path / "file").write_text("")
-    with pytest.raises(FailureError, match=r"cannot keep a in .*name another folder"):
+    with pytest.raises(FailureError, match=r"cannot keep a in .*choose another folder"):
         open_dataset(str(tmp_path / "data"), split="all", cache=tmp_path / "file" / "kept")[0]
 
 

@@ -34,7 +34,7 @@ _EXTRA_OR_VERSION = re.compile(
 
 def complaints(line: str) -> list[str]:
     """Return what of a line would install the other program."""
-    said = [rest for rest in _INSTALLS.findall(line) if _STRANGER.search(re.split(r"\s#\s|: | \(", rest)[0])]
+    said = [rest for rest in _INSTALLS.findall(line) if _STRANGER.search(re.split(r"\s#\s|: |\. | \(", rest)[0])]
     commands = said if re.search(r"\b(?:pip3?|uv|uvx|pipx|conda|mamba|poetry)\b", line) else []
     return [*commands, *_EXTRA_OR_VERSION.findall(line)]
 

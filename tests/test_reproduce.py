@@ -337,7 +337,7 @@ def test_weights_that_were_not_released_have_nothing_to_compare_with(trained: tu
 def test_options_that_exclude_one_another_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["reproduce", "unet-nuclei", "--check", "--run"]) == 2
     assert run(["reproduce", "unet-nuclei", "--resume"]) == 2
-    assert "go with --run" in capsys.readouterr().err
+    assert "need --run" in capsys.readouterr().err
 
 
 def test_what_ships_with_the_project_holds_its_record() -> None:
