@@ -34,7 +34,8 @@ _EXTRA_OR_VERSION = re.compile(
 
 def complaints(line: str) -> list[str]:
     """Return what of a line would install the other program."""
-    said = [rest for rest in _INSTALLS.findall(line) if _STRANGER.search(re.split(r"\s#\s|: |\. | \(", rest)[0])]
+    first = [re.split(r"\s#\s|: |\. | \(", rest)[0] for rest in _INSTALLS.findall(line)]
+    said = [command for command in first if _STRANGER.search(command)]
     commands = said if re.search(r"\b(?:pip3?|uv|uvx|pipx|conda|mamba|poetry)\b", line) else []
     return [*commands, *_EXTRA_OR_VERSION.findall(line)]
 
