@@ -141,7 +141,7 @@ def test_a_copy_is_never_written_into_the_data_or_over_anything(tmp_path: Path) 
     with pytest.raises(OptionError, match="would write into the data"):
         check_data(data, fix=tmp_path / "link/inner")
     save(tmp_path / "used/a.png", disc(0))
-    with pytest.raises(OptionError, match="exists already"):
+    with pytest.raises(OptionError, match="already exists"):
         check_data(data, fix=tmp_path / "used")
     shutil.rmtree(tmp_path / "used")
     (tmp_path / "loop").symlink_to("loop")

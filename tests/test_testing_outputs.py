@@ -87,7 +87,7 @@ def test_an_output_that_keeps_its_promises_passes():
     ("bad", "told"),
     [
         (spec("Neighbours", by_rows=True), r"by rows is not that of the whole image: reach\(\)"),
-        (spec("Pixels"), r"its spec must have needs=\('image',\)"),
+        (spec("Pixels"), r"its spec must say needs=\('image',\)"),
         (spec("Scribbler"), "writes into the mask"),
         (spec("Random"), "is another file when it is written again"),
         (spec("Broken", "_mine.json"), "cannot be read"),

@@ -85,7 +85,7 @@ def test_an_image_that_is_none_is_refused_with_what_is_wrong(tmp_path: Path) -> 
     told = json.loads((times / ".zattrs").read_text())
     told["multiscales"][0]["axes"][1]["name"] = "t"
     (times / ".zattrs").write_text(json.dumps(told))
-    with pytest.raises(ImageError, match=r"all else .time, depth. is pages"):
+    with pytest.raises(ImageError, match=r"all other axes .time, depth. are pages"):
         read(times)
     group = zarr.open_group(tmp_path / "group.zarr", mode="w")
     for name in "ab":

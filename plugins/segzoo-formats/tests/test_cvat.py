@@ -164,7 +164,7 @@ def test_files_that_are_not_what_they_should_be_are_named(tmp_path):
         opened(tmp_path)
     with pytest.raises(FailureError, match=r"label 'cta', which the file does not list.*did you mean 'cat'"):
         mask_of(tmp_path, SQUARE.replace("cat", "cta"))
-    with pytest.raises(FailureError, match=r"1 of the 2 images that .* lists are not there: b\.png"):
+    with pytest.raises(FailureError, match=r"1 of the 2 images in .* are missing: b\.png"):
         opened(write(tmp_path, image("a.png"), image("sub\\b.png")))
     with pytest.raises(FailureError, match=r"2 images are named 'a'"):
         opened(write(tmp_path, image("a.png"), image("a.png")))

@@ -188,7 +188,7 @@ def test_a_shape_that_cannot_be_drawn_is_named_with_its_file(tmp_path, one, told
 
 def test_images_that_are_missing_are_listed_and_damaged_ones_named(tmp_path):
     write(tmp_path, "a", image="absent")
-    with pytest.raises(FailureError, match=r"1 of the 1 images that .*a\.json lists are not there: a\.png"):
+    with pytest.raises(FailureError, match=r"1 of the 1 images in .*a\.json are missing: a\.png"):
         opened(tmp_path, classes=["x"])
     write(tmp_path, "a", image="absent", imageData="no base64")
     with pytest.raises(ImageError, match=r"a\.json: the image inside cannot be read"):

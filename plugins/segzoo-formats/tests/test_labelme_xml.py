@@ -82,7 +82,7 @@ def test_files_that_are_not_what_they_should_be_are_named(tmp_path):
         opened(write(tmp_path, thing("", *SQUARE)))
     with pytest.raises(FailureError, match=r"a\.xml is not LabelMe's, or damaged"):
         opened(write(tmp_path, thing("car", (1, "x"), (2, 3))))
-    with pytest.raises(FailureError, match=r"lists are not there: b\.png"):
+    with pytest.raises(FailureError, match=r"are missing: b\.png"):
         opened(write(tmp_path / "gone", thing("car", *SQUARE), name="b", image=False))
 
 

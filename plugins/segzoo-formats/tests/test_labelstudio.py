@@ -224,7 +224,7 @@ def test_a_region_that_cannot_be_drawn_is_named_with_its_task(tmp_path, one, tol
 def test_files_that_are_not_what_they_should_be_are_named(tmp_path):
     with pytest.raises(FailureError, match="holds no JSON file that Label Studio exported"):
         opened(tmp_path)
-    with pytest.raises(FailureError, match=r"2 images that .*json lists are not there: b\.png, c\.png"):
+    with pytest.raises(FailureError, match=r"2 images in .*json are missing: b\.png, c\.png"):
         opened(write(tmp_path, task("b.png", polygon()), task("s3://x/c.png", polygon(), number=2)))
     with pytest.raises(FailureError, match=r"tasks 1 and 2 are of one image, images/a\.png"):
         opened(write(tmp_path, task("a.png", polygon()), task("1a2b3c4d-a.png", polygon(), number=2)))

@@ -178,7 +178,7 @@ def test_images_are_found_below_the_folder_and_missing_ones_are_listed(tmp_path)
     names = ["C:\\work\\a.png", "https://example.test/b.png"]
     (tmp_path / "via.json").write_text(json.dumps(metadata({name: [square("cat")] for name in names})))
     image(tmp_path / "pictures/a.png")
-    with pytest.raises(FailureError, match=r"1 of the 2 images that .* lists are not there: b\.png"):
+    with pytest.raises(FailureError, match=r"1 of the 2 images in .* are missing: b\.png"):
         opened(tmp_path)
     image(tmp_path / "pictures/b.png")
     assert [sample.mask.sum() for sample in opened(tmp_path)] == [64, 64]
