@@ -57,6 +57,7 @@ THEIRS = {"gentle", "mine", "mine/resnet18", "swirl", "swirl/resnet18"}
 
 #: Programs besides segzoo that a console may start, and why no test does.
 OTHERS = {
+    ".": "a shell's own",
     "cd": "a shell's own",
     "curl": "needs a server that runs",
     "docker": "needs a daemon: tests/test_container.py reads the lines",

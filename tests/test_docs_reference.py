@@ -97,7 +97,7 @@ def public_calls() -> list[tuple[str, Any, list[str]]]:
             thing = getattr(thing, "__func__", thing)
             call = vars(thing).get("__init__") if inspect.isclass(thing) else thing
             if inspect.isfunction(call) and path.rpartition(".")[2] not in room.same:
-                names = [name for name in inspect.signature(call).parameters if name != "self"]
+                names = [name for name in inspect.signature(call).parameters if name not in ("self", "cls")]
                 generated = inspect.isclass(thing) and (
                     hasattr(thing, "__dataclass_fields__") or is_protocol(thing)
                 )

@@ -176,7 +176,7 @@ def records(folder):
 
 @pytest.mark.slow
 def test_without_an_account_wandb_is_offline_says_so_and_goes_on_with_its_run(tmp_path, wandb):
-    with pytest.warns(UserWarning, match="offline, as no account is logged in"):
+    with pytest.warns(UserWarning, match="offline, because no account is logged in"):
         tracked(tmp_path / "run", ["wandb"])
     (folder,) = (tmp_path / "run" / "wandb").glob("offline-run-*")
     wandb.teardown()  # its process writes the end of a run a moment after it has finished
@@ -226,7 +226,9 @@ def test_wandb_is_offline_where_the_network_is_switched_off(tmp_path, wandb, mon
         monkeypatch.setenv("WANDB_BASE_URL", f"http://127.0.0.1:{listener.getsockname()[1]}")
         monkeypatch.setenv("SEGZOO_OFFLINE", "1")
         wandb.teardown()
-        with pytest.warns(UserWarning, match="offline, as the network is switched off by SEGZOO_OFFLINE=1"):
+        with pytest.warns(
+            UserWarning, match="offline, because the network is switched off by SEGZOO_OFFLINE=1"
+        ):
             tracked(tmp_path / "run", ["wandb"], steps=(1,))
         with pytest.raises(BlockingIOError):  # nobody has connected
             listener.accept()

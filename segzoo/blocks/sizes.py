@@ -65,8 +65,9 @@ def is_symbolic(*sizes: int) -> bool:
 def larger(size: int, other: int) -> int:
     """Return the larger of two sizes, which may be symbolic in `torch.export` or `torch.jit.trace`.
 
-    size: the first size in pixels.
-    other: the second size in pixels.
+    Args:
+        size: the first size in pixels.
+        other: the second size in pixels.
     """
     sizes: tuple[Any, ...] = size, other
     if any(isinstance(one, torch.Tensor) for one in sizes):

@@ -86,7 +86,7 @@ def draw(model: nn.Module | str | os.PathLike[str], *, size: Sequence[int] = (25
         UsageError: the model is an exported file, which has no blocks to draw.
 
     Example:
-        >>> drawing = draw("unet-resnet50")
+        >>> drawing = segzoo.draw("unet-resnet50")
         >>> drawing.save("unet-resnet50.svg")
     """
     height, width = _checked(size)

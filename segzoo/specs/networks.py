@@ -45,6 +45,7 @@ class Pretraining:
     """The pretraining of an encoder: the attribute ``pretraining`` of a module that holds the weights.
 
     Attributes:
+        told: name of the weights and of their data, for people.
         preprocessing: preprocessing of their training images, for as many bands as the encoder takes.
             A model that starts with them uses it by default.
     """

@@ -170,7 +170,7 @@ def test_series_in_a_folder_of_folders_are_images_of_their_own(tmp_path):
 
 def test_some_pages_of_a_volume_have_files_of_their_own_and_no_volume(volume, predict, tmp_path, capsys):
     assert predict(volume, "--pages", "0,2") == 2
-    assert "a mask of a volume needs all of them" in capsys.readouterr().err
+    assert "the mask of a volume needs all pages" in capsys.readouterr().err
     assert predict(volume, "--pages", "0,2", "--outputs", "mask:png") == 0
     names = sorted(path.name for path in (tmp_path / "out").glob("*.png"))
     assert names == ["head_0_mask.png", "head_2_mask.png"]

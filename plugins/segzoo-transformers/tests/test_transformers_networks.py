@@ -180,7 +180,7 @@ def test_a_model_type_alone_stands_for_the_settings_of_the_library():
         ({"model_type": "upernet", "backbone_config": {"model_type": "swing"}}, "no model_type 'swing'"),
         (
             {"model_type": "upernet", "backbone_config": {"model_type": "swin", "auto_map": {"A": "b.C"}}},
-            "backbone_config of the config refers to code",
+            "backbone_config of the config names code of its own",
         ),
         (
             {
