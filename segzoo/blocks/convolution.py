@@ -38,7 +38,7 @@ class ConvUnit(nn.Module):
         activation: activation after the norm.
         padding: ``same`` keeps the size, ``valid`` removes the border that the kernel needs.
         pooled: whether it must also work on maps of one pixel, where a batch norm has no variance: see
-          `PooledBatchNorm`.
+            `PooledBatchNorm`.
     """
 
     def __init__(

@@ -28,8 +28,8 @@ class FusibleStep(Protocol):
         """Yield the maps that the step concatenates, in the order in which its convolution was split.
 
         Args:
-            maps: the map from below and, if there is one, its skip. The list is emptied, each map as late
-              as possible, to keep as few maps in memory as possible.
+            maps: the map from below and, if there is one, its skip. The list is emptied, each map as late as
+                possible, to keep as few maps in memory as possible.
         """
         ...
 

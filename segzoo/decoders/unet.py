@@ -98,13 +98,13 @@ class UNetDecoder(nn.Module):
         channels: number of channels of the encoder's features, finest first.
         strides: their strides, each twice the one before.
         widths: number of channels after each step, coarsest first; the number of steps determines the stride
-          of the result. By default as many as lead to stride 1, each as wide as its skip, but at most 64
-          channels times its stride; 32 and 16 channels for steps without a skip.
+            of the result. By default as many as lead to stride 1, each as wide as its skip, but at most 64
+            channels times its stride; 32 and 16 channels for steps without a skip.
         upsample: ``bilinear`` (aligned corners), ``transpose`` (2x2 transposed convolution), or
             ``transpose-keep``, which keeps the number of channels.
         upsample_relu: whether a ReLU follows the transposed convolution.
         middle: number of channels between the two convolutions of a step: ``out`` for its output channels, or
-          ``half`` of its input channels.
+            ``half`` of its input channels.
         join: ``pad`` the upsampled map with zeros to the size of its skip, or ``crop`` the skip.
         norm: ``batch``, ``group``, ``instance`` or ``None``.
         activation: ``relu`` or ``none``.

@@ -50,10 +50,10 @@ class TimmEncoder(nn.Module):
         depth: number of features, finest first; all that the backbone has if ``None``.
         pretrained: whether to fetch its pretrained weights.
         output_stride: 8, 16 or 32: no feature is coarser, because deeper stages dilate their convolutions
-          instead of halving their maps (Chen et al., 2017, arXiv:1706.05587). Strides then repeat, such
-          as (2, 4, 8, 8, 8). ``None`` keeps the backbone's strides.
+            instead of halving their maps (Chen et al., 2017, arXiv:1706.05587). Strides then repeat, such as
+            (2, 4, 8, 8, 8). ``None`` keeps the backbone's strides.
         any_size: whether it accepts sizes that its coarsest stride does not divide; most convolutional
-          backbones do, with various kinds of rounding. Otherwise the image is padded.
+            backbones do, with various kinds of rounding. Otherwise the image is padded.
 
     Raises:
         OptionError: the backbone has fewer features, cannot dilate, or has no pretrained weights.

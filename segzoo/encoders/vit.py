@@ -47,8 +47,8 @@ class ViTEncoder(nn.Module):
         backbone: its name in timm, with or without the tag of a set of weights.
         features: ``pyramid``, or ``layers``: the maps of several blocks, each at the stride of a patch.
         layers: blocks whose outputs are used: their numbers, from 0, or how many, evenly spaced and including
-          the last one. By default 4 for ``layers`` and, for a pyramid, the last one; a pyramid may also be
-          made from 4 blocks, one for each of its levels, finest first.
+            the last one. By default 4 for ``layers`` and, for a pyramid, the last one; a pyramid may also be
+            made from 4 blocks, one for each of its levels, finest first.
         width: number of channels of a pyramid's features.
         norm: whether the outputs pass the transformer's last layer norm.
         drop_path: probability with which training skips the last block of a sample; growing from 0.

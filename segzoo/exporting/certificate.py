@@ -46,11 +46,11 @@ class Tolerance:
 
     Attributes:
         relative: largest difference of a logit, as a share of the largest logit of the same images; not used
-          for a file with preprocessing, which outputs no logits.
+            for a file with preprocessing, which outputs no logits.
         disagreement: share of all pixels that may have another class although no two classes are nearly tied
-          there.
+            there.
         random: whether random images must meet it even if there are real images. An int8 network is
-          calibrated on images of its task, which noise does not resemble.
+            calibrated on images of its task, which noise does not resemble.
     """
 
     relative: float
@@ -90,7 +90,7 @@ class Probe:
         differing: number of pixels with another class.
         clear: number of those where no two classes are nearly tied; see `TIE` and `TIE_PROBABILITY`.
         points: for random images, values at places spread evenly over the model's output; they allow
-          verifying the file without the model.
+            verifying the file without the model.
         trouble: what went wrong; nothing was compared in that case.
         note: remark for the reader.
     """
@@ -131,7 +131,7 @@ class Speed:
         repeats: number of measurements of each.
         runtime_ms: median of the file in its engine.
         eager_ms: median of the model in PyTorch, in float32; with preprocessing, the median of
-          `segzoo.Predictor`.
+            `segzoo.Predictor`.
     """
 
     shape: tuple[int, ...]
@@ -175,7 +175,7 @@ class Certificate:
         format: name of the export format.
         precision: number type of the file's computation.
         with_preprocessing: whether the file maps images to class maps; it is then compared with
-          `segzoo.Predictor`, otherwise with the network.
+            `segzoo.Predictor`, otherwise with the network.
         size: height and width that it is made for; ``None`` if it accepts any.
         opset: ONNX operator set; ``None`` for other formats.
         model: the model's name for `segzoo.load`; empty if unknown.
@@ -189,7 +189,7 @@ class Certificate:
         created: time in UTC, in ISO 8601.
         notes: remarks for the reader.
         layer: first layer whose output differs, for a file outside its tolerance; empty otherwise, or if
-          unknown.
+            unknown.
     """
 
     files: tuple[FileFacts, ...]

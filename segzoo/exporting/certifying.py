@@ -81,7 +81,8 @@ def certify(
         format: name of its export format.
         beside: files that it reads, such as OpenVINO's ``.bin``.
         images: real images, in any form that `segzoo.Predictor` accepts. Without any, those of segzoo's
-          source tree are used if it is there and the network takes three bands; the certificate mentions it.
+            source tree are used if it is there and the network takes three bands; the certificate mentions
+            it.
         model: name of the model for `segzoo.load`.
         tolerance: required tolerance; by default that of its number type in `segzoo.exporting.TOLERANCES`.
         repeats: largest number of speed measurements.
@@ -89,7 +90,7 @@ def certify(
 
     Returns:
         The certificate, which also states whether the file meets its tolerance: call its `Certificate.check`.
-          Nothing is written.
+            Nothing is written.
 
     Raises:
         WeightsError: the engine cannot open the file, or segzoo did not write it.
@@ -147,7 +148,7 @@ def verify(
     Args:
         path: the exported file.
         model: weights by name, their folder, or a model that segzoo made; by default the one that the
-          certificate names.
+            certificate names.
         images: real images, as for `certify`.
         on_message: called with a message if the file is not compared with the model itself.
 
@@ -157,7 +158,7 @@ def verify(
     Raises:
         UsageError: there is no such file, or no certificate next to it.
         WeightsError: the file was changed, its certificate belongs to another file, or one of them is
-          damaged.
+            damaged.
         FailureError: the model's weights differ from the exported ones.
         MissingExtraError: the engine is not installed.
 

@@ -20,10 +20,10 @@ class Exportable:
 
     Attributes:
         module: module in evaluation mode, with one input and one output, including preprocessing if
-          requested.
+            requested.
         example: input for tracing.
-        free: names of the input's axes of free size: ``{0: "batch", 2: "height", 3: "width"}``; empty
-          for an input of fixed size.
+        free: names of the input's axes of free size: ``{0: "batch", 2: "height", 3: "width"}``; empty for an
+            input of fixed size.
         input_name: ``"images"``, or ``"image"`` with preprocessing.
         output_name: ``"logits"``, or ``"mask"`` with preprocessing.
         info: metadata, which the writer stores in the file.
@@ -50,7 +50,7 @@ class Writer(Protocol):
         Args:
             exportable: model to write.
             path: file to write, in an empty hidden folder; what is written there is finally moved next to it
-              or removed. The spec's options follow as keywords.
+                or removed. The spec's options follow as keywords.
 
         Raises:
             FailureError: an operation cannot be exported; the text names the layer.

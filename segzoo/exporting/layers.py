@@ -50,7 +50,7 @@ def first_apart(
         format: name of the export format.
         tolerance: allowed difference of outputs, as a share of the largest.
         trusted: whether this process wrote the file. The layers of a torch program are read with
-          `torch.export.load`, which may run code from a stranger's file.
+            `torch.export.load`, which may run code from a stranger's file.
     """
     look = _LOOKS.get(format)
     if look is None or (look is _look_torch and not trusted):

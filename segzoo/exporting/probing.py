@@ -184,7 +184,7 @@ def fitted(tensor: Tensor, size: tuple[int, int] | None, longest: int) -> Tensor
     Args:
         tensor: the image.
         size: height and width that a file requires; smaller images are mirrored at the edges. ``None`` if it
-          accepts any.
+            accepts any.
         longest: longest side in pixels if sizes are free.
     """
     height, width = tensor.shape[-2:]

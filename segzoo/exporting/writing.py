@@ -76,20 +76,20 @@ def export(
         format: registered export format, such as ``onnx``; by default from the suffix of ``out``.
         opset: ONNX operator set; by default the exporter's choice.
         with_preprocessing: whether the file maps an unprocessed image ``(H, W, C)`` to its class map
-          ``(H, W)`` (``(K, H, W)`` if classes overlap); otherwise it maps preprocessed images
-          ``(N, C, H, W)`` float32 to logits ``(N, num_classes, H, W)`` float32.
+            ``(H, W)`` (``(K, H, W)`` if classes overlap); otherwise it maps preprocessed images
+            ``(N, C, H, W)`` float32 to logits ``(N, num_classes, H, W)`` float32.
         pixels: type of that image, ``uint8`` or ``uint16``; by default the one that the weights' intensity is
-          made for.
+            made for.
         static: fixed height and width of all images; by default they are free, and so is the batch size.
         precision: number type of the computation. ``float16`` stores weights and maps in 16 bits (OpenVINO:
-          the weights; the device chooses the rest); ``int8`` runs convolutions in int8. Types of input and
-          output do not change.
+            the weights; the device chooses the rest); ``int8`` runs convolutions in int8. Types of input and
+            output do not change.
         calibration: typical images, on which ``int8`` is calibrated, in any form that `segzoo.Predictor`
-          accepts; at most 64 are used.
+            accepts; at most 64 are used.
         overwrite: whether existing files may be replaced.
         certificate: whether the file is certified, which takes some seconds.
         images: real images for the certificate, in any form that `segzoo.Predictor` accepts; by default those
-          of ``calibration``.
+            of ``calibration``.
 
     Returns:
         The written file.
@@ -98,7 +98,7 @@ def export(
         OptionError: a format or option does not exist, or the network does not accept the size.
         UsageError: the preprocessing of the weights cannot be part of a file.
         FailureError: a file exists already, an operation cannot be exported, or the file does not compute the
-          same as the model; the text names the layer if it is known.
+            same as the model; the text names the layer if it is known.
         MissingExtraError: a library for the format is not installed.
 
     Example:

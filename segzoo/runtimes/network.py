@@ -98,8 +98,8 @@ class ExportedNetwork(nn.Module):
 
     Attributes:
         fixed_size: height and width that all images must have; ``None`` if any size is accepted. Smaller
-          images are mirrored at the edges, and the logits cropped; `segzoo.Predictor` cuts larger ones into
-          tiles.
+            images are mirrored at the edges, and the logits cropped; `segzoo.Predictor` cuts larger ones into
+            tiles.
     """
 
     segzoo_config: ModelConfig

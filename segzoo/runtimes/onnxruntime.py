@@ -114,7 +114,7 @@ def read_onnx(path: Path) -> tuple[Any, ExportInfo | None]:
 
     Raises:
         WeightsError: the file is not ONNX, is damaged, reads data outside its folder, or needs operations
-          that ONNX Runtime does not have.
+            that ONNX Runtime does not have.
         MissingExtraError: ONNX Runtime, or the onnx library, is not installed.
     """
     import_onnxruntime()

@@ -46,9 +46,9 @@ class ExportInfo:
     Attributes:
         config: labels, palette, preprocessing, threshold, licence and provenance of the weights.
         name: name of the model, for people.
-        with_preprocessing: whether the file maps unprocessed images, ``(H, W, C)`` uint8 or uint16, to
-          class maps ``(H, W)``; otherwise it maps preprocessed images ``(N, C, H, W)`` float32 to
-          logits ``(N, num_classes, H, W)``.
+        with_preprocessing: whether the file maps unprocessed images, ``(H, W, C)`` uint8 or uint16, to class
+            maps ``(H, W)``; otherwise it maps preprocessed images ``(N, C, H, W)`` float32 to logits
+            ``(N, num_classes, H, W)``.
         size: height and width that it is made for; ``None`` if it accepts any.
         precision: number type of the computation.
         format: name of the export format that wrote it.
@@ -159,12 +159,12 @@ class Opener(Protocol):
         Args:
             path: path of the file.
             network: whether to open only the network inside a file with preprocessing: preprocessed images
-              ``(N, C, H, W)`` to logits. An opener without this argument does not support networks inside
-              files with preprocessing.
+                ``(N, C, H, W)`` to logits. An opener without this argument does not support networks inside
+                files with preprocessing.
 
         Raises:
-            WeightsError: the file is damaged, has another format, or reads data outside its folder; or
-              its network cannot be extracted.
+            WeightsError: the file is damaged, has another format, or reads data outside its folder; or its
+                network cannot be extracted.
             MissingExtraError: the engine is not installed.
         """
         ...

@@ -65,10 +65,10 @@ class Checkpoint:
     """An opened file of another program.
 
     Attributes:
-        tensors: the network's tensors under the program's own names, without wrappers' prefixes; they may
-          be memory-mapped.
+        tensors: the network's tensors under the program's own names, without wrappers' prefixes; they may be
+            memory-mapped.
         extras: the plain data in the file, such as ``mask_values``, ``epoch``, ``args``, ``meta``; for a
-          folder ``config`` and, if present, ``preprocessor_config`` and ``albumentations_config``.
+            folder ``config`` and, if present, ``preprocessor_config`` and ``albumentations_config``.
         wrapper: tensors of the module around the network, such as ``mean`` and ``std`` of a Lightning module.
         left_out: names of the content that a network does not need, such as an optimizer's state.
         file: name of the file, with the name of its folder if the folder holds several.

@@ -55,8 +55,8 @@ def convert(
 
     Args:
         file: a ``.pth``, ``.pt``, ``.pth.tar``, ``.ckpt`` or ``.safetensors`` file, or a folder with
-          ``config.json`` and tensors, or a repository with these, ``hf-hub:org/name@revision``. Also an ONNX
-          file, which stays ONNX and gets a description of its classes and images.
+            ``config.json`` and tensors, or a repository with these, ``hf-hub:org/name@revision``. Also an
+            ONNX file, which stays ONNX and gets a description of its classes and images.
         out: the folder to write; created if it is missing. For an ONNX file, the new ONNX file.
         layout: the program that wrote it (`segzoo list layouts`); if ``None``, the tensors decide.
         labels: the classes, in place of those that the file and the layout state.
@@ -64,18 +64,18 @@ def convert(
         licence: licence of the weights, in place of the layout's.
         provenance: more to record about the origin of the weights.
         multilabel: how the classes are decided: ``"overlapping"`` applies a sigmoid to each class, so a pixel
-          may have several classes or none; ``"argmax"`` gives each pixel the class of the largest logit.
-          ``None`` does what the program does, and gives one class per pixel if the file does not say.
+            may have several classes or none; ``"argmax"`` gives each pixel the class of the largest logit.
+            ``None`` does what the program does, and gives one class per pixel if the file does not say.
         overwrite: whether weights in ``out`` may be replaced; those of ``file`` never are.
         **options: options of the layout that its files do not state, such as ``scale=0.5``.
 
     Returns:
         The folder, or the ONNX file, for `segzoo.load`. Use the folder of an encoder in
-          ``create(..., encoder_weights=...)``.
+        ``create(..., encoder_weights=...)``.
 
     Raises:
         WeightsError: the file is damaged, would run code, or does not fit the layout; the text lists the
-          differing tensors.
+            differing tensors.
         UnknownNameError: there is no such layout.
         OptionError: the layout has no such option, or ``out`` is ``file``.
         FailureError: the folder cannot be written, or already holds a model.

@@ -77,7 +77,7 @@ def opened(
 
     Raises:
         WeightsError: the checkpoint is damaged, would run code, fits no known layout, or was written to
-          during the conversion.
+            during the conversion.
         OptionError: the file does not state everything that its layout needs; the text says what to do.
     """
     name = name or str(path)

@@ -177,8 +177,8 @@ def empty(config: ModelConfig, file: Path | None = None) -> nn.Module:
     Args:
         config: config of the network to build.
         file: file of the tensors that will fill it. A network that must be built on the CPU is checked
-          against this file: a config that asks for more memory than its weights explain is refused before the
-          memory is allocated.
+            against this file: a config that asks for more memory than its weights explain is refused before
+            the memory is allocated.
 
     Raises:
         OptionError: the network cannot be built, or would take too much memory.
@@ -229,7 +229,7 @@ def fill(model: nn.Module, file: Path, *, bands: tuple[int, int] | None = None) 
         model: model that gets the tensors.
         file: file that holds them.
         bands: the bands that the weights were trained on and the bands of the model's input, if they differ:
-          the first convolution is then spread over the latter.
+            the first convolution is then spread over the latter.
 
     Raises:
         WeightsError: the file is damaged, or its tensors are not exactly those of the model.

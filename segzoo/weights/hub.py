@@ -89,7 +89,7 @@ def folder(text: str, *, sha256: str = "", name: str = "", only_config: bool = F
         sha256: hash of the file of tensors in the catalogue: complete, or its beginning.
         name: name of the registered weights, for messages.
         only_config: whether the config alone is needed; for another library's repository, everything is
-          fetched, because the config alone does not describe the network.
+            fetched, because the config alone does not describe the network.
 
     Raises:
         FailureError: the Hub cannot be reached, or refuses; the text says what to do.

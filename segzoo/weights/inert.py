@@ -78,7 +78,7 @@ def standing_in(names: Mapping[str, Kind]) -> Iterator[None]:
 
     Args:
         names: functions and classes as ``module.name``, with what replaces their results. Those that torch
-          knows itself are read as usual.
+            knows itself are read as usual.
     """
     known: list[Any] = [argparse.Namespace]
     for name, kind in names.items():

@@ -30,8 +30,8 @@ class Item:
 
     Attributes:
         kind: ``file``: as it was fetched; ``part``: an incomplete file; ``folder``: converted from a file;
-          ``hub``: record of a Hugging Face repository, whose files its client keeps; ``record``: record of
-          a file that was removed.
+            ``hub``: record of a Hugging Face repository, whose files its client keeps; ``record``: record of
+            a file that was removed.
         name: name of the registered weights that it belongs to, else of the file.
         path: location on disk.
         bytes: size on disk.

@@ -38,16 +38,15 @@ def load(source: str | os.PathLike[str], *, mirror: bool | None = None) -> nn.Mo
 
     Args:
         source: ``local-dir:path``, a path, or the name of registered weights. An exported file, such as
-          ``model.onnx``, gives a network that its own inference engine runs: it predicts, and cannot be
-          trained.
-        mirror: overrides `segzoo.Segmenter`'s option: ``False`` gives the bare network of
-          valid convolutions.
+            ``model.onnx``, gives a network that its own inference engine runs: it predicts, and cannot be
+            trained.
+        mirror: overrides `segzoo.Segmenter`'s option: ``False`` gives the bare network of valid convolutions.
 
     Raises:
         UnknownNameError: there are no such weights, or a plug-in that they need is not installed.
         OptionError: the network has no such option, or does not accept that value.
-        WeightsError: a file is missing or damaged, or the tensors do not fit the network; or an
-          exported file does not state how to predict with it.
+        WeightsError: a file is missing or damaged, or the tensors do not fit the network; or an exported file
+            does not state how to predict with it.
         MissingExtraError: the engine of an exported file is not installed.
     """
     check_flags(**({} if mirror is None else {"mirror": mirror}))

@@ -29,15 +29,15 @@ def locate(source: str | os.PathLike[str], *, only_config: bool = False) -> Path
     """Return the segzoo folder that ``source`` means.
 
     Args:
-        source: ``local-dir:path``, ``hf-hub:org/name@revision``, a path, or registered weights. A path is
-          a segzoo folder, or another program's file or folder, which is converted.
+        source: ``local-dir:path``, ``hf-hub:org/name@revision``, a path, or registered weights. A path is a
+            segzoo folder, or another program's file or folder, which is converted.
         only_config: whether only the config of a segzoo repository is needed.
 
     Raises:
         UsageError: the source is neither text nor a path, or is empty.
         UnknownNameError: the source is neither a name nor a path.
-        WeightsError: the folder does not exist, a fetched file is not the expected one, or another
-          program's file cannot be converted.
+        WeightsError: the folder does not exist, a fetched file is not the expected one, or another program's
+            file cannot be converted.
         OptionError: another program's file does not state everything that its layout needs.
         FailureError: the weights cannot be fetched; the text says what to do.
     """

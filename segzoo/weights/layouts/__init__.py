@@ -71,16 +71,16 @@ class Conversion:
     """The result of a layout for a checkpoint.
 
     Attributes:
-        architecture: the network, as `plan` returns it. For ``part="encoder"``, its name and options
-          are the encoder's, and ``num_classes`` has no meaning.
+        architecture: the network, as `plan` returns it. For ``part="encoder"``, its name and options are the
+            encoder's, and ``num_classes`` has no meaning.
         transfer: the tensors under segzoo's names.
         part: whether the tensors belong to a whole model or to an encoder.
         preprocessing: the program's preprocessing of an image.
         labels: the classes, if the file or the program names them.
         threshold: probability above which one logit means foreground.
         rule: how the program decides between several logits: ``"softmax"`` gives each pixel one class;
-          ``"sigmoids"`` decides each class separately, so classes overlap and a pixel may have none;
-          ``"unknown"`` if the file does not state it.
+            ``"sigmoids"`` decides each class separately, so classes overlap and a pixel may have none;
+            ``"unknown"`` if the file does not state it.
         licence: licence of the weights, if known.
         notes: what the program does and segzoo does not repeat, in sentences.
     """
@@ -144,7 +144,7 @@ class Transfer:
             source: its name in the file.
             target: its name in the network.
             up_first: number of input channels of a convolution that are first in the file and last in the
-              network.
+                network.
         """
         tensor = self._take(source)
         if tensor is None:
@@ -482,8 +482,8 @@ def wrapper_preprocessing(
     Args:
         checkpoint: checkpoint that holds the module's tensors.
         in_channels: number of channels of the network's images.
-        input_range: largest value of the images that the mean is subtracted from, 1 or 255: no file
-          states it, and both occur with the same numbers.
+        input_range: largest value of the images that the mean is subtracted from, 1 or 255: no file states
+            it, and both occur with the same numbers.
 
     Returns:
         The preprocessing, or ``None`` if the module has no mean and std.

@@ -125,7 +125,7 @@ def processor(config: Mapping[str, Any] | None, *, model_type: str = "", in_chan
 
     Args:
         config: content of ``preprocessor_config.json``; ``None`` if the folder has none: mean and std are
-          then those of the library's processor for ``model_type``, and images keep their size.
+            then those of the library's processor for ``model_type``, and images keep their size.
         model_type: model type in config.json; only used if ``config`` is missing or names no processor.
         in_channels: number of bands that the network takes.
 
@@ -186,7 +186,7 @@ def labels(
 
     Raises:
         WeightsError: ``id2label`` does not map numbers to names, or names another number of classes than the
-          head has.
+            head has.
     """
     named = config.get("id2label")
     ignored = next(
