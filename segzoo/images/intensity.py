@@ -365,9 +365,8 @@ class _Bits(_Measure):
 
     Files of 12-bit cameras are 16 bits wide but reach only 4095. Bright values that are isolated in their row
     are ignored if they are fewer than one in a thousand: these are hot pixels of the camera, which would
-        darken
-    everything else, while even a small cell is wider than a pixel. Floats have two ranges, 0 to 1 and 0 to
-    255; values of up to 16 could belong to either, and are refused.
+    darken everything else, while even a small cell is wider than a pixel. Floats have two ranges, 0 to 1 and
+    0 to 255; values of up to 16 could belong to either, and are refused.
     """
 
     def __init__(self) -> None:

@@ -28,9 +28,8 @@ def naming(path: Path, page: int | None = None) -> Iterator[None]:
     """Turn any error while an image file is read into an `ImageError` that names the file.
 
     Pillow raises SyntaxError for broken PNG chunks and struct.error for broken EXIF, numpy raises TokenError
-    and
-    OverflowError for headers, and tifffile and zarr raise the errors of their codecs: there is no complete
-        list.
+    and OverflowError for headers, and tifffile and zarr raise the errors of their codecs: there is no
+    complete list.
 
     Args:
         path: image file.

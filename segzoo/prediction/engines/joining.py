@@ -71,8 +71,7 @@ def offers(network: nn.Module) -> dict[str, str]:
     """Return the modules of a network that have a fused form, by name, with their class names.
 
     A fused form belongs to the ``forward`` next to which it was written: a subclass that overrides
-        ``forward``
-    but not ``fused_form`` has none.
+    ``forward`` but not ``fused_form`` has none.
     """
     found = {name: type(module) for name, module in network.named_modules() if name}
     return {name: f"{kind.__module__}.{kind.__qualname__}" for name, kind in found.items() if _offers(kind)}
