@@ -39,8 +39,8 @@ class ViTEncoder(nn.Module):
     """A timm vision transformer, for images of every size that its patches divide.
 
     With ``features="pyramid"``, a patch of 16 pixels gives features at strides 4, 8, 16 and 32, and one of 32
-    pixels at 8 to 64. Patches of 14 pixels would give strides of 3.5: the image is first resized by 16/14,
-    so that a patch covers 14 pixels of the original and the strides are 4 to 32.
+    pixels at 8 to 64. Patches of 14 pixels would give strides of 3.5: the image is first resized by 14/16,
+    so that a patch covers 16 pixels of the original and the strides are 4 to 32.
 
     Args:
         in_channels: number of channels of the images; a pretrained stem is adapted.
