@@ -139,7 +139,7 @@ def mindspore_dice(*, labels: Labels) -> Counted:
 
 
 def _with_class_0_as_background(labels: Labels) -> Labels:
-    """Return labels whose first class is left out of the mean, as in programs that assume background."""
+    """Return labels whose first class is left out of the mean, whatever it is, as in some programs."""
     return labels if labels.background == 0 else replace(labels, background=0)
 
 
