@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from segzoo.exporting.exportable import Exportable
 
-#: Most images in a batch.
+#: Largest number of images in a batch.
 _MANY = 4096
 
 

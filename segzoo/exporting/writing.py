@@ -46,7 +46,7 @@ _TAKEN = "choose another name, or replace it with --overwrite"
 
 #: Height and width for tracing; with a square image, the network would be traced for squares.
 _TRACED = 96, 128
-#: Most images for the calibration of int8, and the longest side of the crop used from each.
+#: Largest number of images for the calibration of int8, and the longest side of the crop used from each.
 _CALIBRATING, _LONGEST = 64, 768
 
 
