@@ -1,4 +1,4 @@
-"""Weights: folders that hold a model, and the ways to load, save, fetch, convert and export them.
+"""Weights: folders that hold a model, and the ways to fetch, convert, load and save them.
 
 Names are imported on first use, so that fetching and cleaning the cache do not import torch.
 """

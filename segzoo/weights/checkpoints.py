@@ -51,7 +51,7 @@ _NUMBERS = frozenset(
     {torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.bool, torch.uint8}
     | {torch.int8, torch.int16, torch.int32, torch.int64}
 )
-#: Most characters in a tensor's name.
+#: Largest number of characters in a tensor's name.
 _LONGEST_NAME = 500
 #: Limits of the plain data kept next to the tensors: items, characters, and depth of nesting.
 _MOST_PLAIN, _DEEPEST_PLAIN = 100_000, 8
@@ -297,7 +297,7 @@ def _safetensors(path: Path) -> dict[str, Tensor]:
 
 @dataclass(kw_only=True)
 class _Contents:
-    """The sorted content of a checkpoint."""
+    """The content of a checkpoint, sorted by kind."""
 
     tensors: dict[str, Tensor]
     extras: dict[str, Any]
@@ -458,7 +458,7 @@ def _check(tensors: dict[str, Tensor], path: Path) -> None:
     size, total = path.stat().st_size, 0
     for name, tensor in tensors.items():
         if len(name) > _LONGEST_NAME:
-            raise WeightsError(f"{path}: a tensor's name has {len(name):,} characters; it is {name[:60]!r}")
+            raise WeightsError(f"{path}: a tensor's name has {len(name):,} characters: {name[:60]!r}...")
         plain = tensor.layout == torch.strided and not (tensor.is_nested or tensor.is_quantized)
         if not plain or tensor.device.type != "cpu":
             raise WeightsError(

@@ -177,7 +177,8 @@ def _named(checkpoint: Checkpoint, *, certain: bool = False) -> str:
 
     Args:
         checkpoint: a checkpoint that fits no layout.
-        certain: whether it is certainly of an unsupported kind, because it matches the names of one layout.
+        certain: whether the checkpoint has the names of a layout; kinds that a plug-in reads, and kinds that
+            only the name of a matrix marks, are then ruled out.
     """
     beside = {**dict.fromkeys(checkpoint.left_out), **checkpoint.extras}
     stranger = strangers.find(tensors=checkpoint.tensors, beside=beside)
@@ -397,7 +398,7 @@ def _unknown(checkpoint: Checkpoint, options: Mapping[str, Any]) -> str:
 
 
 def _closeness(checkpoint: Checkpoint, spec: LayoutSpec) -> float:
-    """Return how many tensors of a signature a file has and, second, how many words of their names."""
+    """Return how many tensors of a signature a file has; ties are decided by the words in their names."""
     there = sum(name in checkpoint.tensors for name in spec.signature)
     words = _words(spec.signature)
     return there + len(words & _words(checkpoint.tensors)) / (len(words) + 1)

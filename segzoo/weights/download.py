@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from segzoo.http import Policy
 
-#: Most bytes of a file whose size is not announced.
+#: Largest number of bytes of a file whose size is not announced.
 LARGEST_UNTOLD = 16 * 1024**3
 
 
@@ -36,7 +36,7 @@ def download(
         name: name shown in the progress bar.
         trusted: whether a known hash will reveal parts that do not belong together.
         policy: how long to try.
-        most: most bytes that the file may have; ``None``: the size that the server announces.
+        most: largest number of bytes of the file; ``None``: the size that the server announces.
 
     Raises:
         FailureError: the server refuses, keeps failing, or sends more; the text says what to do.

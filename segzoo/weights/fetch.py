@@ -127,7 +127,7 @@ def _obtain(url: str, file: Path, name: str, sha256: str, size: int, policy: Pol
 def by_hand(url: str, file: Path, name: str) -> str:
     """Return the message that says which file to download yourself when the network is switched off."""
     theirs = torch_file(url)
-    also = f"\ntorch.hub has a file named so: to use it, copy {theirs}" if theirs.is_file() else ""
+    also = f"\ntorch.hub has a file with this name: to use it, copy {theirs}" if theirs.is_file() else ""
     return (
         f"{name} is not in the cache, and the network is switched off by {offline()}: unset that variable, or"
         f" download\n  {url}\non another machine and put it at\n  {file}{also}"

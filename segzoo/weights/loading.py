@@ -83,7 +83,7 @@ def _hinting(requires: Mapping[str, str], file: Path) -> Iterator[None]:
     try:
         yield
     except (UnknownNameError, PluginError, WeightsError) as error:
-        # segzoo may be distributed under another name; its parts are registered under one name.
+        # A config may name segzoo by its distribution, but its parts are registered as segzoo's.
         needed = {owner_of(name): version for name, version in requires.items()}
         where = "" if isinstance(error, WeightsError) else f"{file}: "
         raise type(error)(f"{where}{error}{_missing(needed)}{_older(needed)}") from error

@@ -120,7 +120,7 @@ def _header(data: mmap.mmap, span: Span) -> tuple[tuple[int, ...], str, Span]:
             case _:
                 raise WeightsError(f"unexpected field {number} in a tensor")
     if content is None or kind not in _TYPES:
-        raise WeightsError(f"a tensor has no contents or the unknown type {kind!r}")
+        raise WeightsError(f"a tensor has no contents, or has the unknown type {kind!r}")
     return tuple(dims), kind, content
 
 

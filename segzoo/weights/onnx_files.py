@@ -42,7 +42,7 @@ OPTIONS = {
 }
 #: Image sides tried for a file that accepts any size.
 _SIDES = (256, 224, 512, 518)
-#: Least and largest probability whose logarithm is taken.
+#: Smallest and largest probability whose logarithm is taken.
 _SURE = 1e-7
 #: Operations that end a network, and what they turn logits into.
 _ENDS = {"Softmax": "softmax", "Sigmoid": "sigmoid", "HardSigmoid": "sigmoid", "ArgMax": "argmax"}

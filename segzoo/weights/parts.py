@@ -75,9 +75,8 @@ def refuse_code(settings: dict[str, Any], where: str) -> None:
     if named:
         first = next(iter(named.values()), "") if isinstance(named, dict) else named
         raise WeightsError(
-            f"{where} refers to code in its own repository (auto_map: {str(first)[:100]!r}), never "
-            "run by segzoo: its network is not transformers'. Find a repository of the same model without "
-            "`auto_map`"
+            f"{where} names code of its own (auto_map: {str(first)[:100]!r}), which segzoo never runs: its "
+            "network is not one of transformers'. Find a repository of the same model without `auto_map`"
         )
 
 

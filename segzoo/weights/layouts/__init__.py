@@ -133,7 +133,8 @@ class Transfer:
         shape = tuple(self._source[name].shape)
         if len(shape) != rank or 0 in shape:
             raise WeightsError(
-                f"{self.file} belongs to another network:\n  {name} is {shape}; {rank} sides above 0 expected"
+                f"{self.file} belongs to another network:\n  {name} is {shape}, "
+                f"expected {rank} dimensions, none of them 0"
             )
         return shape
 
