@@ -211,7 +211,8 @@ def from_json(data: object, where: str) -> ModelConfig:
     version = data["segzoo_format"]
     if type(version) is not int or version != FORMAT_VERSION:
         raise WeightsError(
-            f"{where} has format {shown(version)}, this segzoo reads {FORMAT_VERSION}: upgrade segzoo"
+            f"{where} has format {shown(version)}, but this segzoo reads format {FORMAT_VERSION}: "
+            "upgrade segzoo"
         )
     rest = {key: value for key, value in data.items() if key != "segzoo_format"}
     return read_object(ModelConfig, rest, where)

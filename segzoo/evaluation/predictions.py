@@ -165,7 +165,8 @@ def _cases(
         if values.shape[:2] != sample.mask.shape:
             raise MaskError(
                 f"{path} has size {size(values)}, but the ground truth of {sample.name} has "
-                f"{size(sample.mask)} (height x width): resize the prediction with nearest-neighbour"
+                f"{size(sample.mask)} (height x width): resize the prediction with nearest-neighbour "
+                "interpolation"
             )
         if numbered is None:
             prediction, found = _classes(values, sample.mask, truths.labels, str(path)), None
@@ -213,7 +214,8 @@ def _overlapping_cases(
         if planes.shape != sample.mask.shape:
             raise MaskError(
                 f"the prediction of {sample.name} in {folder} has size {size(planes[0])}, but its ground "
-                f"truth {size(sample.mask[0])} (height x width): resize the prediction with nearest-neighbour"
+                f"truth {size(sample.mask[0])} (height x width): resize the prediction with "
+                "nearest-neighbour interpolation"
             )
         return ScoredSample(
             name=sample.name,

@@ -65,7 +65,7 @@ class ScoredSample:
                 raise FailureError(
                     f"{self.name}: the prediction has size {size(self.prediction)}, but the {what} "
                     f"{size(mask)} (height x width): score masks of the image's size, or resize with "
-                    "nearest-neighbour"
+                    "nearest-neighbour interpolation"
                 )
 
     def counted(self, labels: Labels) -> NDArray[np.bool_]:

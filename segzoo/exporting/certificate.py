@@ -354,7 +354,9 @@ def read_certificate(path: str | os.PathLike[str]) -> Certificate:
     if version is None:
         raise WeightsError(f"{path} is not a certificate: it has no key 'segzoo_certificate'")
     if version != FORMAT:
-        raise WeightsError(f"{path} has format {version}, this segzoo reads {FORMAT}: upgrade segzoo")
+        raise WeightsError(
+            f"{path} has format {version}, but this segzoo reads format {FORMAT}: upgrade segzoo"
+        )
     rest = {key: value for key, value in data.items() if key not in _DERIVED}
     found = read_object(Certificate, rest, str(path), "")
     plain = all(PurePath(one.name).name == one.name for one in found.files)

@@ -87,7 +87,7 @@ class _Subject:
                 promise(
                     off <= TOLERANCES[precision],
                     f"{self.what}: with precision={precision!r} its logits of images {tuple(images.shape)} "
-                    f"differ by {off:.1e} of the largest, more than {TOLERANCES[precision]}",
+                    f"differ by {off:.1e} relative to the largest, more than {TOLERANCES[precision]}",
                 )
 
     def described(self) -> None:

@@ -94,8 +94,8 @@ class _Subject:
                 promise(not found.trouble, f"{self.what}: of images {found.named} {found.trouble}")
                 promise(
                     not found.held or found.relative <= allowed,
-                    f"{self.what}: its logits of images {found.named} differ by {found.relative:.1e} of the "
-                    f"largest, more than {allowed}",
+                    f"{self.what}: its logits of images {found.named} differ by {found.relative:.1e} "
+                    f"relative to the largest, more than {allowed}",
                 )
 
     def info_kept(self) -> None:

@@ -95,7 +95,7 @@ class ResidualEncoder(nn.Module):
         default = [width << level for level in range(min(depth, 13))]
         self.channels = check_widths(default if widths is None else widths)
         if len(self.channels) > 12:
-            raise OptionError("a depth above 12 gives a stride of 4096 and more; 12 is the most")
+            raise OptionError("a depth above 12 gives a stride of 4096 and more; the maximum is 12")
         self.strides = tuple(1 << level for level in range(len(self.channels)))
         self.units = nn.ModuleList(
             ResidualUnit(before, after, stride=min(stride, 2), norm=norm, first=stride == 1)

@@ -261,8 +261,8 @@ def _labels(meta: Mapping[str, Any], num_classes: int, logits: int, notes: list[
     names, palette = (about.get(key, meta.get(key.upper())) for key in ("classes", "palette"))
     if about.get("reduce_zero_label") is True:
         notes.append(
-            "label maps of the training were reduced by one (reduce_zero_label): in their files 0 counts for "
-            "nothing, and class 0 is 1"
+            "label maps were reduced by one for training (reduce_zero_label): in their files 0 is ignored, "
+            "and class 0 is 1"
         )
     if not isinstance(names, list | tuple) or not names:
         return None
