@@ -58,7 +58,7 @@ def for_model(
     if labels.overlapping != theirs.overlapping:
         one, other = ("the model", "the dataset")[:: 1 if labels.overlapping else -1]
         raise OptionError(
-            f"classes overlap in {one}, but {other} has one class per pixel: open a dataset with overlapping "
+            f"classes overlap in {one}, but {other} has one class per pixel: open a dataset of overlapping "
             "masks with overlapping=true (--data-option overlapping=true, in recipes data.overlapping=true)"
         )
     if theirs.classes == labels.classes:

@@ -254,12 +254,15 @@ def _decided(conversion: Conversion, multilabel: str | None) -> Conversion:
     if conversion.rule == "unknown" and multilabel is None:
         note = (
             f"{file} does not say how its {classes} classes are decided; each pixel gets the class with the "
-            "largest logit. If the model was trained for multi-label, with a sigmoid per class, pass "
+            "largest logit. If it was trained as multi-label, with a sigmoid per class, pass "
             "multilabel='overlapping' (--option multilabel=overlapping)"
         )
         return replace(conversion, notes=(*conversion.notes, note))
     if conversion.rule == "sigmoids":
-        note = "the program applies a sigmoid to each class; here each pixel gets the largest logit"
+        note = (
+            "the program applies a sigmoid to each class; "
+            "here each pixel gets the class with the largest logit"
+        )
         return replace(conversion, notes=(*conversion.notes, note))
     return conversion
 

@@ -1,6 +1,6 @@
 """Decide when an image is too large for memory: tiles instead of the whole, rows instead of whole files.
 
-Small images are never planned. A large one is planned for a memory limit, which by default is most of the
+A small image needs no plan. A large one is planned for a memory limit, which by default is most of the
 free memory. When masks are scored, the tiles of a large image have a fixed size that does not depend on free
 memory, if that gives the result of the whole image: a score, or a resumed run, must not depend on what else
 the machine is doing.
