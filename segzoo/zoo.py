@@ -365,10 +365,9 @@ def _unknown_model(name: str) -> str:
     known += [f"{d}-{encoder}" for d in decoders if name.startswith(f"{d}-") for encoder in timm_names()]
     hint = did_you_mean(name, known)
     return (
-        f"no model or weights are named {shown(name)}{hint or ';'} `segzoo list models` and "
-        "`segzoo list weights` show the available ones, any `decoder/encoder` works too, and plug-ins "
-        "add more"
-        f"{_lone_encoder(name)}{_footnote(name)}"
+        f"no model or weights are named {shown(name)}{hint or ';'} `segzoo list models` and `segzoo list "
+        "weights` show the available ones, any `decoder/encoder` works too, and plug-ins add "
+        f"more{_lone_encoder(name)}{_footnote(name)}"
     )
 
 

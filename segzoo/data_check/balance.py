@@ -93,10 +93,9 @@ def balance(
             severity="note",
             what=f"{len(rare)} class{'es cover' if len(rare) > 1 else ' covers'} less than 1 % of the pixels",
             advice="Pixel accuracy will be high even if the network never finds them: use the Dice or IoU of "
-            "these "
-            "classes instead. The default loss has a Dice term, in which every class except background "
-            "counts "
-            "equally; if that is not enough, add class weights to its cross-entropy: loss.weights=balanced.",
+            "these classes instead. The default loss has a Dice term, in which every class except background "
+            "counts equally; if that is not enough, add class weights to its cross-entropy: "
+            "loss.weights=balanced.",
             examples=tuple(rare[:_SHOWN]),
         )
 
@@ -130,12 +129,10 @@ def _missing(numbers: Statistics, guessed: bool) -> Iterator[Finding]:
             advice="A network cannot learn a class that it never sees."
             + (
                 " The number of classes follows from the highest value; if that is not a class, list the "
-                "values "
-                "that count: data.values=[...]."
+                "values that count: data.values=[...]."
                 if guessed
                 else " If you do not need them, list the classes that you need, if the data set has the "
-                "option: "
-                "data.classes=A,B."
+                "option: data.classes=A,B."
             ),
         )
     for split, masks in numbers.present.items():

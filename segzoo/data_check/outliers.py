@@ -39,8 +39,7 @@ def outliers(looks: Sequence[Look]) -> Iterator[Finding]:
             severity="warning",
             what=f"{many(len(uniform), 'image', 'have')} a single colour",
             advice="They show nothing: a closed shutter, an empty export, or an incomplete file? A network "
-            "learns "
-            "nothing from them. Remove them.",
+            "learns nothing from them. Remove them.",
             count=len(uniform),
             examples=tuple(dict.fromkeys(look.image_path for look in uniform))[:_SHOWN],
         )
@@ -52,8 +51,7 @@ def outliers(looks: Sequence[Look]) -> Iterator[Finding]:
             severity="note",
             what=f"{many(len(told), 'image', 'are')} unlike the others",
             advice="Check them. Keep images of another camera, exposure or subject only if you will also "
-            "predict "
-            "such images.",
+            "predict such images.",
             count=len(told),
             examples=tuple(told[:_SHOWN]),
         )

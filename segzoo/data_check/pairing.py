@@ -73,11 +73,10 @@ def _unpaired(layout: Pairing) -> Iterator[Finding]:
                 f"{many(len(layout.images), 'image', 'have')} no mask of the same name",
             ),
             layout.images,
-            f"{tool}{' ' if tool else ''}"
-            "An image is paired with the mask of its name, a.jpg with a.png or a_mask.png, or by the part of "
-            "names that varies. Draw the mask, rename it, or remove the image. data.image_prefix, "
-            "data.image_suffix, data.mask_prefix, data.mask_suffix or data.pattern define how names are "
-            "built.",
+            f"{tool}{' ' if tool else ''}An image is paired with the mask of its name, a.jpg with a.png or "
+            "a_mask.png, or by the part of names that varies. Draw the mask, rename it, or remove the image. "
+            "data.image_prefix, data.image_suffix, data.mask_prefix, data.mask_suffix or data.pattern define "
+            "how names are built.",
             left,
         )
     if layout.masks:

@@ -90,8 +90,7 @@ def _rotation(looks: Sequence[Look]) -> Iterator[Finding]:
             ),
             [look.image_path for look in wrong],
             "A camera stores its orientation next to the pixels, and programs rotate images for display. "
-            "These "
-            "masks fit the pixels before the rotation. Rotate the masks in the same way.",
+            "These masks fit the pixels before the rotation. Rotate the masks in the same way.",
             "rotates images and masks upright",
         )
     if unclear:
@@ -146,8 +145,7 @@ def _modes(looks: Sequence[Look]) -> Iterator[Finding]:
             severity="note",
             what=f"images are of several kinds: {told}",
             advice="Training converts them to one kind: grey becomes three equal channels if there are "
-            "colour "
-            "images, values become 0 to 255, and alpha is left out.",
+            "colour images, values become 0 to 255, and alpha is left out.",
             count=len(looks),
         )
     elif set(kinds) == {"grey"}:
@@ -180,8 +178,7 @@ def _bands(looks: Sequence[Look]) -> Iterator[Finding]:
             ("bands", "error", f"{many(len(others), 'image', 'have')} other bands than the others"),
             [f"{look.image_path}: {_listed(look.image.bands)}" for look in others],
             f"A network needs the same number of bands from each, and most have {usual}. Choose bands that "
-            f"all "
-            "have, such as data.bands=[1,2,3], or remove these images.",
+            "all have, such as data.bands=[1,2,3], or remove these images.",
             "",
         )
     elif set(counts) - {3}:
@@ -191,8 +188,7 @@ def _bands(looks: Sequence[Look]) -> Iterator[Finding]:
             severity="note",
             what=f"images have {_listed(looks[0].image.bands)}",
             advice=f"To use all of them, set model.in_channels={count}; to choose some, use numbers or "
-            f"names: "
-            "data.bands=[3,2,1].",
+            "names: data.bands=[3,2,1].",
             count=len(looks),
         )
     alpha = [look.image_path for look in looks if look.image.alpha is not None]
@@ -225,8 +221,7 @@ def _values(looks: Sequence[Look]) -> Iterator[Finding]:
             ("deep", "warning", f"values are scaled to 0 to 255 in {len(ways)} ways"),
             deep,
             f"{_ways(ways)}. Equal brightness may differ between images. If they are from one camera, scale "
-            f"all "
-            "in the same way: data.intensity=percentiles:1,99.8:run, or data.intensity=range:0,4095.",
+            "all in the same way: data.intensity=percentiles:1,99.8:run, or data.intensity=range:0,4095.",
             "",
         )
     elif deep:

@@ -230,8 +230,7 @@ def _images(files: list[Path]) -> list[str]:
         return [
             f"{listed(stacks, 2)} {'holds' if len(stacks) == 1 else 'hold'} several pages, like stacks of "
             "slices: put the stack of images into a folder images and the stack of masks into a folder "
-            "masks, "
-            "with the same name."
+            "masks, with the same name."
         ]
     if images and len(images) == len(files):
         return [

@@ -369,8 +369,7 @@ class _Record:
                 if not begin and (told := found.get("conversion")) != self.settings:
                     raise FailureError(
                         f"{self.folder} holds another conversion ({_differences(told, self.settings)}): "
-                        f"choose "
-                        "another folder, or remove it"
+                        "choose another folder, or remove it"
                     )
                 self._sizes.update(found.get("files", {}))
                 if "name" in found:

@@ -209,8 +209,7 @@ class YoloTarget:
         if suffix not in _ULTRALYTICS:
             raise OptionError(
                 f"Ultralytics does not read {suffix} images, such as that of {name}: convert to coco or "
-                f"folder, "
-                "or save the images as PNG or TIFF"
+                "folder, or save the images as PNG or TIFF"
             )
         return f"images/{part}/{name}{suffix}"
 

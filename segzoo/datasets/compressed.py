@@ -83,8 +83,7 @@ class Evaluator:
         if self._entries > self.limits.files:
             raise FailureError(
                 f"{self.source} holds more than {self.limits.files:,} files and folders, more than any data "
-                f"set."
-                " If you trust it, unpack it yourself"
+                "set. If you trust it, unpack it yourself"
             )
 
     def decompressed(self, count: int) -> None:

@@ -207,8 +207,7 @@ def check_pairing(found: Pairing) -> None:
         raise FailureError(
             f"{root} needs a folder of images ({' or '.join(IMAGES)}) and one of masks "
             f"({' or '.join(MASKS)}), or masks next to their images (a.jpg and a_mask.png). Set other names "
-            f"with "
-            f"images=..., masks=..., or use {' or '.join(LISTS)}"
+            f"with images=..., masks=..., or use {' or '.join(LISTS)}"
         )
 
 

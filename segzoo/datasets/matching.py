@@ -124,8 +124,7 @@ def by_name(folder: Path, whole: Callable[[str], bool] | None = None) -> dict[st
         if name in named:
             raise FailureError(
                 f"{named[name]} and {path} have the same name, so it is not clear which belongs to the mask "
-                f"or"
-                " image of that name: keep one of them"
+                "or image of that name: keep one of them"
             )
         named[name] = path
     return named
@@ -136,10 +135,10 @@ def check_alone(root: Path, alone: Sequence[Path]) -> None:
     if alone:
         shown = listed(alone)
         raise FailureError(
-            f"{root}: {many(len(alone), 'file', 'have')} no partner of the same name: {shown}. "
-            "Add the missing files, move these away, or set what follows the name in the masks' names: "
-            "data.mask_suffix=_mask. "
-            "`segzoo data check DIR` finds other layouts too, such as a folder for each class"
+            f"{root}: {many(len(alone), 'file', 'have')} no partner of the same name: {shown}. Add the "
+            "missing files, move these away, or set what follows the name in the masks' names: "
+            "data.mask_suffix=_mask. `segzoo data check DIR` finds other layouts too, such as a folder for "
+            "each class"
         )
 
 

@@ -149,8 +149,7 @@ class NumberedObjects:
         if ignored is not None and numbers.max(initial=0) > ignored and (numbers == ignored).any():
             raise MaskError(
                 f"{where} holds numbers up to {numbers.max():,}, including {ignored}: it is not clear "
-                f"whether that "
-                "is an object or ignored. Leave out ignore_index, or set which numbers are "
+                "whether that is an object or ignored. Leave out ignore_index, or set which numbers are "
                 f'objects: instances={{"1-{numbers.max()}": {self.labels.classes[-1]!r}}}'
             )
         if not (found == _UNKNOWN).any():

@@ -178,8 +178,7 @@ class Pairs:
         if len(bands) != whole.shape[2]:
             raise ImageError(
                 f"{pair.image} and its other files have {whole.shape[2]} bands, but {len(bands)} names are "
-                f"given: "
-                f"{listed(bands)}"
+                f"given: {listed(bands)}"
             )
         return whole, replace(info, bands=bands, dtype=str(whole.dtype), alpha=None, palette=())
 
@@ -262,9 +261,8 @@ def slices(pair: Pair, chosen: Pages = ()) -> list[Pair]:
         return [pair]
     if pages != others:
         raise FailureError(
-            f"{pair.image} has {pages} pages, its mask {pair.mask} has {others}: pages are paired by "
-            "number, so both need the same number. If the pages of the image are its bands, save them as "
-            "such: "
+            f"{pair.image} has {pages} pages, its mask {pair.mask} has {others}: pages are paired by number, "
+            "so both need the same number. If the pages of the image are its bands, save them as such: "
             "tifffile.imwrite(..., metadata={'axes': 'CYX'})"
         )
     taken = chosen_pages(chosen, pages, pair.image)

@@ -154,8 +154,7 @@ def read_pixels(
         if pixels.overlapping and not 0 <= least <= most <= 1:
             raise OptionError(
                 f"the target holds {least} to {most}, but if classes overlap it must be 1 for pixels of the "
-                f"class and "
-                "0 for others; set ignore_index if another value marks pixels to skip"
+                "class and 0 for others; set ignore_index if another value marks pixels to skip"
             )
         if not pixels.overlapping and (least < 0 or most >= pixels.classes):
             raise OptionError(

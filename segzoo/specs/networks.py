@@ -184,6 +184,5 @@ class LayoutSpec(PartSpec):
         if not self.signature and not self.beside:
             raise UsageError(
                 f"layout {self.name!r} needs a tuple with the name of at least one tensor as its signature, "
-                f"or a "
-                "key in beside"
+                "or a key in beside"
             )

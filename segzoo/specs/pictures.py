@@ -194,8 +194,7 @@ def parse_intensity(text: str | Intensity) -> Intensity:
     if unknown:
         raise OptionError(
             f"intensity {mode} can be followed by :band (each band separately) and :run (one scale for all "
-            f"images; "
-            f"in training :data is the same), got {unknown[0]!r} in {text!r}"
+            f"images; in training :data is the same), got {unknown[0]!r} in {text!r}"
         )
     per: Literal["all", "band"] = "band" if "band" in rest else "all"
     over: Literal["image", "data"] = "data" if "run" in rest or "data" in rest else "image"

@@ -59,8 +59,7 @@ class AugmentationSpec(PartSpec):
             if "." in name or name == "one_of" or re.search(r"_\d+$", name):
                 raise UsageError(
                     f"{name!r} cannot name an augmentation: a dot separates the keys of a recipe, NAME_2 is "
-                    f"a "
-                    "repeated step, and one_of chooses among steps"
+                    "a repeated step, and one_of chooses among steps"
                 )
 
 

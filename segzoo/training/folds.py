@@ -163,8 +163,7 @@ def _check_unused(plans: Sequence[_Plan]) -> None:
         if (plan.folder / CHECKPOINTS).exists() or (plan.folder / FILE).exists():
             raise OptionError(
                 f"{plan.folder} already holds a run: resume it (--resume), choose another folder (out=...), "
-                f"or"
-                " delete the old run (--overwrite)"
+                "or delete the old run (--overwrite)"
             )
 
 
@@ -184,8 +183,7 @@ def _finished(plan: _Plan) -> Fold | None:
     if found:
         raise OptionError(
             f"{plan.folder} was trained with another recipe: {'; '.join(found)}. Resume with the same "
-            f"recipe, or"
-            " choose another folder (out=...)"
+            "recipe, or choose another folder (out=...)"
         )
     return fold
 

@@ -136,10 +136,8 @@ def check_objects(sample: Sample, labels: Labels) -> NDArray[Any]:
     if sample.instances is None:
         raise OptionError(
             f"separator needs to know which pixels form one object, but the mask of {sample.name!r} holds "
-            f"only "
-            "classes. Set data.instances=true if the numbers in its masks count objects, use data that "
-            "outlines "
-            "each object (COCO, dsb2018), or leave separator out"
+            "only classes. Set data.instances=true if the numbers in its masks count objects, use data that "
+            "outlines each object (COCO, dsb2018), or leave separator out"
         )
     return sample.instances
 

@@ -184,8 +184,7 @@ def _peak(device: torch.device, precision: str, *, least: float) -> float:
     raise FailureError(
         f"a step reaches {least / 1e9:,.0f} GFLOP/s but a large matrix product only {best / 1e9:,.0f}, which "
         "is impossible: other work slowed the product down, so stop it and measure again; if the error "
-        "stays, "
-        "the operations of this network are counted wrongly: please report it"
+        "stays, the operations of this network are counted wrongly: please report it"
     )
 
 

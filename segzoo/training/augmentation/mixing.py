@@ -139,8 +139,7 @@ class CopyPaste(Mixing):
         if not self.classes and labels.background is None and not labels.overlapping:
             raise OptionError(
                 "augment.copy_paste.classes must name the classes that have objects, because none of the "
-                "data's "
-                f"classes is background: {', '.join(labels.classes)}"
+                f"data's classes is background: {', '.join(labels.classes)}"
             )
         try:
             for one in self.classes:

@@ -285,13 +285,11 @@ def _make(key: str, name: str, options: Any, ignore_index: int | None, backgroun
         if becomes_ignored:
             raise OptionError(
                 f"{key}.{setting} = 'background' needs a background class, but every class of the data set "
-                f"is an"
-                " object: give its labels an ignore_index, such as 255, for pixels outside"
+                "is an object: give its labels an ignore_index, such as 255, for pixels outside"
             )
         raise OptionError(
             f"{key}.{setting} = 'ignore' needs a value for ignored pixels, and the data set has none: give "
-            f"its"
-            f" labels an ignore_index, such as 255, or set another {key}.{setting}"
+            f"its labels an ignore_index, such as 255, or set another {key}.{setting}"
         )
     return step
 

@@ -79,8 +79,7 @@ def read_groups(group: str, names: Sequence[str]) -> list[str]:
     if pattern.groups != 1:
         raise OptionError(
             f"split.group={group!r} has {pattern.groups} groups in parentheses: it needs exactly one, around "
-            f"the"
-            " common part of samples that stay together, such as '^(.*)_'; or name a .csv file"
+            "the common part of samples that stay together, such as '^(.*)_'; or name a .csv file"
         )
     matches = {name: pattern.search(name) for name in names}
     lost = [name for name, match in matches.items() if match is None or match[1] is None]

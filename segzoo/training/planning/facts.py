@@ -180,8 +180,7 @@ def look_at_data(training: Dataset, validation: Dataset, *, progress: bool = Fal
         told_counts = ", ".join(f"{count} images with {one}" for one, count in _counted(images))
         raise OptionError(
             f"the images have different numbers of bands ({told_counts}): choose bands that all have, such "
-            f"as "
-            "data.bands=1,2,3"
+            "as data.bands=1,2,3"
         )
     means = [np.mean([band.mean for band in image.taken]) for image in images if image.taken]
     scaled = [float(mean) for mean in means if np.isfinite(mean)]

@@ -92,6 +92,5 @@ def _check(minutes: float) -> None:
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise OptionError(
             "several processes would make different plans, because each measures its own time: plan in one, "
-            "with "
-            "`segzoo train ... --dry-run > plan.toml`, and train all of them with plan.toml"
+            "with `segzoo train ... --dry-run > plan.toml`, and train all of them with plan.toml"
         )
