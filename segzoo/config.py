@@ -84,19 +84,19 @@ class ModelConfig:
         architecture: the network.
         preprocessing: steps from pixels to the network's input.
         labels: its classes.
-        threshold: probability above which a pixel belongs to the class of a one-logit network, or to
-          each class if classes overlap.
+        threshold: probability above which a pixel belongs to the class of a one-logit network, or to each
+            class if classes overlap.
         thresholds: thresholds by class name, for classes with a different one: a pixel belongs to the class
-          if its probability exceeds it.
+            if its probability exceeds it.
         temperature: number that divides the class logits before probabilities are computed, to calibrate
-          these; masks of the most probable class do not depend on it.
+            these; masks of the most probable class do not depend on it.
         separator: meaning of the last logit for separating touching objects; ``None`` if every logit is a
-          class.
+            class.
         smallest_object: number of pixels of the smallest object that prediction keeps by default; 0 keeps
-          all.
+            all.
         licence: licence of the weights, an SPDX identifier if one fits.
         statistics: statistics of each band over the training images, after intensity scaling; empty if they
-          were not measured.
+            were not measured.
         provenance: origin of the weights: data, command, machine, scores with contracts.
     """
 

@@ -29,15 +29,15 @@ class Encoder(Protocol):
 
     Attributes:
         channels: number of channels of each feature, finest first.
-        strides: stride of each feature, finest first; they repeat if an encoder dilates, or returns layers
-          of one resolution.
+        strides: stride of each feature, finest first; they repeat if an encoder dilates, or returns layers of
+            one resolution.
 
     Optional attributes:
         any_size (bool): whether it accepts sizes that its deepest stride does not divide, and rounds the
-          features of odd sizes; `segzoo.segmenter.Segmenter` pads the image for all other encoders.
+            features of odd sizes; `segzoo.segmenter.Segmenter` pads the image for all other encoders.
         multiple (int): number whose multiples sides must be, if that is not the coarsest stride.
-        coarsest (int): stride of the coarsest map inside it, if that is not its last feature's: a batch
-          norm needs two pixels of that map in training.
+        coarsest (int): stride of the coarsest map inside it, if that is not its last feature's: a batch norm
+            needs two pixels of that map in training.
         border (int): pixels of the image's height (and width) that its valid convolutions consume. Until
             version 0.1 it was called ``eats``, which still works and warns.
         pretraining (segzoo.specs.Pretraining): pretraining of the encoder, or of a module in it.
@@ -67,13 +67,13 @@ class Decoder(Protocol):
         coarsest (int): stride of its coarsest map, if that is coarser than the encoder's.
         align_corners (bool): whether the corners of logits and image are aligned when logits are resized.
         side_channels (tuple[int, ...]): numbers of channels of the maps that deep supervision adds; 0 for one
-          whose channels are already the logits, because its decoder uses them.
-        side_weight (float): weight of each side map's loss relative to the last, unless a recipe sets
-          another ``supervision``; without it, all losses are averaged.
-        side_features (method): maps features to the list of side maps, coarsest first; the last
-          is the decoder's usual output.
-        fused_form (method): maps a `Split` to a module that maps features like the decoder, with less
-          memory and time, or to ``None``; the list of features that it is called with may be emptied.
+            whose channels are already the logits, because its decoder uses them.
+        side_weight (float): weight of each side map's loss relative to the last, unless a recipe sets another
+            ``supervision``; without it, all losses are averaged.
+        side_features (method): maps features to the list of side maps, coarsest first; the last is the
+            decoder's usual output.
+        fused_form (method): maps a `Split` to a module that maps features like the decoder, with less memory
+            and time, or to ``None``; the list of features that it is called with may be emptied.
     """
 
     out_channels: int
@@ -137,13 +137,13 @@ class ImageInfo:
         geo: position on the ground, if the file states it.
         nodata: value of pixels without a measurement, if the file declares one (NaN is one).
         window: lowest and highest value to display (DICOM's window, NIfTI's cal_min and cal_max), after any
-          rescaling of stored values; a hint for viewers.
-        inverted: whether low values are bright (TIFF's WhiteIsZero, DICOM's MONOCHROME1); the values
-          are not changed.
+            rescaling of stored values; a hint for viewers.
+        inverted: whether low values are bright (TIFF's WhiteIsZero, DICOM's MONOCHROME1); the values are not
+            changed.
         mask_suffix: suffix of the single file in which the reader writes the masks of all pages, such as
-          ``".nii.gz"``; empty if it writes none.
+            ``".nii.gz"``; empty if it writes none.
         extra: more data that a writer of the same format needs to write a mask at the position of the image;
-          plain data. ``affine``, four rows of four numbers, maps column, row and page to millimetres
+            plain data. ``affine``, four rows of four numbers, maps column, row and page to millimetres
             towards the right, front and head of a body.
     """
 
@@ -175,11 +175,10 @@ class OpenedImage(Protocol):
 
     Optional attributes:
         rows (method): ``rows(page, top, bottom)`` returns rows ``top`` to ``bottom`` of a page, and decodes
-        no
-          more than necessary; without it, whole pages are decoded.
+            no more than necessary; without it, whole pages are decoded.
         describe (method): ``describe(page)`` returns the `ImageInfo` of a page; required if pages differ.
-        resident (method): ``resident(page)`` returns the bytes that ``rows`` holds in addition to its
-          result, such as a row of decoded tiles; ``None`` if the page cannot be read by rows.
+        resident (method): ``resident(page)`` returns the bytes that ``rows`` holds in addition to its result,
+            such as a row of decoded tiles; ``None`` if the page cannot be read by rows.
     """
 
     @property
@@ -220,9 +219,8 @@ class Sample:
 
     Attributes:
         image: ``(H, W)`` or ``(H, W, C)`` in the file's own type, with all its bands, upright.
-        mask: ``(H, W)`` class indices of the labels' ``index_type``: uint8, or uint16 beyond 256 classes.
-            If classes overlap, ``(K, H, W)`` uint8: 1 inside a class, 0 outside, 255 for ignored
-              pixels.
+        mask: ``(H, W)`` class indices of the labels' ``index_type``: uint8, or uint16 beyond 256 classes. If
+            classes overlap, ``(K, H, W)`` uint8: 1 inside a class, 0 outside, 255 for ignored pixels.
         name: unique name of the sample in its dataset; the same on all machines.
         field_of_view: ``(H, W)`` bool; pixels outside are ignored in training and evaluation.
         instances: ``(H, W)`` uint16 or int32, 0 for none, else the number of the object.
@@ -244,7 +242,7 @@ class Remark:
     Attributes:
         kind: a short, stable word for programs, such as ``"no-area"``.
         severity: ``error`` stops training or makes it pointless; ``warning`` does not, but the result is
-          probably not the intended one; ``note`` is information.
+            probably not the intended one; ``note`` is information.
         what: finding, in one line.
         advice: what it means and what to do.
         count: number of affected files, images or objects.
@@ -269,12 +267,12 @@ class Dataset(Protocol):
     Optional attributes:
         names (list[str]): the name of each sample, known without decoding it.
         groups (list[str]): group of each sample, such as a volume whose slices are samples; groups are not
-          divided between parts. By default `segzoo.datasets.groups_of` the names.
+            divided between parts. By default `segzoo.datasets.groups_of` the names.
         tags (list[Mapping[str, str]]): properties of each sample by name of the tag, such as
-          ``{"stain": "H&E", "source": "1040x1388"}``; known without decoding it. Scores are grouped by them
-          (``segzoo evaluate --by stain``). A sample may lack a tag.
+            ``{"stain": "H&E", "source": "1040x1388"}``; known without decoding it. Scores are grouped by them
+            (``segzoo evaluate --by stain``). A sample may lack a tag.
         undivided (bool): whether `segzoo.datasets.divided` divided the data because its authors did not; by
-          default the names decide.
+            default the names decide.
         files (method): ``files(index)`` returns the files of a sample.
         remarks (tuple[Remark, ...]): remarks about the files.
     """
@@ -295,7 +293,7 @@ class Metric(Protocol):
 
     Attributes:
         contract: which pixels and classes count, how they are averaged, and the rule for empty masks, in
-          words.
+            words.
     """
 
     contract: str
@@ -339,10 +337,10 @@ class Augmentation(Protocol):
     """A random change of an image, and of its mask if pixels move; it can be pickled.
 
     Optional attributes:
-        size_after (method): maps the input height and width to the output's; either is ``None`` if it
-          varies. Without it, the step keeps the size.
-        of_colours (bool): whether the step changes colours: it then gets only the bands that are
-          colours: red, green and blue, or grey, or those of them that exist.
+        size_after (method): maps the input height and width to the output's; either is ``None`` if it varies.
+            Without it, the step keeps the size.
+        of_colours (bool): whether the step changes colours: it then gets only the bands that are colours:
+            red, green and blue, or grey, or those of them that exist.
     """
 
     def __call__(
@@ -354,8 +352,8 @@ class Augmentation(Protocol):
             image: ``(H, W, C)`` with any number of bands: uint8, or float32 in which 1 is white.
             mask: ``(H, W)`` class indices.
             random: source of randomness.
-            ignore: the mask's value for ignored pixels, if there is one; pixels from outside the
-              image get it.
+            ignore: the mask's value for ignored pixels, if there is one; pixels from outside the image get
+                it.
         """
         ...
 
@@ -375,14 +373,14 @@ class Mixing(Protocol):
 
         Args:
             first: ``image`` ``(H, W, C)``, uint8 or float32 in which 1 is white; ``mask``, and ``instances``
-              if the data has them. Use ``dataclasses.replace`` to change it.
+                if the data has them. Use ``dataclasses.replace`` to change it.
             second: another sample with the size of the first; its instances are numbered separately.
             random: source of randomness.
             labels: labels of the masks; if classes overlap, the masks are ``(K, H, W)``.
 
         Returns:
             The sample, and 1 if its masks describe everything that it shows. A share below 1 leaves the rest
-              of the loss to the masks of ``second``, as in mixup.
+            of the loss to the masks of ``second``, as in mixup.
         """
         ...
 
@@ -511,8 +509,8 @@ class Cluster(Protocol):
         answer, and the others continue.
 
         Args:
-            begin: function that is pickled and called once in each worker; its result is called with each
-              of the worker's tasks, one at a time.
+            begin: function that is pickled and called once in each worker; its result is called with each of
+                the worker's tasks, one at a time.
             tasks: tasks that can be pickled, like the answers.
 
         Raises:

@@ -47,9 +47,8 @@ def try_imports(*, patience: float) -> dict[str, Any]:
 
     Returns:
         ``imported`` (distributions), ``errors`` (by distribution, one line each), ``files`` (of the modules,
-        by
-          distribution), ``device`` (facts, or nothing), ``device_error``, and ``crash``: what ended the
-          process and what to do about it, or nothing.
+        by distribution), ``device`` (facts, or nothing), ``device_error``, and ``crash``: what ended the
+        process and what to do about it, or nothing.
     """
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     try:

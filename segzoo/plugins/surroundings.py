@@ -38,13 +38,13 @@ class Surrounding:
         what: its name in a warning.
         read: function that returns its state, which can be compared, given the module.
         write: function that restores a state, given the module and the state; ``None`` if changes are only
-          reported.
+            reported.
         module: module that has the state; nothing is read before somebody has imported it.
         fresh: function that returns the state after the import, given the module; ``None`` if it is unknown.
         renew: function that randomises the state of a module that only the plug-in imported, as its import
-          does.
+            does.
         settled: whether a factory must not change it either: settings of file locations and of numerics, but
-          not generators, because weights are drawn from them.
+            not generators, because weights are drawn from them.
     """
 
     what: str
