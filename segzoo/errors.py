@@ -71,8 +71,8 @@ class UnknownNameError(UsageError):
 class AmbiguousNameError(UsageError):
     """More than one spec has that name.
 
-    Use ``distribution:name``, as the text shows; or ``decoder/encoder`` with a slash
-    if a name can be divided in two ways.
+    Use ``distribution:name``, as the text shows; or ``decoder/encoder`` with a slash if a name can be
+    divided in two ways.
     """
 
 

@@ -2,11 +2,11 @@
 
 It decides whether the network may be used, what a valid address is, which redirects are followed, how long
 and how often segzoo tries, how much it downloads, and what each refusal means. `segzoo.weights.hub` uses the
-client of the Hugging Face Hub, and uses these decisions too.
+client of the Hugging Face Hub, and takes these decisions from here.
 
-It uses the standard library's client, because segzoo needs no more: that honours
-``HTTP_PROXY``, ``HTTPS_PROXY``, ``NO_PROXY`` and ``SSL_CERT_FILE``. Only http and https are used, never
-http after https, and nothing is decompressed.
+It uses the standard library's client, because segzoo needs no more. That client honours ``HTTP_PROXY``,
+``HTTPS_PROXY``, ``NO_PROXY`` and ``SSL_CERT_FILE``. Only http and https are used, never http after https, and
+nothing is decompressed.
 """
 
 from __future__ import annotations
@@ -315,7 +315,7 @@ def mirror_address() -> str:
     """Return ``SEGZOO_MIRROR``, without a slash at its end; nothing if it is not set.
 
     Raises:
-        FailureError: it is not a http or https address.
+        FailureError: it is not an http or https address.
     """
     mirror = os.environ.get("SEGZOO_MIRROR", "").rstrip("/")
     try:
@@ -538,7 +538,7 @@ def _refuse_other(url: str, response: http.client.HTTPResponse) -> None:
         )
     coding = response.headers.get("Content-Encoding", "identity").strip().lower()
     if coding not in ("", "identity") and not urlsplit(url).path.lower().endswith(_COMPRESSED):
-        raise FailureError(f"{shown(url)} is sent compressed, which is not supported. Download it by hand")
+        raise FailureError(f"{shown(url)} is sent compressed, which is not supported. Download it yourself")
 
 
 def _number(text: str) -> int | None:
@@ -726,5 +726,5 @@ def _refuse_more(url: str, size: int, most: int | None, lift: str) -> None:
     if most is not None and size > most:
         raise FailureError(
             f"{shown(url)} gives more than {most / 1024**2:,.0f} MB, the limit that guards against files"
-            f" made to exhaust a machine: {lift or 'fetch it by hand'}"
+            f" made to exhaust a machine: {lift or 'download it yourself'}"
         )

@@ -101,7 +101,7 @@ def _no_repair(source: Source) -> str:
     """Return why ``--fix`` copies only folders of images and masks."""
     told = "--fix repairs folders of images and masks"
     if source.given or source.parts:
-        return f"{told} only without options, because it determines the meaning of masks itself"
+        return f"{told}, and takes no options with them, because it determines the meaning of masks itself"
     if len(source.readings) != 1:
         return f"{told} if it is clear which files these are: `segzoo data check {quoted(source.data)}`"
     what = source.readings[0].summary or source.readings[0].name

@@ -175,7 +175,7 @@ def _bands(looks: Sequence[Look]) -> Iterator[Finding]:
         usual = counts.most_common(1)[0][0]
         others = [look for look in looks if look.image.channels != usual]
         yield _found(
-            ("bands", "error", f"{many(len(others), 'image', 'have')} other bands than the others"),
+            ("bands", "error", f"{many(len(others), 'image', 'have')} other bands than most"),
             [f"{look.image_path}: {_listed(look.image.bands)}" for look in others],
             f"A network needs the same number of bands from each, and most have {usual}. Choose bands that "
             "all have, such as data.bands=[1,2,3], or remove these images.",

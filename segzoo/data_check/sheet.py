@@ -56,7 +56,7 @@ def draw_sheet(
 ) -> Image.Image:
     """Return the sheet; the last class of ``labels`` is void, and listed only if it occurs.
 
-    Cells fill rows of ``columns``; if ``None``, there are about half as many more columns than rows.
+    Cells fill rows of ``columns``; if ``None``, there are about 1.5 times as many columns as rows.
     """
     columns = max(columns or math.ceil(math.sqrt(len(cells) * 1.5)), 3)
     rows = math.ceil(len(cells) / columns)

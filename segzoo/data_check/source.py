@@ -303,8 +303,8 @@ def _layered(source: Source, path: Path, layout: Pairing) -> Source | None:
 def _overlapped(source: Source) -> Source:
     """Return a data set with the places where its objects cover those of other classes.
 
-    This also happens if one object hides another, as a window hides a wall: it alone is no
-    reason to train with classes that overlap.
+    This also happens if one object hides another, as a window hides a wall: it alone is no reason to train
+    with classes that overlap.
     """
     (reading,) = source.readings
     spec = zoo.registry("datasets").get(reading.name)

@@ -1,8 +1,8 @@
 """Writes a new plug-in: a package that can be installed and passes its tests unchanged.
 
 The files are in ``templates``: those of every package at the top, those of one kind in its folder.
-`string.Template` fills in words with a dollar sign. The result is kept in
-``plugins/template`` for readers, and ``python -m segzoo.scaffold plugins/template`` writes it again.
+`string.Template` fills in words with a dollar sign. The result is kept in ``plugins/template`` for readers,
+and ``python -m segzoo.scaffold plugins/template`` writes it again.
 """
 
 from __future__ import annotations

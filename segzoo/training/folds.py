@@ -125,7 +125,8 @@ def _plans(recipe: Recipe) -> list[_Plan]:
     if split and "folds" not in split:
         way = ", ".join(f"split.{key}" for key in split)
         raise OptionError(
-            f"--folds needs folds, but the recipe divides the data by {way}: use split.folds=5 instead"
+            f"cross-validation needs folds, but the recipe divides the data by {way}: use split.folds=5 "
+            "instead"
         )
     own = 0 if split else own_folds(recipe.source)
     if not split and not own:

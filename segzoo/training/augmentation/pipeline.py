@@ -284,8 +284,8 @@ def _make(key: str, name: str, options: Any, ignore_index: int | None, backgroun
     if setting and ignore_index is None:
         if becomes_ignored:
             raise OptionError(
-                f"{key}.{setting} = 'background' needs a background class, but every class of the data set "
-                "is an object: give its labels an ignore_index, such as 255, for pixels outside"
+                f"{key}.{setting} = 'background' needs a background class, and the data set has none: give "
+                "its labels an ignore_index, such as 255, for pixels outside"
             )
         raise OptionError(
             f"{key}.{setting} = 'ignore' needs a value for ignored pixels, and the data set has none: give "

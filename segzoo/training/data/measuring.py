@@ -50,12 +50,12 @@ class Measured:
         preprocessing: the network's preprocessing, with the measured intensity.
         statistics: statistics of each band, after intensity.
         missing: number of images with pixels without a measurement.
+        told: messages about the images, one sentence each.
     """
 
     preprocessing: Preprocessing
     statistics: tuple[BandStatistics, ...]
     missing: int
-    #: Messages about the images, one sentence each.
     told: tuple[str, ...]
 
 

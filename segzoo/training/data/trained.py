@@ -57,13 +57,13 @@ class ScoredData:
         data: name or path of the data, as for ``--data``.
         root: its location, if it was given.
         part: part of the data.
+        told: messages about options that were taken over or chosen, one sentence each.
     """
 
     dataset: Dataset
     data: str
     root: str | None
     part: str
-    #: Messages about options that were taken over or chosen, one sentence each.
     told: tuple[str, ...] = field(default=())
 
 

@@ -57,7 +57,7 @@ def segzoo_weights() -> list[WeightsSpec]:
         WeightsSpec(
             name="unet-nanoparticles",
             folder="segzoo_materials:weights/unet-nanoparticles",
-            summary="cubes, octahedra and spheres of nanometres in electron microscopy, counted one by one",
+            summary="nanoparticles in electron microscopy: cubes, octahedra and spheres, counted one by one",
             model="segzoo:unet/timm:tf_efficientnet_lite0",
             decoder={"widths": (128, 64, 48, 32, 16)},
             num_classes=5,

@@ -1,9 +1,8 @@
 """transformers' SegFormer: folders of ``save_pretrained``, and state dicts under the names of 4.x and 5.x.
 
 Facts: transformers 5.24. Files have the names of 4.x, whichever version writes them; in memory, and so in
-what `torch.save` writes, 5.x has others. All layer norms have an epsilon of
-1e-5, even if config.json says otherwise.
-The decoder joins the coarsest feature first.
+what `torch.save` writes, 5.x has others. All layer norms have an epsilon of 1e-5, even if
+config.json says otherwise. The decoder joins the coarsest feature first.
 """
 
 from __future__ import annotations
