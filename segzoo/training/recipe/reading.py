@@ -94,13 +94,13 @@ def read_recipe(
     # Read together, because a part's name that is given as a value must not discard options given as words.
     words, given = settings_of_words(settings), settings_of_values(values)
     draft.add([*words, *given])
+    _name_folder(draft, names)
     if resume and draft.planner:
-        folder = f"runs/{Path(str(source)).stem}"
+        folder = draft.values["out"]
         raise OptionError(
             f"{str(source)!r} is planned again each time: resume the run with its own recipe, such as "
             f"segzoo train --resume {folder}, or segzoo.train({folder!r}, resume=True)"
         )
-    _name_folder(draft, names)
     recipe = draft.recipe()
     # The options of a model that is not chosen yet can only be checked after planning.
     unchosen = draft.planner and "model" not in draft.said
