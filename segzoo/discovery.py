@@ -112,7 +112,7 @@ def _identity(distribution: metadata.Distribution) -> tuple[str, str, str]:
     # The folder of the metadata is named after both.
     folder = Path(str(getattr(distribution, "_path", "?"))).name
     name, _, version = folder.removesuffix(".dist-info").removesuffix(".egg-info").partition("-")
-    warning = "its METADATA holds no valid name or no version: install it anew"
+    warning = "its METADATA holds no valid name or no version: reinstall it"
     return owner_of(normalise(name)), version, warning
 
 

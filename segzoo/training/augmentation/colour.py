@@ -43,7 +43,7 @@ class Color(Step):
     """Brightness, contrast, saturation and hue.
 
     Brightness, contrast and saturation are multiplied by numbers from ``[1 - strength, 1 + strength]``; hue
-    shifts by up to a fifth of ``strength``, in turns.
+    shifts by up to a fifth of ``strength``, where 1 is a full turn.
 
     Attributes:
         strength: strength of the change, 0 to 1.

@@ -266,7 +266,7 @@ def _add_image(index: Index, value: Mapping[str, Any]) -> None:
     if known and known.name != name:
         raise FailureError(
             f"{index.path}: {known.name} and {name} have the same id {number}, so that nothing tells whose "
-            "the annotations are: export it anew"
+            "the annotations are: export it again"
         )
     if known:
         index.twice.append(name)

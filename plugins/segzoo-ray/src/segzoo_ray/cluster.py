@@ -293,7 +293,7 @@ def _quiet() -> Iterator[None]:
 
     def tell(data: dict[str, Any], *_: Any, **__: Any) -> None:
         if any("worker died" in line for line in data.get("lines", ())):
-            _log.warning("a worker of the cluster died; its task is computed anew")
+            _log.warning("a worker of the cluster died; its task is computed again")
 
     for logger in loggers:
         logger.setLevel(logging.CRITICAL)
