@@ -56,9 +56,9 @@ def create(
         The model, in evaluation mode if weights of all of it were loaded, else in training mode.
 
     Raises:
-        UnknownNameError: nothing has that name; the text lists close matches.
+        UnknownNameError: nothing has that name; the message lists close matches.
         OptionError: no part has such an option, or not with that value.
-        WeightsError: the weights are damaged or those of another network; the text lists the tensors.
+        WeightsError: the weights are damaged or those of another network; the message lists the tensors.
 
     Example:
         >>> model = create("unet", num_classes=2, width=8, upsample="bilinear")

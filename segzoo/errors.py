@@ -62,7 +62,7 @@ class UsageError(SegzooError, ValueError):
 class UnknownNameError(UsageError):
     """No spec of the requested kind has that name.
 
-    Use one of the names that the text suggests, or look with ``segzoo list KIND``. If a plug-in
+    Use one of the names that the message suggests, or look with ``segzoo list KIND``. If a plug-in
     should provide it, ``segzoo plugins`` shows whether that plug-in was loaded; if none is
     installed, install it.
     """
@@ -71,7 +71,7 @@ class UnknownNameError(UsageError):
 class AmbiguousNameError(UsageError):
     """More than one spec has that name.
 
-    Use ``distribution:name``, as the text shows; or ``decoder/encoder`` with a slash if a name can be
+    Use ``distribution:name``, as the message shows; or ``decoder/encoder`` with a slash if a name can be
     divided in two ways.
     """
 
@@ -79,7 +79,7 @@ class AmbiguousNameError(UsageError):
 class OptionError(UsageError):
     """An encoder, decoder, model or dataset has no such option, or does not accept that value.
 
-    Correct the option's name or value; the text names the valid ones, and ``segzoo info NAME``
+    Correct the option's name or value; the message names the valid ones, and ``segzoo info NAME``
     shows them with their defaults.
     """
 
@@ -87,7 +87,7 @@ class OptionError(UsageError):
 class MissingExtraError(UsageError, ImportError):
     """An optional dependency is needed but not installed.
 
-    Run the ``pip install`` command at the end of the text, such as
+    Run the ``pip install`` command at the end of the message, such as
     ``pip install 'segmentation-zoo[video]'``.
     """
 
@@ -95,7 +95,7 @@ class MissingExtraError(UsageError, ImportError):
 class FailureError(SegzooError, RuntimeError):
     """The call was valid, but a file, a plug-in or a machine failed.
 
-    Fix what the text names, which may be a path, a full disk or an address that does not answer, and
+    Fix what the message names, which may be a path, a full disk or an address that does not answer, and
     repeat the call; downloaded files and finished epochs are kept if possible.
     """
 

@@ -250,7 +250,7 @@ def find_model(name: str) -> Entry[ModelSpec] | Entry[WeightsSpec] | Pair:
 
     Raises:
         AmbiguousNameError: the name has two equally good meanings.
-        UnknownNameError: it has none; the text suggests similar names and lists plug-ins that failed.
+        UnknownNameError: it has none; the message suggests similar names and lists plug-ins that failed.
     """
     named = [*registry("models").find(name), *registry("weights").find(name)]
     if len(named) > 1:

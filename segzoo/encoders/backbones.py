@@ -23,7 +23,7 @@ def describe(name: str) -> EncoderSpec | None:
     """Return a spec for a timm backbone, or ``None`` if timm knows none with that name.
 
     Raises:
-        OptionError: timm knows it, but it cannot be an encoder; the text says why.
+        OptionError: timm knows it, but it cannot be an encoder; the message says why.
     """
     return _describe(name) if timm.is_model(name) else None
 

@@ -54,7 +54,7 @@ class ProgramApart:
     Raises:
         WeightsError: the file is damaged, or has another format.
         MissingExtraError: the engine is not installed.
-        RuntimeEndedError: the process ended, for example because the engine crashed; the text says how.
+        RuntimeEndedError: the process ended, for example because the engine crashed; the message says how.
     """
 
     info: ExportInfo | None

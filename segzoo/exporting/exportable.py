@@ -53,7 +53,7 @@ class Writer(Protocol):
                 or removed. The spec's options follow as keywords.
 
         Raises:
-            FailureError: an operation cannot be exported; the text names the layer.
+            FailureError: an operation cannot be exported; the message names the layer.
             MissingExtraError: a library is missing that segzoo does not install.
         """
         ...

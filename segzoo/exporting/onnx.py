@@ -54,7 +54,7 @@ def onnx_model(exportable: Exportable, *, extra: str = "onnxruntime") -> Any:
         extra: extra that installs the missing libraries.
 
     Raises:
-        FailureError: an operation cannot be exported; the text names the layer.
+        FailureError: an operation cannot be exported; the message names the layer.
         MissingExtraError: ``onnx`` or ``onnxscript`` is not installed, or the library for int8.
     """
     import_onnx(extra)

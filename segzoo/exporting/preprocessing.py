@@ -39,7 +39,7 @@ class WholeImage(nn.Module):
         dtype: type of the image: ``torch.uint8`` or ``torch.uint16``.
 
     Raises:
-        UsageError: the preprocessing cannot be part of a file; the text says why, and what to do.
+        UsageError: the preprocessing cannot be part of a file; the message says why, and what to do.
     """
 
     def __init__(self, network: nn.Module, config: ModelConfig, dtype: torch.dtype) -> None:

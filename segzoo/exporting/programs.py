@@ -50,7 +50,7 @@ def traced(
         free: names of the free axes, for each input.
 
     Raises:
-        FailureError: an operation cannot be exported; the text names the layer.
+        FailureError: an operation cannot be exported; the message names the layer.
     """
     shapes = tuple(
         {axis: Dim.DYNAMIC(max=_MANY if name == "batch" else LONGEST) for axis, name in axes.items()}

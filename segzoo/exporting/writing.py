@@ -98,7 +98,7 @@ def export(
         OptionError: a format or option does not exist, or the network does not accept the size.
         UsageError: the preprocessing of the weights cannot be part of a file.
         FailureError: a file exists already, an operation cannot be exported, or the file does not compute the
-            same as the model; the text names the layer if it is known.
+            same as the model; the message names the layer if it is known.
         MissingExtraError: a library for the format is not installed.
 
     Example:

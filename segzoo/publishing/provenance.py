@@ -82,7 +82,7 @@ def recipe_of(name: str, provenance: Mapping[str, Any], *, data: str = "", root:
         root: dataset location.
 
     Raises:
-        UsageError: the weights contain no recipe; the text says what is known instead.
+        UsageError: the weights contain no recipe; the message says what is known instead.
         OptionError: this segzoo does not know one of its keys.
     """
     values = provenance.get("recipe")

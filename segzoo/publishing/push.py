@@ -76,8 +76,8 @@ def push(
         UsageError: ``repo`` is not ``org/name``, the sample is not a picture, or segzoo did not make the
           model.
         WeightsError: the folder is damaged; nothing was uploaded.
-        FailureError: the Hub refuses or cannot be reached, or the network is switched off; the text says what
-          to do.
+        FailureError: the Hub refuses or cannot be reached, or the network is switched off; the message says
+            what to do.
     """
     place = parse(repo)
     if "@" in repo:

@@ -134,7 +134,7 @@ def origin_of(name: str, *, data: str = "", root: str | None = None, out: str = 
 
     Raises:
         UnknownNameError: there are no such weights.
-        UsageError: segzoo did not train them; the text says what is known.
+        UsageError: segzoo did not train them; the message says what is known.
         OptionError: this segzoo does not support their recipe.
     """
     provenance = provenance_of(name)

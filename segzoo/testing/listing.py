@@ -45,7 +45,7 @@ def check_listing(distribution: str | None = None, *, heavy: Sequence[str] = HEA
         heavy: modules that must not be imported.
 
     Raises:
-        PluginError: a plug-in fails to load, imports one of the heavy modules, or prints; the text says
+        PluginError: a plug-in fails to load, imports one of the heavy modules, or prints; the message says
             which.
     """
     what = "plug-ins" if distribution is None else f"plug-in {distribution!r}"

@@ -74,7 +74,7 @@ def convert(
         ``create(..., encoder_weights=...)``.
 
     Raises:
-        WeightsError: the file is damaged, would run code, or does not fit the layout; the text lists the
+        WeightsError: the file is damaged, would run code, or does not fit the layout; the message lists the
             differing tensors.
         UnknownNameError: there is no such layout.
         OptionError: the layout has no such option, or ``out`` is ``file``.

@@ -46,7 +46,7 @@ def converted(spec: WeightsSpec) -> Path:
     """Return the segzoo folder of weights at a URL; fetched and converted on first use.
 
     Raises:
-        FailureError: the file cannot be fetched; the text says what to do.
+        FailureError: the file cannot be fetched; the message says what to do.
         WeightsError: the file has another hash than expected, or does not fit its layout.
     """
     folder = folder_for(spec)
@@ -78,7 +78,7 @@ def opened(
     Raises:
         WeightsError: the checkpoint is damaged, would run code, fits no known layout, or was written to
             during the conversion.
-        OptionError: the file does not state everything that its layout needs; the text says what to do.
+        OptionError: the file does not state everything that its layout needs; the message says what to do.
     """
     name = name or str(path)
     found = _hashes(path)

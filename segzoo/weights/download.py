@@ -39,7 +39,7 @@ def download(
         most: largest number of bytes of the file; ``None``: the size that the server announces.
 
     Raises:
-        FailureError: the server refuses, keeps failing, or sends more; the text says what to do.
+        FailureError: the server refuses, keeps failing, or sends more; the message says what to do.
     """
     patience = Patience(url, policy, advice=", or set SEGZOO_MIRROR to a mirror")
     while True:

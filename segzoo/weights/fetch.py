@@ -38,7 +38,8 @@ def fetch(url: str, *, name: str = "", sha256: str = "", size: int = 0, policy: 
         policy: how long to try.
 
     Raises:
-        FailureError: the file cannot be fetched, or the cache cannot be written to; the text says what to do.
+        FailureError: the file cannot be fetched, or the cache cannot be written to; the message says what to
+            do.
         WeightsError: the file is not the expected one.
     """
     name = name or urlsplit(url).path.rpartition("/")[2]

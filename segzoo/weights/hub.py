@@ -92,7 +92,7 @@ def folder(text: str, *, sha256: str = "", name: str = "", only_config: bool = F
             fetched, because the config alone does not describe the network.
 
     Raises:
-        FailureError: the Hub cannot be reached, or refuses; the text says what to do.
+        FailureError: the Hub cannot be reached, or refuses; the message says what to do.
         WeightsError: a file is damaged or has changed, or the repository needs its own code.
     """
     place = parse(text)
@@ -190,7 +190,7 @@ def _ask_before(place: Place, filename: str) -> None:
     The client would wait as long as a server demands, and reports most refusals as a lost connection.
 
     Raises:
-        FailureError: the file cannot be fetched; the text says what to do.
+        FailureError: the file cannot be fetched; the message says what to do.
     """
     from huggingface_hub import get_hf_file_metadata, hf_hub_url
 

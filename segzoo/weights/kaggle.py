@@ -38,7 +38,7 @@ def fetch_from_kaggle(address: str, *, sha256: str = "", policy: Policy | None =
 
     Raises:
         OptionError: there are no credentials.
-        FailureError: Kaggle refuses; the text says what to do.
+        FailureError: Kaggle refuses; the message says what to do.
         WeightsError: the file is not the expected one.
     """
     contest, _, name = address.partition("/")

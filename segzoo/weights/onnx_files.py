@@ -67,7 +67,7 @@ def convert_onnx(
     """Write another program's ONNX file together with what prediction needs; see `segzoo.convert`.
 
     Raises:
-        UnsaidError: neither the file nor an option states something needed; the text names the option.
+        UnsaidError: neither the file nor an option states something needed; the message names the option.
         OptionError: an option does not exist, or has an invalid value; or ``out`` is not an ONNX file.
         WeightsError: the file is damaged, or is not a network from one image to classes.
     """

@@ -39,7 +39,7 @@ def locate(source: str | os.PathLike[str], *, only_config: bool = False) -> Path
         WeightsError: the folder does not exist, a fetched file is not the expected one, or another program's
             file cannot be converted.
         OptionError: another program's file does not state everything that its layout needs.
-        FailureError: the weights cannot be fetched; the text says what to do.
+        FailureError: the weights cannot be fetched; the message says what to do.
     """
     if not isinstance(source, str | os.PathLike) or not isinstance(text := os.fspath(source), str):
         raise UsageError(f"weights must be a name or a folder, got {type(source).__name__}")

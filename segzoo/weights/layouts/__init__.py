@@ -63,7 +63,7 @@ _MINDSPORE = {"weight": "gamma", "bias": "beta", "mean": "moving_mean", "var": "
 
 
 class UnsaidError(WeightsError):
-    """A file does not state something that its layout needs; the text names the option for it."""
+    """A file does not state something that its layout needs; the message names the option for it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -387,7 +387,7 @@ def one_of(name: str, value: Any, choices: tuple[Any, ...]) -> Any:
         choices: allowed values.
 
     Raises:
-        OptionError: the value is not allowed; the text lists the choices.
+        OptionError: the value is not allowed; the message lists the choices.
     """
     if value not in choices:
         raise OptionError(f"{name} must be {' or '.join(map(repr, choices))}, got {value!r}")

@@ -56,7 +56,7 @@ def decode_brush(code: Sequence[int], size: tuple[int, int]) -> NDArray[np.bool_
         size: (height, width) of the image.
 
     Raises:
-        ValueError: it is of an image of another size, or damaged; the text says which.
+        ValueError: it is of an image of another size, or damaged; the message says which.
     """
     if not all(type(one) is int and 0 <= one < 256 for one in code):
         raise ValueError("its code is not a list of bytes")

@@ -173,7 +173,7 @@ def _cases(folder: Path, which: str, said: _Said) -> list[Pair]:
     """Return each case of a part with its channels and its labels.
 
     Raises:
-        FailureError: a folder is not there, a file has no partner, or channels are missing; the text lists
+        FailureError: a folder is not there, a file has no partner, or channels are missing; the message lists
             them.
     """
     images, labels = folder / f"images{which}", folder / f"labels{which}"

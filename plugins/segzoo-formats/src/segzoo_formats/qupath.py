@@ -180,7 +180,7 @@ def _paired(paths: Sequence[Path], images: Images, root: Path) -> dict[Path, Pat
     """Return the image of each file.
 
     Raises:
-        FailureError: files have none; the text lists them.
+        FailureError: files have none; the message lists them.
     """
     pairs, alone = {}, []
     for path in paths:
