@@ -8,7 +8,7 @@ from segzoo.drawing.tracing import DECODER, ENCODER, HEAD, IMAGE
 from segzoo.printing import markup
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from segzoo.drawing.tracing import Box, Key, Traced
 
@@ -23,6 +23,9 @@ _COLOURS = {
     DECODER: ("#f7e7d0", "#473a26"),
     HEAD: ("#f6dfec", "#4a2c3f"),
 }
+
+#: Parts in the left column.
+_LEFT = (IMAGE, ENCODER)
 
 _TIMES = " \N{MULTIPLICATION SIGN} "
 
@@ -115,8 +118,7 @@ def _placed(found: Traced) -> dict[Key, _Place]:
     keys = [(IMAGE, 1), *(box.key for box in found.boxes)]
     for part, stride in keys:
         row = 0 if part in (IMAGE, HEAD) else rows[stride]
-        left = part in (IMAGE, ENCODER)
-        x = _MARGIN + row * lean if left else _WIDTH - _MARGIN - _BOX - row * lean
+        x = _MARGIN + row * lean if part in _LEFT else _WIDTH - _MARGIN - _BOX - row * lean
         places[part, stride] = _Place(x, _TOP + row * (_TALL + _APART), row)
     return places
 
@@ -144,18 +146,19 @@ def _shape(box: Box, times: str = " x ") -> str:
 
 
 def _named(box: Box) -> str:
-    """Return the names of a box's blocks, without what is above them all."""
-    names = [name.split(".") for name in box.names]
-    short = [_short(name) for name in names]
-    if len(short) == 1:
-        return "" if short[0] == box.part else short[0]
-    return f"{len(short)} blocks"
+    """Return the short name of a box's block, empty if that is its part's; of several, their number."""
+    first, *others = box.names
+    if others:
+        return f"{len(box.names)} blocks"
+    short = _short(first)
+    return "" if short == box.part else short
 
 
-def _short(name: Sequence[str]) -> str:
-    """Return the last words of a module's name: the last with letters, and the numbers after it."""
-    last = max((index for index, word in enumerate(name) if not word.isdecimal()), default=0)
-    return ".".join(name[last:])
+def _short(name: str) -> str:
+    """Return the end of a module's name: its last word with letters, and the numbers after it."""
+    words = name.split(".")
+    last = max((index for index, word in enumerate(words) if not word.isdecimal()), default=0)
+    return ".".join(words[last:])
 
 
 def _rect(place: _Place, kind: str) -> str:
@@ -197,15 +200,14 @@ def _arrows(found: Traced, places: dict[Key, _Place]) -> Iterator[str]:
 
 def _arrow(source: Key, target: Key, places: dict[Key, _Place], *, both: bool) -> str:
     start, end = places[source], places[target]
-    left = {IMAGE, ENCODER}
-    if (source[0] in left) == (target[0] in left):
-        return _in_column(start, end, leftwards=source[0] in left, places=places, both=both)
-    right = source[0] in left
-    sides = (start.right, end.x) if right else (start.x, end.right)
+    left = source[0] in _LEFT
+    if left == (target[0] in _LEFT):
+        return _in_column(start, end, leftwards=left, places=places, both=both)
+    sides = (start.right, end.x) if left else (start.x, end.right)
     between = [
         place
         for (part, _), place in places.items()
-        if (part in left) != right and end.row < place.row <= start.row and place != end
+        if (part in _LEFT) != left and end.row < place.row <= start.row and place != end
     ]
     if end.row < start.row and not between:
         # Nothing is in the way: along the bottom, then up, as a U is drawn.

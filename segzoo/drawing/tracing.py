@@ -18,13 +18,16 @@ import torch
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Container, Iterator
 
 #: Parts of a network, in the order in which they compute.
 IMAGE, ENCODER, DECODER, HEAD = "image", "encoder", "decoder", "head"
 
 #: Tokens without a place, such as the class token, that a row of tokens may begin with.
 _MOST_EXTRA = 16
+
+#: What a network raises for an image of a size that it does not take.
+_REFUSALS = (RuntimeError, ValueError, IndexError, AssertionError)
 
 _CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 
@@ -139,7 +142,6 @@ class _Tracer:
     def __init__(self, model: nn.Module, size: Size) -> None:
         self.model, self.size = model, size
         self.modules = dict(model.named_modules())
-        self.names = {module: name for name, module in self.modules.items()}
         self.encoder, self.head = _encoder_of(model), ""
         self.channels = _channels_of(model)
         self.first, self.second = self._runs()
@@ -188,11 +190,11 @@ class _Tracer:
         with _evaluating(self.model):
             try:
                 first = self._run((height, width))
-            except (RuntimeError, ValueError, IndexError, AssertionError) as error:
+            except _REFUSALS as error:
                 raise UntraceableError(str(error).strip().partition("\n")[0]) from error
             try:
                 second = self._run((height + step, width + step))
-            except (RuntimeError, ValueError, IndexError, AssertionError):
+            except _REFUSALS:
                 second = first
         return first, second
 
@@ -495,31 +497,28 @@ def _tokens(count: int, channels: int, inner: Size, stride: int) -> Grid | None:
 
 def _sources(start: Any, owners: Mapping[Any, Key], images: Tensor) -> Iterator[Any]:
     """Yield the nearest nodes of other blocks that a node depends on; ``None`` stands for the image."""
-    waiting, seen = [one for one, _ in start.next_functions], set()
-    while waiting:
-        node = waiting.pop()
-        if node is None or node in seen:
-            continue
-        seen.add(node)
+    for node in _walk([one for one, _ in start.next_functions], owners):
         if node in owners:
             yield node
         elif getattr(node, "variable", None) is images:
             yield None
-        else:
-            waiting += [one for one, _ in node.next_functions]
 
 
 def _used(start: Any, parameters: Mapping[str, Tensor]) -> frozenset[str]:
     """Return the names of the parameters that a node depends on."""
     names = {id(one): name for name, one in parameters.items()}
-    waiting, seen, found = [start], set(), set()
+    reached = {id(getattr(node, "variable", None)) for node in _walk([start])}
+    return frozenset(name for identity, name in names.items() if identity in reached)
+
+
+def _walk(starts: Sequence[Any], ends: Container[Any] = ()) -> Iterator[Any]:
+    """Yield nodes of the graph of gradients, and all that they depend on; nothing beyond ``ends``."""
+    waiting, seen = list(starts), set()
     while waiting:
         node = waiting.pop()
         if node is None or node in seen:
             continue
         seen.add(node)
-        name = names.get(id(getattr(node, "variable", None)))
-        if name is not None:
-            found.add(name)
-        waiting += [one for one, _ in node.next_functions]
-    return frozenset(found)
+        yield node
+        if node not in ends:
+            waiting += [one for one, _ in node.next_functions]
