@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import nn
 
 from segzoo import zoo
@@ -124,6 +125,22 @@ def build(architecture: Architecture, *, most: int | None = None) -> nn.Module:
         raise PluginError(f"{architecture.name!r} cannot be built: {_told(error)}") from error
     except Exception as error:  # whatever a part makes of options that it does not check
         raise OptionError(f"{_asked(architecture)} cannot be built: {_told(error)}") from error
+
+
+def without_values(make: Callable[[], nn.Module]) -> nn.Module | None:
+    """Return the network that a function makes, without memory for its values.
+
+    Its result is ``None`` if a part computes with values while it is built.
+    """
+    try:
+        with torch.device("meta"):
+            return make()
+    except (RuntimeError, OptionError) as error:
+        # `build` puts what a part raised behind an error of its own.
+        raised = error.__cause__ if isinstance(error, OptionError) else error
+        if isinstance(raised, SegzooError) or not isinstance(raised, RuntimeError):
+            raise
+        return None
 
 
 def _asked(architecture: Architecture) -> str:

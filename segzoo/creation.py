@@ -115,7 +115,7 @@ def _scaled(config: ModelConfig, folder: Path) -> ModelConfig:
     return replace(config, preprocessing=replace(config.preprocessing, mean=mean, std=std))
 
 
-def is_weights(name: str) -> bool:
+def is_weights(name: str | os.PathLike[str]) -> bool:
     """Whether a model's name means trained weights, which know their network, rather than an architecture.
 
     Raises:

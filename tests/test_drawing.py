@@ -14,6 +14,8 @@ from segzoo import cli, zoo
 from segzoo.drawing.draw import _built
 from segzoo.drawing.tracing import traced
 from segzoo.errors import OptionError, UnknownNameError, UsageError
+from segzoo.specs import ModelSpec
+from segzoo.testing import isolated_zoo
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -187,6 +189,27 @@ def test_a_folder_of_weights_is_drawn_without_its_weights(tmp_path: Path) -> Non
     drawing = segzoo.draw(folder, size=(64, 64))
     assert "The image has 2 x 64 x 64 values" in drawing.description
     assert "The logits have 5 x 64 x 64 values." in drawing.description
+
+
+class Computing(nn.Module):
+    """A network that computes while it is built, which the meta device cannot."""
+
+    def __init__(self, *, num_classes: int, in_channels: int = 3) -> None:
+        super().__init__()
+        self.scale = torch.linspace(0, 1, 3)[1].item()
+        self.head = nn.Conv2d(in_channels, num_classes, 1)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.head(images) * self.scale
+
+
+def test_a_network_that_computes_while_it_is_built_is_drawn_and_counted(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with isolated_zoo(ModelSpec(name="computing", factory=f"{__name__}:Computing")):
+        assert segzoo.draw("computing", size=(64, 64)).parameters == 8
+        assert cli.run(["info", "computing", "--json"]) == 0
+    assert '"parameters": 8' in capsys.readouterr().out
 
 
 # -- errors

@@ -8,11 +8,9 @@ import tomllib
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from segzoo import zoo
-from segzoo.architecture import build, plan
-from segzoo.errors import OptionError, SegzooError, UnknownNameError, WeightsError
+from segzoo.architecture import build, plan, without_values
+from segzoo.errors import OptionError, UnknownNameError, WeightsError
 from segzoo.labels import background_name
 from segzoo.plugins import resolve
 from segzoo.runtimes.network import open_file, unsaid
@@ -281,11 +279,5 @@ def _encoder(spec: EncoderSpec) -> nn.Module:
 
 def _parameters(make: Callable[[], nn.Module]) -> int:
     """Count the parameters of a network, without initialising them if that is possible."""
-    try:
-        with torch.device("meta"):
-            model = make()
-    except (NotImplementedError, RuntimeError) as error:
-        if isinstance(error, SegzooError):
-            raise
-        model = make()
+    model = without_values(make) or make()
     return sum(parameter.numel() for parameter in model.parameters())

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import torch
 from torch import nn
 
+from segzoo.architecture import without_values
 from segzoo.creation import create, is_weights
 from segzoo.drawing.figure import described, drawn
 from segzoo.drawing.tracing import UntraceableError, traced
-from segzoo.errors import OptionError, SegzooError, UsageError
+from segzoo.errors import OptionError, UsageError
 from segzoo.files import write_whole
 from segzoo.options import check_integer, shown
 from segzoo.printing import markup
@@ -118,18 +118,12 @@ def _title(model: nn.Module) -> str:
 
 def _built(name: str | os.PathLike[str]) -> nn.Module:
     """Build the network that a name means, without memory for its weights if it can be."""
-    classes = None if is_weights(name) else CLASSES  # pyright: ignore[reportArgumentType]
+    classes = None if is_weights(name) else CLASSES
 
     def make() -> nn.Module:
         return create(name, num_classes=classes, weights=None)
 
-    try:
-        with torch.device("meta"):
-            return make()
-    except (NotImplementedError, RuntimeError) as error:
-        if isinstance(error, SegzooError) and not isinstance(error.__cause__, RuntimeError):
-            raise
-        return make()
+    return without_values(make) or make()
 
 
 def _traced(model: nn.Module, size: tuple[int, int], title: str) -> Traced:

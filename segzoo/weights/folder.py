@@ -17,12 +17,11 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from segzoo import json_text
-from segzoo.architecture import build
+from segzoo.architecture import build, without_values
 from segzoo.config import ModelConfig, from_json, to_json
 from segzoo.errors import (
     FailureError,
     OptionError,
-    SegzooError,
     UsageError,
     WeightsError,
 )
@@ -341,16 +340,9 @@ def _on_meta(architecture: Architecture) -> tuple[nn.Module | None, bool]:
 
     A network that computes while it is built cannot be made this way, or lacks what it would compute.
     """
-    try:
-        with torch.device("meta"):
-            model = build(architecture)
-    except NotImplementedError:
+    model = without_values(lambda: build(architecture))
+    if model is None:
         return None, False
-    except OptionError as error:
-        cause = error.__cause__
-        if isinstance(cause, RuntimeError) and not isinstance(cause, SegzooError):
-            return None, False
-        raise
     names = model.state_dict()
     derived = [name for name, buffer in model.named_buffers() if buffer.is_meta and name not in names]
     return model, not (derived or _loose_tensors(model))
