@@ -19,6 +19,7 @@ from torch import nn
 
 from segzoo.blocks.pooling import pool_any_size
 from segzoo.blocks.sizes import crop, is_symbolic, larger, mirror
+from segzoo.config import ModelConfig
 from segzoo.errors import UsageError
 from segzoo.options import check_flags, check_positive
 
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from segzoo.config import ModelConfig
     from segzoo.publishing.push import Published
 
 _HUB = "hf-hub:"
@@ -247,6 +247,14 @@ class SegmentationModel(nn.Module):
                 logits, padded.shape[-2:], mode="bilinear", align_corners=self._align_corners
             )
         return logits if padded is images else crop(logits, images.shape[-2], images.shape[-1], 0, 0)
+
+
+def in_channels(network: nn.Module) -> int:
+    """Return the number of channels of a network's input: from its config, else its first convolution."""
+    config = getattr(network, "segzoo_config", None)
+    if isinstance(config, ModelConfig):
+        return config.architecture.in_channels
+    return next((m.in_channels for m in network.modules() if isinstance(m, nn.Conv2d)), 3)
 
 
 def _is_repository(name: str) -> bool:

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from segzoo.segmenter import in_channels
+
 if TYPE_CHECKING:
     from collections.abc import Container, Iterator
 
@@ -143,7 +145,7 @@ class _Tracer:
         self.model, self.size = model, size
         self.modules = dict(model.named_modules())
         self.encoder, self.head = _encoder_of(model), ""
-        self.channels = _channels_of(model)
+        self.channels = in_channels(model)
         self.first, self.second = self._runs()
         #: Modules below which some module was called.
         self.alive = {above for name in self.first.calls for above in _above(name)}
@@ -385,14 +387,6 @@ def _encoder_of(model: nn.Module) -> str:
     found = getattr(model, "backbone", None)  # which models of other libraries have as a property
     found = found if isinstance(found, nn.Module) else getattr(model, "encoder", None)
     return next((name for name, one in model.named_modules() if one is found and name), "")
-
-
-def _channels_of(model: nn.Module) -> int:
-    config = getattr(model, "segzoo_config", None)
-    if config is not None:
-        return config.architecture.in_channels
-    first = next((one for one in model.modules() if isinstance(one, nn.Conv2d)), None)
-    return 3 if first is None else first.in_channels
 
 
 def _above(name: str) -> Iterator[str]:

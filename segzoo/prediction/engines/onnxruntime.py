@@ -11,9 +11,9 @@ from torch.export import Dim
 from segzoo import zoo
 from segzoo.config import ModelConfig
 from segzoo.errors import SegzooError, UsageError
-from segzoo.prediction.engines.probing import in_channels
 from segzoo.prediction.engines.sized import SizedEngine
 from segzoo.runtimes.onnxruntime import OnnxProgram, import_onnxruntime, onnx_session
+from segzoo.segmenter import in_channels
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, TypeVar
 import torch
 from torch import Tensor, nn
 
-from segzoo.config import ModelConfig
 from segzoo.errors import UsageError
+from segzoo.segmenter import in_channels
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,14 +18,6 @@ _SIZES = ((61, 83), (64, 96), (256, 256))
 
 
 T = TypeVar("T")
-
-
-def in_channels(network: nn.Module) -> int:
-    """Return the number of channels of a network's input: from its config, else its first convolution."""
-    config = getattr(network, "segzoo_config", None)
-    if isinstance(config, ModelConfig):
-        return config.architecture.in_channels
-    return next((m.in_channels for m in network.modules() if isinstance(m, nn.Conv2d)), 3)
 
 
 def probe(network: nn.Module, run: Callable[[nn.Module, Tensor], T]) -> tuple[Tensor, T]:
