@@ -133,6 +133,13 @@ def test_a_model_of_someone_else_is_drawn_too() -> None:
     assert "4 x 32 x 32" in drawing.description
 
 
+def test_a_wrapped_model_is_drawn_as_the_model_inside() -> None:
+    model = segzoo.create("unet", num_classes=2, width=8)
+    expected = segzoo.draw(model, size=(64, 64))
+    assert segzoo.draw(torch.compile(model), size=(64, 64)) == expected
+    assert segzoo.draw(nn.DataParallel(model), size=(64, 64)) == expected
+
+
 def test_a_drawing_leaves_the_model_as_it_was() -> None:
     model = segzoo.create("unet", num_classes=2, width=8).train()
     model.get_submodule("head").eval()

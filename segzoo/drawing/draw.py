@@ -18,6 +18,7 @@ from segzoo.files import write_whole
 from segzoo.options import check_integer, shown
 from segzoo.printing import markup
 from segzoo.runtimes.network import open_network
+from segzoo.weights.folder import unwrapped
 from segzoo.weights.sources import exported
 
 if TYPE_CHECKING:
@@ -91,6 +92,7 @@ def draw(model: nn.Module | str | os.PathLike[str], *, size: Sequence[int] = (25
     """
     height, width = _checked(size)
     if isinstance(model, nn.Module):
+        model = unwrapped(model)
         title = _title(model)
         found = _traced(model, (height, width), title)
     else:

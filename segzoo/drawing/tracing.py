@@ -136,7 +136,6 @@ def traced(model: nn.Module, size: Size) -> Traced:
     Raises:
         UntraceableError: it cannot be run on such an image.
     """
-    model = getattr(model, "_orig_mod", model)
     return _Tracer(model, size).result()
 
 

@@ -82,7 +82,7 @@ def write_model(
     model: nn.Module, folder: Path, *, config: ModelConfig | None = None, dtype: torch.dtype | None = None
 ) -> Path:
     """Write a model into a folder of the caller, replacing what a crash left; else like `save`."""
-    model = _unwrapped(model)
+    model = unwrapped(model)
     config = config or getattr(model, "segzoo_config", None)
     if not isinstance(config, ModelConfig):
         raise UsageError(
@@ -304,7 +304,7 @@ def _exact(tensor: Tensor) -> torch.dtype:
     return torch.float32 if tensor.element_size() == 1 else tensor.dtype
 
 
-def _unwrapped(model: nn.Module) -> nn.Module:
+def unwrapped(model: nn.Module) -> nn.Module:
     """Return the model that torch.compile or data parallelism wraps, or the model itself."""
     while True:
         if isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel):
