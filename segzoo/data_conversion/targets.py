@@ -262,8 +262,8 @@ class FolderTarget:
         mask, folder = item.sample.mask, f"{item.part}/masks"
         if self._labels.overlapping:
             planes = zip(self._words, mask, strict=True)
-            return {f"{folder}/{word}/{item.name}.png": _png(plane) for word, plane in planes}, None
-        return {f"{folder}/{item.name}.png": _png(mask, self._labels)}, None
+            return {f"{folder}/{word}/{item.name}.png": mask_png(plane) for word, plane in planes}, None
+        return {f"{folder}/{item.name}.png": mask_png(mask, self._labels)}, None
 
     def summary(
         self, entries: Callable[[], Iterable[Entry]], parts: Iterable[str]
@@ -376,7 +376,7 @@ class VocTarget:
         return [said] if count else []
 
 
-def _png(mask: NDArray[Any], labels: Labels | None = None) -> bytes:
+def mask_png(mask: NDArray[Any], labels: Labels | None = None) -> bytes:
     """Return class indices as a PNG, in the colours of the classes if they fit into a palette."""
     file = BytesIO()
     if labels is None:

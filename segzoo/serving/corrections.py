@@ -9,17 +9,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 from fastapi import Header, Query, Request
-from PIL import Image
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
-from segzoo.data_conversion.targets import FolderTarget
+from segzoo.data_conversion.targets import FolderTarget, mask_png
 from segzoo.errors import OptionError
 from segzoo.files import write_whole
-from segzoo.images import searched_suffixes
 from segzoo.printing import command_line
 from segzoo.serving.routes import page_route
-from segzoo.serving.uploads import TooLargeError, Upload, most_taken
+from segzoo.serving.uploads import TooLargeError, Upload, image_suffix, most_taken
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -47,10 +45,6 @@ def add_corrections(app: FastAPI, folder: Path, *, sources: Mapping[str, str] | 
     """
     service: Service = app.state.service
 
-    def check_host(request: Request) -> None:
-        if request.url.hostname not in _LOOPBACK:
-            raise HTTPException(403, "corrections are saved for the page of this server alone")
-
     async def save(
         request: Request,
         model: Annotated[str, Query(description="Model whose classes the mask has.")],
@@ -60,8 +54,7 @@ def add_corrections(app: FastAPI, folder: Path, *, sources: Mapping[str, str] | 
 
         The mask has one byte for each pixel, row by row: the index of its class.
         """
-        check_host(request)
-        if x_segzoo_page != "1":
+        if request.url.hostname not in _LOOPBACK or x_segzoo_page != "1":
             raise HTTPException(403, "corrections are saved for the page of this server alone")
         if model not in service.predictors:
             raise HTTPException(404, f"there is no model {model[:100]!r}")
@@ -117,7 +110,7 @@ def save_pair(
     count = len(labels.classes)
     if labels.overlapping or count > _MOST_CLASSES:
         raise OptionError("only masks of at most 256 classes that do not overlap can be corrected")
-    suffix = next((one for one in sorted(searched_suffixes()) if name.lower().endswith(one)), "")
+    suffix = image_suffix(name)
     upload = Upload(content, name=name, suffix=suffix, page=None, most=most or most_taken())
     try:
         upload.measure()
@@ -132,11 +125,9 @@ def save_pair(
     mask = np.frombuffer(values, np.uint8).reshape(info.height, info.width)
     if mask.max() >= count:
         raise OptionError(f"the mask holds the class {mask.max()}, and there are {count} classes, from 0")
-    picture = Image.fromarray(mask)
-    picture.putpalette([value for colour in labels.colours for value in colour])
     stem = _stem(name, suffix, content)
     write_whole(folder / "images" / f"{stem}{suffix or f'.{info.format.lower()}'}", content)
-    write_whole(folder / "masks" / f"{stem}.png", _png(picture))
+    write_whole(folder / "masks" / f"{stem}.png", mask_png(mask, labels))
     return stem
 
 
@@ -144,11 +135,3 @@ def _stem(name: str, suffix: str, content: bytes) -> str:
     """Return the name of a pair: the file's, and a few digits by which images of one name differ."""
     plain = re.sub(r"[^\w-]+", "-", name[: len(name) - len(suffix)] if suffix else name).strip("-")[:80]
     return f"{plain or 'image'}-{hashlib.sha256(content).hexdigest()[:8]}"
-
-
-def _png(picture: Image.Image) -> bytes:
-    from io import BytesIO
-
-    file = BytesIO()
-    picture.save(file, "PNG", optimize=True)
-    return file.getvalue()

@@ -156,6 +156,11 @@ def _bytes_of(dtype: str) -> int:
     return np.dtype(dtype).itemsize
 
 
+def image_suffix(name: str) -> str:
+    """Return the suffix of a file's name if it is one of an image, else nothing."""
+    return next((one for one in sorted(searched_suffixes()) if name.lower().endswith(one)), "")
+
+
 async def received(request: Request, limits: Limits, held: HeldBytes) -> tuple[bytes, str]:
     """Read the image of a request.
 
@@ -190,8 +195,7 @@ async def received(request: Request, limits: Limits, held: HeldBytes) -> tuple[b
     try:
         for _, value in form.multi_items():
             if not isinstance(value, str):
-                content, name = await value.read(), (value.filename or "").lower()
-                return content, next((one for one in sorted(searched_suffixes()) if name.endswith(one)), "")
+                return await value.read(), image_suffix(value.filename or "")
     finally:
         await form.close()
     raise OptionError("the form has no file: send one, as `curl -F image=@cells.png` does")
