@@ -12,7 +12,7 @@ from segzoo import zoo
 from segzoo.cli import completions as offers
 from segzoo.cli.table import echo_json, table, warn_of_failed_plugins
 from segzoo.errors import OptionError, UnknownNameError, did_you_mean
-from segzoo.printing import echo_table
+from segzoo.printing import echo, echo_table
 
 #: Names of fields whose own names would mislead.
 _LABELS = {"options": "built with", "scores": "measured", "claimed": "claimed by its authors"}
@@ -40,7 +40,9 @@ def command(name: str, as_json: bool) -> None:
         echo_json(found)
     else:
         for number, one in enumerate(found):
-            echo_table(f"\n{_text(one)}" if number else _text(one), header=not number)
+            if number:
+                echo()
+            echo_table(_text(one))
 
 
 def _find(name: str) -> list[dict[str, Any]]:
