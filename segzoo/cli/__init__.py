@@ -25,7 +25,7 @@ import click
 
 from segzoo import __version__
 from segzoo.cli.help import dressed
-from segzoo.cli.words import guarded
+from segzoo.cli.words import guarded, kind_of
 from segzoo.distribution import DOCUMENTATION
 from segzoo.errors import FailureError, SegzooError, UsageError, did_you_mean
 from segzoo.printing import command_line, echo, echo_help, echo_message, show_details
@@ -71,12 +71,13 @@ GROUPS: Mapping[str, Mapping[str, str]] = {
         "completion": "Print the script for tab completion in bash, zsh or fish.",
     },
 }
+#: The same without groups.
 COMMANDS = {name: line for group in GROUPS.values() for name, line in group.items()}
 
 #: Words that people type for a command, and the commands that they may mean.
 SYNONYMS: Mapping[str, Sequence[str]] = {
-    "api": ["serve"],
     "annotate": ["demo"],
+    "api": ["serve"],
     "bench": ["benchmark"],
     "check": ["data check", "doctor"],
     "checks": ["doctor"],
@@ -91,12 +92,12 @@ SYNONYMS: Mapping[str, Sequence[str]] = {
     "finetune": ["train"],
     "fit": ["train"],
     "get": ["fetch"],
+    "gui": ["demo"],
     "help": ["--help"],
     "import": ["convert"],
     "infer": ["predict"],
     "inference": ["predict"],
     "install": ["plugins", "doctor"],
-    "gui": ["demo"],
     "ls": ["list"],
     "mask": ["predict"],
     "metrics": ["list metrics"],
@@ -213,11 +214,8 @@ class Program(LazyGroup):
                     formatter.write_dl(rows)
 
     def _meant(self, word: str, known: Sequence[str]) -> str:
-        from segzoo import zoo
-        from segzoo.registry import plural
-
         if word.lower() not in self.synonyms:
-            if kind := next((one for one in (word.lower(), plural(word.lower())) if one in zoo.KINDS), ""):
+            if kind := kind_of(word.lower()):
                 return f"; did you mean 'list {kind}'?"
             if os.path.lexists(word):
                 return f"; did you mean `{command_line('segzoo', 'predict', Path(word))}`?"

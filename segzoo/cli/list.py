@@ -10,10 +10,10 @@ import click
 from segzoo import zoo
 from segzoo.cli import completions as offers
 from segzoo.cli.table import echo_json, echo_rows, warn_of_failed_plugins
+from segzoo.cli.words import kind_of
 from segzoo.errors import UnknownNameError, did_you_mean
 from segzoo.options import listed
 from segzoo.printing import echo
-from segzoo.registry import plural
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -58,7 +58,7 @@ def command(kind: str | None, pattern: str | None, as_json: bool) -> None:
     if kind is None:
         _overview(as_json)
         return
-    of_kind = next((one for one in (kind, plural(kind)) if one in zoo.KINDS), None)
+    of_kind = kind_of(kind)
     if of_kind is None:
         _search([word for word in (kind, pattern) if word], as_json)
     else:

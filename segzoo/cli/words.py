@@ -191,6 +191,14 @@ def thresholds(words: tuple[str, ...]) -> dict[str | int, float]:
     return found
 
 
+def kind_of(word: str) -> str | None:
+    """Return the kind of entries that a word names, in the singular or plural; ``None`` if it names none."""
+    from segzoo import zoo
+    from segzoo.registry import plural
+
+    return next((kind for kind in (word, plural(word)) if kind in zoo.KINDS), None)
+
+
 def read_size(text: str) -> tuple[int, int]:
     """Read ``480x640``, height x width, or ``512`` for both.
 
