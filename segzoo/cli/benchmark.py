@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from segzoo.cli import completions as offers
+from segzoo.cli.prediction_options import device_option
 from segzoo.cli.table import echo_json, echo_rows
 from segzoo.cli.words import naming, read_size
 from segzoo.listing import engine_runs
@@ -50,11 +51,7 @@ if TYPE_CHECKING:
     type=click.IntRange(1, 4096),
     help="Number of CPU threads [default: the cores that the process may use].",
 )
-@click.option(
-    "--device",
-    shell_complete=offers.devices,
-    help="Device, such as cpu or cuda:1 [default: a GPU if there is one].",
-)
+@device_option
 @click.option(
     "--repeats",
     type=click.IntRange(1, 10**6),

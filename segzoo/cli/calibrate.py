@@ -7,7 +7,9 @@ from typing import Any
 import click
 
 from segzoo.cli import completions as offers
+from segzoo.cli.data_words import root_option
 from segzoo.cli.help import verbose_option
+from segzoo.cli.prediction_options import device_option
 from segzoo.cli.table import echo_json
 from segzoo.cli.words import data_options_of, words_of
 from segzoo.printing import command_line, echo, echo_note
@@ -22,7 +24,7 @@ from segzoo.printing import command_line, echo, echo_note
     help="Name of a dataset, or a folder or file in any recognised format [default: the data that MODEL was "
     "trained on].",
 )
-@click.option("--root", type=click.Path(), help="Folder of a named dataset [default: $SEGZOO_DATA/NAME].")
+@root_option
 @click.option(
     "--split", default="val", show_default=True, shell_complete=offers.splits, help="Part of the dataset."
 )
@@ -48,11 +50,7 @@ from segzoo.printing import command_line, echo, echo_note
     shell_complete=offers.metrics,
     help="Metric, or METRIC.VALUE, by which thresholds and the smallest object are chosen.",
 )
-@click.option(
-    "--device",
-    shell_complete=offers.devices,
-    help="Device, such as cpu or cuda:1 [default: a GPU if there is one].",
-)
+@device_option
 @click.option("--overwrite", is_flag=True, help="Replace weights in the folder.")
 @verbose_option
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import click
+
 from segzoo.errors import OptionError
 
 if TYPE_CHECKING:
@@ -11,6 +13,11 @@ if TYPE_CHECKING:
 
     from segzoo.interfaces import Dataset
     from segzoo.training.recipe.schema import Recipe
+
+#: Gives a command ``--root``.
+root_option = click.option(
+    "--root", type=click.Path(), help="Folder of a named dataset [default: $SEGZOO_DATA/NAME]."
+)
 
 #: Tables and keys that define how data is read.
 _ABOUT_DATA = ("data", "split", "bands", "intensity", "model.in_channels")

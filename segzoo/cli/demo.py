@@ -18,7 +18,7 @@ from segzoo.cli.prediction_options import (
     cleaning_options,
     prediction_options,
 )
-from segzoo.cli.serve import named_models, request_lines
+from segzoo.cli.serve import named_models, port_option, request_lines
 from segzoo.errors import OptionError
 from segzoo.printing import echo
 
@@ -45,13 +45,7 @@ GROUPS = {
     show_default=True,
     help="Folder for images with corrected masks, which `segzoo train --data` reads.",
 )
-@click.option(
-    "--port",
-    type=click.IntRange(0, 65_535),
-    default=7860,
-    show_default=True,
-    help="Port to listen on; 0 chooses a free port.",
-)
+@port_option(7860)
 @click.option("--no-browser", is_flag=True, help="Print the address and open no browser.")
 @prediction_options("torch", "torch", batch=1)
 @cleaning_options

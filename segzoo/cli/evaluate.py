@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from segzoo.cli import completions as offers
+from segzoo.cli.data_words import root_option
 from segzoo.cli.help import GroupedCommand, verbose_option
 from segzoo.cli.prediction_options import (
     CALIBRATION,
@@ -79,7 +80,7 @@ GROUPS = {
     help="Name of a dataset, or a folder or file in any recognised format [default: the data that MODEL was "
     "trained on].",
 )
-@click.option("--root", type=click.Path(), help="Folder of a named dataset [default: $SEGZOO_DATA/NAME].")
+@root_option
 @click.option("--split", shell_complete=offers.splits, help="Part of the dataset [default: test, else val].")
 @click.option(
     "--data-option",

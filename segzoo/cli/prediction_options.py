@@ -1,4 +1,4 @@
-"""Options for making masks, shared by ``segzoo predict``, ``segzoo evaluate`` and ``segzoo serve``."""
+"""Options for making masks, shared by the commands that predict."""
 
 from __future__ import annotations
 
@@ -59,12 +59,15 @@ class IntensityRule(click.ParamType):
         return value
 
 
+#: Gives a command ``--device``.
+device_option = click.option(
+    "--device",
+    shell_complete=offers.devices,
+    help="Device, such as cpu or cuda:1 [default: a GPU if there is one].",
+)
+
 _OPTIONS = (
-    click.option(
-        "--device",
-        shell_complete=offers.devices,
-        help="Device, such as cpu or cuda:1 [default: a GPU if there is one].",
-    ),
+    device_option,
     click.option(
         "--precision",
         type=click.Choice(["exact", "fast", "fastest"]),

@@ -5,6 +5,8 @@ from __future__ import annotations
 import click
 
 from segzoo.cli import completions as offers
+from segzoo.cli.data_words import root_option
+from segzoo.cli.prediction_options import device_option
 from segzoo.cli.table import echo_rows
 from segzoo.printing import echo
 
@@ -18,7 +20,7 @@ from segzoo.printing import echo
     shell_complete=offers.data,
     help="Dataset, if it is not the one in the recipe.",
 )
-@click.option("--root", type=click.Path(), help="Folder of a named dataset [default: $SEGZOO_DATA/NAME].")
+@root_option
 @click.option(
     "--split",
     "part",
@@ -54,11 +56,7 @@ from segzoo.printing import echo
 )
 @click.option("--full", is_flag=True, help="Keep float32, at twice the size.")
 @click.option("--overwrite", is_flag=True, help="Replace the weights and the model card in TARGET.")
-@click.option(
-    "--device",
-    shell_complete=offers.devices,
-    help="Device, such as cpu or cuda:1 [default: a GPU if there is one].",
-)
+@device_option
 def command(
     run: str,
     target: str,

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from segzoo.cli import completions as offers
+from segzoo.cli.data_words import root_option
+from segzoo.cli.prediction_options import device_option
 from segzoo.cli.table import echo_json, echo_rows
 from segzoo.printing import command_line, echo
 
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     shell_complete=offers.data,
     help="Dataset to use instead of the one in the recipe.",
 )
-@click.option("--root", type=click.Path(), help="Folder of a named dataset [default: $SEGZOO_DATA/NAME].")
+@root_option
 @click.option(
     "--out",
     default="",
@@ -33,11 +35,7 @@ if TYPE_CHECKING:
 )
 @click.option("--resume", is_flag=True, help="Resume the run in --out.")
 @click.option("--overwrite", is_flag=True, help="Delete the run in --out first.")
-@click.option(
-    "--device",
-    shell_complete=offers.devices,
-    help="Device, such as cpu or cuda:1 [default: a GPU if there is one].",
-)
+@device_option
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def command(
     name: str,

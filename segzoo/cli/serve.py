@@ -24,11 +24,10 @@ from segzoo.errors import FailureError, OptionError
 from segzoo.printing import echo, echo_message
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 #: Beginnings of addresses that only programs on this machine can reach.
 _LOOPBACK = ("127.", "::1")
-
 
 #: Groups of options in ``--help``.
 GROUPS = {
@@ -40,16 +39,21 @@ GROUPS = {
 }
 
 
+def port_option(default: int) -> Callable[[Any], Any]:
+    """Return a decorator that gives a command ``--port``."""
+    return click.option(
+        "--port",
+        type=click.IntRange(0, 65_535),
+        default=default,
+        show_default=True,
+        help="Port to listen on; 0 chooses a free port.",
+    )
+
+
 @click.command("serve", cls=GroupedCommand, groups=GROUPS)
 @click.argument("models", nargs=-1, required=True, metavar="MODEL...", shell_complete=offers.weights)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option(
-    "--port",
-    type=click.IntRange(0, 65_535),
-    default=8000,
-    show_default=True,
-    help="Port to listen on; 0 chooses a free port.",
-)
+@port_option(8000)
 @prediction_options("torch", "torch", batch=8)
 @click.option(
     "--calibrate",

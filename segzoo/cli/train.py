@@ -11,6 +11,7 @@ import click
 
 from segzoo import zoo
 from segzoo.cli import completions as offers
+from segzoo.cli.data_words import root_option
 from segzoo.cli.help import GroupedCommand, verbose_option
 from segzoo.cli.recipe_completions import recipe_words
 from segzoo.cli.table import echo_json, echo_rows
@@ -56,7 +57,7 @@ _KEYS = (
         shell_complete=offers.data,
         help="Name of a dataset, or a folder or file in any recognised format.",
     ),
-    click.option("--root", type=click.Path(), help="Folder of a named dataset [default: $SEGZOO_DATA/NAME]."),
+    root_option,
     click.option(
         "--model",
         shell_complete=offers.models,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from segzoo.cli import completions as offers
-from segzoo.cli.data_words import data_recipe
+from segzoo.cli.data_words import data_recipe, root_option
 from segzoo.cli.recipe_completions import recipe_words
 from segzoo.printing import echo
 
@@ -13,7 +13,7 @@ from segzoo.printing import echo
 @click.command("check")
 @click.argument("data", metavar="PATH|NAME", shell_complete=offers.data)
 @click.argument("words", nargs=-1, metavar="[RECIPE] [KEY=VALUE]...", shell_complete=recipe_words)
-@click.option("--root", type=click.Path(), help="Folder of a named dataset [default: $SEGZOO_DATA/NAME].")
+@root_option
 @click.option("--fix", type=click.Path(), metavar="OUT", help="Write a repaired copy to this new folder.")
 @click.option("--pairs", type=click.Path(), metavar="CSV", help="Write a list of the images and their masks.")
 @click.option("--overwrite", is_flag=True, help="Replace an existing list of --pairs.")

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from segzoo.cli import completions as offers
-from segzoo.cli.data_words import data_recipe, divided_parts
+from segzoo.cli.data_words import data_recipe, divided_parts, root_option
 from segzoo.cli.recipe_completions import recipe_words
 from segzoo.printing import command_line, echo, printable
 
@@ -22,7 +22,7 @@ from segzoo.printing import command_line, echo, printable
     required=True,
     help="Format: COCO, Ultralytics YOLO, folders of images and masks, or Pascal VOC.",
 )
-@click.option("--root", type=click.Path(), help="Folder of a named dataset [default: $SEGZOO_DATA/NAME].")
+@root_option
 @click.option("--link", is_flag=True, help="Create hard links to image files instead of copies.")
 @click.option(
     "--coco",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from segzoo.cli import completions as offers
-from segzoo.cli.data_words import data_recipe, divided_parts
+from segzoo.cli.data_words import data_recipe, divided_parts, root_option
 from segzoo.cli.recipe_completions import recipe_words
 from segzoo.printing import echo, printable
 
@@ -24,7 +24,7 @@ _IMAGES, _AUGMENTED = 24, 6
 @click.command("preview")
 @click.argument("data", metavar="PATH|NAME", shell_complete=offers.data)
 @click.argument("settings", nargs=-1, metavar="[RECIPE] [KEY=VALUE]...", shell_complete=recipe_words)
-@click.option("--root", type=click.Path(), help="Folder of a named dataset [default: $SEGZOO_DATA/NAME].")
+@root_option
 @click.option("--split", shell_complete=offers.splits, help="Part of the dataset [default: all parts].")
 @click.option(
     "--count",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from segzoo.cli import completions as offers
-from segzoo.cli.data_words import data_recipe
+from segzoo.cli.data_words import data_recipe, root_option
 from segzoo.cli.recipe_completions import recipe_words
 from segzoo.options import many
 from segzoo.printing import command_line, echo, plain_path, printable
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @click.command("stats")
 @click.argument("data", metavar="PATH|NAME", shell_complete=offers.data)
 @click.argument("words", nargs=-1, metavar="[RECIPE] [KEY=VALUE]...", shell_complete=recipe_words)
-@click.option("--root", type=click.Path(), help="Folder of a named dataset [default: $SEGZOO_DATA/NAME].")
+@root_option
 @click.option("--sample", default=500, show_default=True, help="Number of images to measure.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def command(data: str, words: tuple[str, ...], root: str | None, sample: int, as_json: bool) -> None:
