@@ -261,7 +261,9 @@ def _is_repository(name: str) -> bool:
     """Whether a name is a repository of the Hub rather than a path or registered weights."""
     if name.startswith(_HUB):
         return True
-    return re.fullmatch(r"[\w.-]+/[\w.-]+(@[\w./-]+)?", name) is not None and not os.path.exists(name)  # noqa: PTH110
+    if re.fullmatch(r"[\w.-]+/[\w.-]+(@[\w./-]+)?", name) is None:
+        return False
+    return not os.path.exists(name)  # noqa: PTH110 (Path raises where a name is too long)
 
 
 def _norms_alone(module: nn.Module) -> bool:

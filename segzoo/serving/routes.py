@@ -404,9 +404,8 @@ class RequestLog:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 message["headers"] = [*message["headers"], (b"x-request-id", name.encode())]
-                if (
-                    self._service.draining
-                ):  # else the client would send its next request to a closed connection
+                # Else the client would send its next request to a closed connection.
+                if self._service.draining:
                     message["headers"].append((b"connection", b"close"))
             sent += len(message.get("body", b""))
             await send(message)

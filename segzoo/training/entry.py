@@ -112,8 +112,7 @@ def train(
         if recipe is not None or resume or minutes is not None:
             raise OptionError(
                 "extend uses the recipe of the run that it extends, in a new folder: leave recipe, resume "
-                "and "
-                "minutes out"
+                "and minutes out"
             )
         recipe = extending_recipe(extend, **values)
     elif isinstance(recipe, str | os.PathLike) or (recipe is None and minutes is not None):
@@ -195,7 +194,7 @@ class _Bar:
             self._bar.close()
 
     def write(self, text: str) -> None:
-        echo_note(text)  # programs may parse what is printed at the end
+        echo_note(text)  # on stderr: stdout is for the result, which programs may parse
 
     def show(self, step: int, steps: int, text: str) -> None:
         if not self._shown:

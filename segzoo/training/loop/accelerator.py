@@ -45,8 +45,7 @@ def make_accelerator(
         precision = "bf16" if fast_dtype(torch.device(kind))[0] is torch.bfloat16 else "no"
     if precision == "fp16" and kind == "cpu":
         raise OptionError("precision='fp16' needs a GPU, but this run uses the CPU: use bf16, no, or auto")
-    # Accelerate would shard by its own rules, and not on CPUs; `segzoo.training.loop.distributed` does it
-    # instead.
+    # Accelerate would shard by its own rules, and not on CPUs: `segzoo.training.loop.distributed` does both.
     os.environ.pop("ACCELERATE_USE_FSDP", None)
     # Accelerate keeps the precision of a process's first run, and refuses another one later.
     AcceleratorState._reset_state()
@@ -64,8 +63,7 @@ def device_kind(name: str) -> str:
     if ":" in name:
         raise OptionError(
             f"device {name!r} names one of several: use device={name.partition(':')[0]}, and select the "
-            f"device "
-            "with CUDA_VISIBLE_DEVICES"
+            "device with CUDA_VISIBLE_DEVICES"
         )
     found = torch.accelerator.current_accelerator(check_available=True)
     available = "cpu" if found is None else found.type

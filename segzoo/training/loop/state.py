@@ -261,8 +261,7 @@ class Supervised(nn.Module):
         return [self.network(images)]
 
 
-# A moving average of the weights: the weights that are validated and saved are steadier than the trained
-# ones.
+# A moving average of the weights: what is validated and saved is steadier than the weights in training.
 #
 # Source: Polyak and Juditsky, 1992, doi:10.1137/0330046; the decay is smaller in the first steps, to forget
 # the random start.

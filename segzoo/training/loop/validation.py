@@ -55,11 +55,11 @@ class Validation:
 
 
 class Validator:
-    """Scores networks on one data set.
+    """Scores networks on one dataset.
 
     Args:
         metrics: names of the metrics.
-        dataset: data set with labels and at least one image.
+        dataset: dataset with labels and at least one image.
         accelerator: the processes that share the work.
         best: the metric, or ``metric.value``, by which the best weights are chosen; by default the first
             metric.
