@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import io
 import shlex
-import signal
-import threading
-import time
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import httpx
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from served import served
 
 import segzoo
 import segzoo.serving
@@ -23,17 +20,17 @@ from segzoo import cli
 from segzoo.build import open_dataset
 from segzoo.errors import ImageError, OptionError
 from segzoo.serving.corrections import add_corrections, save_pair
-from segzoo.serving.server import bound, make_server
 from segzoo.specs import Labels
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    import httpx
+
 LABELS = Labels(classes=("ground", "roof", "tree"), palette=((0, 0, 0), (200, 0, 0), (0, 200, 0)))
 PIXELS = np.random.default_rng(0).integers(0, 256, (40, 56, 3), np.uint8)
 MASK = (np.arange(40 * 56) % 3).astype(np.uint8).reshape(40, 56)
-PATIENCE = 120
 OWN = {"X-Segzoo-Page": "1"}
 
 
@@ -56,21 +53,8 @@ def demo(weights: Path, folder: Path) -> Iterator[httpx.Client]:
     """Serve the page on loopback from a thread; yields a client."""
     app = segzoo.serving.application({"roofs": weights}, page=False)
     add_corrections(app, folder, sources={"roofs": "mine"})
-    server = make_server(app, grace=5, on_message=lambda _: None)
-    listening = bound("127.0.0.1", 0)
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
-    thread.start()
-    address = f"http://127.0.0.1:{listening.getsockname()[1]}"
-    try:
-        with httpx.Client(base_url=address, timeout=PATIENCE) as client:
-            end = time.monotonic() + PATIENCE
-            while not (server.started and client.get("/readyz").status_code == 200):
-                assert time.monotonic() < end
-                time.sleep(0.05)
-            yield client
-    finally:
-        server.handle_exit(signal.SIGTERM, None)
-        thread.join(PATIENCE)
+    with served(app, grace=5, patience=120) as client:
+        yield client
 
 
 def test_a_pair_is_what_training_reads(tmp_path: Path) -> None:

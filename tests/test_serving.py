@@ -22,6 +22,7 @@ import pytest
 import torch
 from PIL import Image
 from pycocotools import mask as coco
+from served import PATIENCE, served, until
 
 import segzoo
 import segzoo.serving
@@ -29,15 +30,12 @@ from segzoo.cli import run
 from segzoo.errors import OptionError
 from segzoo.serving import Limits
 from segzoo.serving.notes import gathering
-from segzoo.serving.server import bound, make_server
 from segzoo.specs import Labels
 
 PICTURES = [
     np.kron(np.random.default_rng(seed).integers(0, 256, (5, 7, 3), np.uint8), np.ones((8, 8, 1), np.uint8))
     for seed in range(6)
 ]
-#: Of one client, which waits for a loaded machine.
-PATIENCE = 60
 
 
 def png(picture):
@@ -78,26 +76,8 @@ def weights(tmp_path_factory):
 def serving(models, **limits):
     """Serve on loopback from a thread; yields a client and the service."""
     app = segzoo.serving.application(models, limits=Limits(**limits))
-    server = make_server(app, grace=20, on_message=lambda _: None)
-    listening = bound("127.0.0.1", 0)
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
-    thread.start()
-    address = f"http://127.0.0.1:{listening.getsockname()[1]}"
-    try:
-        with httpx.Client(base_url=address, timeout=PATIENCE) as client:
-            until(lambda: server.started and client.get("/readyz").status_code == 200)
-            yield client, app.state.service
-    finally:
-        server.handle_exit(signal.SIGTERM, None)
-        thread.join(PATIENCE)
-        assert not thread.is_alive()
-
-
-def until(true, seconds=PATIENCE):
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end
-        time.sleep(0.01)
+    with served(app) as client:
+        yield client, app.state.service
 
 
 @pytest.fixture(scope="module")
