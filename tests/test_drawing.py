@@ -262,3 +262,11 @@ def test_the_command_says_what_is_wrong(
 ) -> None:
     assert cli.run(["draw", *arguments]) == 2
     assert told in capsys.readouterr().err
+
+
+def test_a_drawing_is_written_to_a_name_that_ends_in_svg(tmp_path: Path) -> None:
+    drawing = segzoo.draw("unet/resnet18")
+    with pytest.raises(OptionError, match=r"must end in \.svg, got .*unet\.png"):
+        drawing.save(tmp_path / "unet.png")
+    assert not list(tmp_path.iterdir())
+    assert drawing.save(tmp_path / "unet.SVG").is_file()

@@ -55,9 +55,12 @@ class Drawing:
             overwrite: whether a file that exists may be replaced.
 
         Raises:
+            OptionError: the name does not end in ``.svg``.
             FailureError: the file cannot be written, or exists.
         """
         path = Path(file)
+        if path.suffix.lower() != ".svg":
+            raise OptionError(f"a drawing is an SVG: the name of its file must end in .svg, got {path}")
         write_whole(path, self.svg.encode(), overwrite=overwrite)
         return path
 
