@@ -23,6 +23,7 @@ from segzoo.cli.prediction_options import (
 )
 from segzoo.cli.table import echo_json, echo_rows
 from segzoo.cli.words import data_options_of, words_of
+from segzoo.options import many
 from segzoo.printing import echo, echo_note, printable
 
 if TYPE_CHECKING:
@@ -381,7 +382,7 @@ def _show(evaluation: Evaluation) -> None:
     from segzoo.evaluation.results import format_number, group_tables, interval_text
 
     part = f", split {evaluation.split}" if evaluation.split else ""
-    echo(f"{evaluation.subject} on {evaluation.data}{part}: {len(evaluation.images)} images\n")
+    echo(f"{evaluation.subject} on {evaluation.data}{part}: {many(len(evaluation.images), 'image')}\n")
     scores = [
         (
             score.metric,
