@@ -162,6 +162,8 @@ def test_a_hub_that_fails_is_told_with_its_mirrors(tmp_path, monkeypatch):
     def fails(*_: object, **__: object) -> Any:
         raise OSError("no such file")
 
+    # timm is asked for the encoder's features once; only its download is to fail.
+    segzoo.create("unet/resnet18", num_classes=2)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_: [])
     monkeypatch.setattr(timm, "create_model", fails)
