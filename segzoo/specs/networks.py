@@ -101,7 +101,7 @@ class DecoderSpec(PartSpec):
         halving: whether each stride must be twice the one before.
         encoder_options: requests to its encoder, such as ``{"output_stride": 8}`` or
             ``{"features": "layers"}``. Encoders whose factory has a method ``granted`` are asked which of
-            them they support; others are built without them. The user's options are added to these.
+            them they support; others are built without them. The user's options override them.
         limits: `CAPABILITIES` that a network with it does not have: the reason, and what to use instead.
     """
 
@@ -130,8 +130,8 @@ class ModelSpec(Spec):
             built.
         encoder: encoder of a pair, by name: the plug-in's own, else segzoo's, else any plug-in's.
         decoder: decoder of a pair, found in the same way.
-        encoder_options: options of the pair's encoder; the user's options are added to these.
-        decoder_options: options of the pair's decoder; the user's options are added to these.
+        encoder_options: options of the pair's encoder; the user's options override them.
+        decoder_options: options of the pair's decoder; the user's options override them.
         limits: `CAPABILITIES` that it does not have: the reason, and what to use instead.
     """
 
