@@ -88,9 +88,7 @@ def update(name: str, messages: list[str]) -> int:
         ordered.add(message, found.string, flags=found.flags)
     file.parent.mkdir(parents=True, exist_ok=True)
     with file.open("wb") as stream:
-        stream.write(
-            b'msgid ""\nmsgstr ""\n"Content-Type: text/plain; charset=utf-8\\n"\n"Language: zh_CN\\n"\n\n'
-        )
+        stream.write(HEADER)
         write_po(stream, ordered, width=0, omit_header=True)
     return sum(one.fuzzy or not one.string for one in ordered if one.id)
 
