@@ -15,7 +15,6 @@
 
   const setUp = (box) => {
     const kind = box.dataset.zoo;
-    const things = box.dataset.things;
     const form = box.querySelector("form");
     const count = box.querySelector(".zoo-count");
     const rows = [...box.querySelectorAll("tr[data-zoo-row]")].map((row) => {
@@ -49,7 +48,7 @@
         for (const node of [one.row, ...one.also]) node.hidden = !fine;
         shown += fine;
       }
-      const all = `${rows.length} ${things}`;
+      const all = `${rows.length} ${kind}`;
       const some = shown ? `${shown} of ${all} shown` : `None of ${all} fits`;
       count.textContent = wanted.length ? some : all;
       form.querySelector("button[type=reset]").disabled = !wanted.length;

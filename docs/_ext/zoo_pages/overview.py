@@ -82,8 +82,7 @@ def capabilities(docname: str) -> list[nodes.Node]:
 
 
 def _brings(kind: str, count: int) -> str:
-    told = plural(kind) if count != 1 else kind
-    return f"{count} {told}"
+    return f"{count} {plural(kind) if count != 1 else kind}"
 
 
 #: The other tables of the directive, by name.

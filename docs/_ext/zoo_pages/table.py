@@ -73,11 +73,6 @@ class Table:
     facets: Mapping[str, str] = field(default_factory=dict)
     flags: Mapping[str, str] = field(default_factory=dict)
 
-    @property
-    def things(self) -> str:
-        """The kind in the plural, for readers."""
-        return self.kind
-
 
 def cell(*content: nodes.Node | str, sort: float | None = None) -> Cell:
     """Return a cell."""
@@ -104,9 +99,8 @@ def trouble(text: str) -> nodes.Node:
 
 def drawn(table: Table, failed: Sequence[PluginRecord]) -> list[nodes.Node]:
     """Return the nodes of a table, with a row for each plug-in that did not load."""
-    count = html("p", f"{len(table.rows)} {table.things}", classes=["zoo-count"], role="status")
-    told = {"data_zoo": table.kind, "data_things": table.things}
-    return [html("div", _form(table), count, _region(table, failed), classes=["zoo"], **told)]
+    count = html("p", f"{len(table.rows)} {table.kind}", classes=["zoo-count"], role="status")
+    return [html("div", _form(table), count, _region(table, failed), classes=["zoo"], data_zoo=table.kind)]
 
 
 def plain(
@@ -143,7 +137,7 @@ def _form(table: Table) -> element:
         *("form", *fields, clear),
         classes=["zoo-form"],
         role="search",
-        aria_label=f"Filter {table.things}",
+        aria_label=f"Filter {table.kind}",
         hidden=True,
     )
 
@@ -214,7 +208,7 @@ def _failed(table: Table, record: PluginRecord) -> element:
         html("strong", "Plug-in "),
         code(record.distribution),
         html("strong", f" {record.version} is {record.status}: "),
-        *prose(f"{record.error}. Its {table.things} are not known."),
+        *prose(f"{record.error}. Its {table.kind} are not known."),
         colspan=len(table.columns),
         role="cell",
     )
