@@ -164,7 +164,7 @@ def _model(name: str, entry: Entry[ModelSpec]) -> Model:
         entry=entry,
         measured=measured,
         weights=_weights_for(names),
-        drawing=guarded(lambda: segzoo.draw(name, size=(SIZE, SIZE)), None)[0],
+        drawing=_drawing(name),
         **known,
     )
 
@@ -182,12 +182,17 @@ def _pairing(decoder: str, owner: str, encoder: str) -> Pairing:
         measured=measured,
         from_timm=encoder not in zoo.registry("encoders"),
         weights=_weights_for({full}),
-        drawing=guarded(lambda: segzoo.draw(name, size=(SIZE, SIZE)), None)[0],
+        drawing=_drawing(name),
     )
 
 
 def _measured(name: str) -> Measured:
     return measure(lambda: segzoo.create(name, num_classes=facts.CLASSES, in_channels=3, weights=None))
+
+
+def _drawing(name: str) -> segzoo.Drawing | None:
+    """Return the drawing of a model, or nothing if it cannot be drawn."""
+    return guarded(lambda: segzoo.draw(name, size=(SIZE, SIZE)), None)[0]
 
 
 def _weights_for(networks: set[str]) -> tuple[str, ...]:
