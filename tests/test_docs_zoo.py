@@ -107,8 +107,7 @@ def test_pages_are_outdated_when_a_plugin_comes_or_its_code_changes(site: Site) 
 
 def test_all_weights_that_ship_have_a_picture_and_no_others() -> None:
     said = json.loads((ROOT / "docs/images/zoo/pictures.json").read_text(encoding="utf-8"))
-    ours = readme.packages()
-    ships = {entry.full_name for _, entry in zoo.weights.items() if entry.spec.folder and entry.owner in ours}
+    ships = {entry.full_name for entry in readme.bundled().values()}
     assert set(said) == set(compute.PICTURES) == ships
     for name, one in said.items():
         assert len(one["alt"]) > 30

@@ -58,12 +58,12 @@ def table(*, chinese: bool = False) -> str:
 
 def bundled() -> dict[str, Entry[WeightsSpec]]:
     """Return the weights that ship with the packages of this repository, by name."""
-    ours = packages()
+    ours = _packages()
     found = sorted(zoo.weights.items())
     return {name: entry for name, entry in found if entry.spec.folder and entry.owner in ours}
 
 
-def packages() -> set[str]:
+def _packages() -> set[str]:
     """Return the distributions of this repository, so that other installed plug-ins stay out of its files."""
     return {OWNER, *(folder.name for folder in (ROOT / "plugins").glob("segzoo-*"))}
 
