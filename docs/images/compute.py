@@ -18,30 +18,20 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 
 import segzoo
 
-if TYPE_CHECKING:
-    from torch import nn
-
 HERE = Path(__file__).resolve().parent
 PAGE = HERE.parent / "start/own-data.md"
-NAMES = ("nuclei",)
 
 
-def pictures(name: str, model: str | nn.Module = "unet-nuclei") -> dict[str, Image.Image]:
-    """Return the mask and the overlay of an image, by file.
-
-    Args:
-        name: name of the image file, without its suffix.
-        model: name of weights, or a loaded model.
-    """
-    found = segzoo.predict(HERE / f"{name}.png", model=model)
-    return {f"{name}_mask.png": found.index_image(), f"{name}_overlay.png": found.overlay()}
+def pictures() -> dict[str, Image.Image]:
+    """Return the mask and the overlay of `nuclei.png`, by file."""
+    found = segzoo.predict(HERE / "nuclei.png", model="unet-nuclei")
+    return {"nuclei_mask.png": found.index_image(), "nuclei_overlay.png": found.overlay()}
 
 
 def difference(file: str, picture: Image.Image) -> float:
@@ -76,8 +66,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="compute the pictures of the first pages")
     parser.add_argument("--check", action="store_true", help="write nothing")
     check = parser.parse_args().check
-    model = segzoo.load("unet-nuclei")
-    found = {file: picture for name in NAMES for file, picture in pictures(name, model).items()}
+    found = pictures()
     if not check:
         found["spots.png"] = spots()
     changed = [file for file, picture in found.items() if difference(file, picture) > 0]
