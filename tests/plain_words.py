@@ -64,7 +64,7 @@ _WORDS = re.compile(r"[A-Za-z]{2,} [a-z]{2,}.* [a-z]{2,}")
 class Text:
     """A piece of prose.
 
-    Args:
+    Attributes:
         path: the file.
         line: the line on which it begins, from 1.
         kind: ``prose``, ``docstring``, ``comment`` or ``string``.
@@ -81,7 +81,7 @@ class Text:
 class Finding:
     """A phrase that is not plain.
 
-    Args:
+    Attributes:
         path: the file.
         line: from 1.
         phrase: what stands there.
@@ -178,7 +178,7 @@ _SECTION = re.compile(r"^\s*(?:Args|Attributes|Raises|Returns|Yields|Examples?|N
 class Measure:
     """How long sentences are.
 
-    Args:
+    Attributes:
         sentences: number of sentences.
         words: number of words in all sentences.
         long: number of sentences with more than `LONG` words.
