@@ -67,17 +67,18 @@ def _chase(source: Path, fold: int, out: Path) -> None:
             (part / kind / f"{image.stem}{suffix}").symlink_to(file.resolve())
 
 
-def trained(folder: Path, recipe: str, data: str, words: list[str], minutes: float, threads: int) -> float:
-    """Train an arm, and return the seconds that its process took."""
-    command = [sys.executable, "-m", "segzoo", "train", recipe, "--data", data, "--minutes", str(minutes)]
-    environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
+def trained(folder: Path, recipe: str, words: list[str], threads: int) -> float:
+    """Train in a separate process, with the log next to the run folder; return the seconds that it took."""
+    command = [sys.executable, "-m", "segzoo", "train", recipe, "--out", str(folder), "--overwrite", *words]
     begun = time.perf_counter()
     with (folder.with_suffix(".log")).open("w") as log:
-        subprocess.run(
-            [*command, "--out", str(folder), "--overwrite", *words],
-            check=True, stdout=log, stderr=log, env=environment,
-        )  # fmt: skip
+        subprocess.run(command, check=True, stdout=log, stderr=log, env=environment(threads))
     return time.perf_counter() - begun
+
+
+def environment(threads: int) -> dict[str, str]:
+    """Return the variables of a process that uses so many threads."""
+    return {**os.environ, "OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
 
 
 def scored(folder: Path, part: str) -> dict[str, Any]:
@@ -121,7 +122,8 @@ def main() -> None:
                     more = {"auto": options.words, "small": _SMALL}.get(arm, [])
                     folder.parent.mkdir(parents=True, exist_ok=True)
                     recipe = "default" if arm == "small" else arm
-                    seconds = trained(folder, recipe, data, [*words, *more], options.minutes, options.threads)
+                    said = ["--data", data, "--minutes", str(options.minutes), *words, *more]
+                    seconds = trained(folder, recipe, said, options.threads)
                     told: dict[str, Any] = {part: scored(folder, part) for part in ("val", "test")}
                     told |= {"data": name, "fold": fold, "arm": called, "seconds": round(seconds)}
                     (folder / "arm.json").write_text(json.dumps(told, indent=1))

@@ -17,13 +17,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import subprocess
 import sys
-import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
+
+from auto import environment, trained
 
 _FEWEST = 10
 _METRICS = ("iou", "dice", "ap", "aji")
@@ -41,26 +41,17 @@ def sources_of(root: Path) -> dict[str, int]:
 def done(folder: Path, source: str, root: Path, steps: int, words: list[str], threads: int) -> dict[str, Any]:
     """Train without a source, score on it, and return the scores."""
     folder.mkdir(parents=True, exist_ok=True)
-    environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
-    segzoo = [sys.executable, "-m", "segzoo"]
-    begun = time.perf_counter()
-    with (folder / "run.log").open("w") as log:
-        subprocess.run(
-            [
-                *segzoo, "train", "unet-nuclei", "--root", str(root), "--steps", str(steps), "--overwrite",
-                "--out", str(folder / "run"), f"data.without={source}", *words,
-            ],
-            check=True, stdout=log, stderr=log, env=environment,
-        )  # fmt: skip
-    seconds = round(time.perf_counter() - begun)
+    said = ["--root", str(root), "--steps", str(steps), f"data.without={source}", *words]
+    seconds = round(trained(folder / "run", "unet-nuclei", said, threads))
     metrics = [word for metric in _METRICS for word in ("--metric", metric)]
     report = subprocess.run(
         [
-            *segzoo, "evaluate", str(folder / "run"), "--data", "dsb2018", "--root", str(root),
-            "--split", "all", "--data-option", f"only={source}", "--data-option", "without=",
+            sys.executable, "-m", "segzoo", "evaluate", str(folder / "run"), "--data", "dsb2018",
+            "--root", str(root), "--split", "all", "--data-option", f"only={source}",
+            "--data-option", "without=",
             *metrics, "--json",
         ],
-        check=True, stdout=subprocess.PIPE, text=True, env=environment,
+        check=True, stdout=subprocess.PIPE, text=True, env=environment(threads),
     )  # fmt: skip
     (folder / "report.json").write_text(report.stdout)
     found = json.loads(report.stdout)
