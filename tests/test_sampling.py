@@ -83,6 +83,37 @@ def test_classes_that_overlap_count_each_by_itself():
     )
 
 
+class Stained(Rare):
+    """One of the images has another stain; the names of the first four begin with another letter."""
+
+    names = tuple(f"{'a' if index < 4 else 'b'}_{index}" for index in range(16))
+    tags = tuple({"stain": "dark" if index == 8 else "pale"} for index in range(16))
+
+
+def test_images_are_drawn_by_the_share_of_images_of_their_tag():
+    factors, told = repeat_factors(Stained(), "stain")
+    pale = (16 / 15) ** 0.5
+    assert factors == pytest.approx([4.0 if index == 8 else pale for index in range(16)])
+    assert told == "images are drawn more often for their group: 'dark' 4 times, 'pale' 1.03 times"
+
+
+def test_images_are_drawn_by_a_part_of_their_names():
+    factors, _ = repeat_factors(Stained(), "^[a-z]")
+    assert factors == pytest.approx([2.0] * 4 + [(16 / 12) ** 0.5] * 12)
+
+
+def test_images_of_one_group_are_drawn_alike_and_that_is_told():
+    assert repeat_factors(Stained(), "_") == (
+        [1.0] * 16,
+        "sampling has no effect: all images are in one group of '_'",
+    )
+
+
+def test_a_group_that_no_image_has_is_refused():
+    with pytest.raises(OptionError, match="'camera' is not a tag of the dataset"):
+        repeat_factors(Stained(), "camera")
+
+
 def epochs(count=40, **options):
     batches = Batches(16, 4, factors=repeat_factors(Rare())[0], **options)
     for epoch in range(count):
@@ -132,9 +163,10 @@ def test_batches_of_images_that_come_again_are_the_same_with_workers():
     assert found[0] == found[1]
 
 
-def test_another_way_to_sample_is_refused():
-    with pytest.raises(OptionError, match="sampling must be"):
-        Recipe(data="x", sampling="rare")
+@pytest.mark.parametrize("sampling", ["rare", "by:", "by"])
+def test_another_way_to_sample_is_refused(sampling):
+    with pytest.raises(OptionError, match="sampling must be one of shuffled, classes, by:TAG"):
+        Recipe(data="x", sampling=sampling)
 
 
 # -- crops around foreground

@@ -29,7 +29,7 @@ CHOICES = {
     "extend_from": ("last", "best"),
     "precision": ("auto", "no", "bf16", "fp16"),
     "resize.mode": ("bounds", "letterbox", "scale", "short", "stretch"),
-    "sampling": ("shuffled", "classes"),
+    "sampling": ("shuffled", "classes", "by:"),
     "separator.kind": ("boundary", "distance"),
     "separator.where": ("touching", "rim"),
     "shard": _YES_NO,

@@ -440,8 +440,8 @@ def training_batches(
 ) -> tuple[DataLoader[Batch], Batches]:
     """Return the loader of a recipe's augmented training images, and the order of its batches."""
     factors: Sequence[float] = ()
-    if recipe.sampling == "classes":
-        factors, told = repeat_factors(training)
+    if recipe.sampling != "shuffled":
+        factors, told = repeat_factors(training, recipe.sampling.partition("by:")[2])
         on_message(told)
     return make_loader(
         training,

@@ -13,7 +13,6 @@ from segzoo.specs import parse_bands
 
 Precision = Literal["auto", "no", "bf16", "fp16"]
 Start = Literal["last", "best"]
-Sampling = Literal["shuffled", "classes"]
 Supervision = Literal["auto", "mean", "sum"]
 
 #: Augmentation of image and mask if a recipe does not set any; the order matters.
@@ -94,7 +93,9 @@ class Recipe:
         accumulate: number of parts that a process's share of a batch is divided into, to save memory
             (gradient accumulation).
         sampling: ``shuffled`` shows every image once an epoch; ``classes`` shows images with rare classes
-            more often and others less often, with the same number of images an epoch.
+            more often and others less often, with the same number of images an epoch; ``by:stain`` does so
+            for images of rare groups, which are values of a tag of the dataset, or matches of a regular
+            expression in image names, as in ``segzoo evaluate --by``.
         augment: augmentation steps by name, with their options, in the order in which they are applied.
         mean: mean of each channel, for values in [0, 1], or one for all channels; the model's if empty.
         std: standard deviation of each channel, or one for all channels; the model's if empty.
@@ -167,7 +168,7 @@ class Recipe:
     steps: int = 0
     batch_size: int = 8
     accumulate: int = 1
-    sampling: Sampling = "shuffled"
+    sampling: str = "shuffled"
     augment: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: AUGMENT)
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
@@ -235,7 +236,8 @@ class Recipe:
         if self.extend and self.weights:
             raise OptionError("extend continues with the weights of a run: leave weights out")
         check_choice("extend_from", self.extend_from, get_args(Start))
-        check_choice("sampling", self.sampling, get_args(Sampling))
+        if not self.sampling.startswith("by:") or self.sampling == "by:":
+            check_choice("sampling", self.sampling, ("shuffled", "classes", "by:TAG"))
         weight = is_number(self.supervision) and 0 <= float(self.supervision) <= MOST_NUMBER
         if self.supervision not in get_args(Supervision) and not weight:
             raise OptionError(
