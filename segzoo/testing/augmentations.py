@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from segzoo import zoo
 from segzoo.interfaces import Sample
 from segzoo.specs import AugmentationSpec, Labels
-from segzoo.testing.promises import keep, promise
+from segzoo.testing.promises import Checked, described, promise
 from segzoo.training.augmentation.step import read_step
 
 if TYPE_CHECKING:
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from segzoo.testing.promises import Promises
     from segzoo.training.augmentation.step import Step
 
 _IGNORED = {"uint8": 255, "uint16": 65_535}
@@ -44,28 +42,11 @@ def check_augmentation(augmentation: str | AugmentationSpec, **options: Any) -> 
     Raises:
         PluginError: it breaks a promise; the message names it.
     """
-    registry = zoo.registry("augmentations")
-    spec = augmentation if isinstance(augmentation, AugmentationSpec) else registry.get(augmentation)
-    keep(f"augmentation {spec.name!r}", augmentation_promises(spec, **options))
+    _Subject(described(augmentation, AugmentationSpec), **options).keep()
 
 
-def augmentation_promises(spec: AugmentationSpec, **options: Any) -> Promises:
-    """Return the checks of a step by promise; see `check_augmentation` for the arguments."""
-    subject = _Subject(spec, options)
-    return {
-        "shapes": subject.shapes,
-        "labels": subject.labels,
-        "ignored": subject.ignored,
-        "seed": subject.seed,
-        "pickle": subject.pickle,
-    }
-
-
-class _Subject:
+class _Subject(Checked[AugmentationSpec], of="augmentation"):
     """A step under check."""
-
-    def __init__(self, spec: AugmentationSpec, options: dict[str, Any]) -> None:
-        self.spec, self.options, self.what = spec, options, f"augmentation {spec.name!r}"
 
     def shapes(self) -> None:
         step = self._made()

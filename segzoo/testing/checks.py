@@ -14,7 +14,7 @@ from segzoo.distribution import owner_of
 from segzoo.errors import PluginError, UnknownNameError, UsageError, did_you_mean
 from segzoo.registry import plural
 from segzoo.testing.listing import check_listing
-from segzoo.testing.promises import checking
+from segzoo.testing.promises import CHECKED, checking, noun
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -152,18 +152,16 @@ def _checks(spec: Spec, called: str, name: str, arguments: Mapping[str, Any]) ->
     if many not in zoo.KINDS:
         raise UsageError(f"there are no checks of a {spec.kind}; there are of {', '.join(zoo.KINDS)}")
     # Imported when there is a part to check, since most need torch.
-    module = import_module(f"segzoo.testing.{many}")
-    promises_of: Callable[..., Promises] = getattr(module, f"{spec.kind}_promises")
+    import_module(f"segzoo.testing.{many}")
     # A model is made by name; all others are made from their specs.
-    subject = name if spec.kind == "model" else spec
+    made = partial(CHECKED[spec.kind], name if spec.kind == "model" else spec, **arguments)
     part = object()
 
     def run(promise: str) -> None:
-        kind = "data set" if spec.kind == "dataset" else spec.kind
-        with checking(f"{kind} {called!r}", promise):
+        with checking(f"{noun(spec.kind)} {called!r}", promise):
             if part not in _CHECKED:
                 _CHECKED.clear()
-                _CHECKED[part] = promises_of(subject, **arguments)
+                _CHECKED[part] = made().promises()
             _CHECKED[part][promise]()
 
     return [
@@ -174,7 +172,7 @@ def _checks(spec: Spec, called: str, name: str, arguments: Mapping[str, Any]) ->
             promise=promise,
             run=partial(run, promise),
         )
-        for promise in promises_of(subject, **arguments)
+        for promise in made().promises()
     ]
 
 

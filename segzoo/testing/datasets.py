@@ -15,12 +15,10 @@ from segzoo.errors import FailureError, OptionError
 from segzoo.interfaces import Dataset, Sample
 from segzoo.plugins import resolve
 from segzoo.specs import IGNORED, DatasetSpec, Labels
-from segzoo.testing.promises import keep, promise
+from segzoo.testing.promises import Checked, keep, promise
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from segzoo.testing.promises import Promises
 
 
 def check_dataset(
@@ -58,99 +56,89 @@ def check_dataset(
         what, made = f"data set {type(dataset).__name__}", dataset
         keep(what, {"samples": lambda: _check_samples(made, what, samples)})
         return
-    given = {"root": root, "example": example, "split": split, "samples": samples}
-    keep(f"data set {dataset.name!r}", dataset_promises(dataset, **given, **options))
+    _Subject(dataset, root=root, example=example, split=split, samples=samples, **options).keep()
 
 
-def dataset_promises(
-    spec: DatasetSpec,
-    *,
-    root: str | os.PathLike[str] | None = None,
-    example: Callable[[Path], None] | None = None,
-    split: str = "train",
-    samples: int = 4,
-    **options: Any,
-) -> Promises:
-    """Return the checks of a data set by promise; see `check_dataset` for the arguments."""
-    what = f"data set {spec.name!r}"
-    promises: Promises = {
-        "described": lambda: _check_described(spec, what),
-        "no-data": lambda: _check_no_data(spec, options, what),
-        "splits": lambda: _check_splits(spec, options, what),
-    }
-    stored = Path(os.environ.get("SEGZOO_DATA", ""), spec.name)
-    if root is None and example is None and "SEGZOO_DATA" in os.environ and stored.is_dir():
-        root = stored
+class _Subject(Checked[DatasetSpec], of="dataset"):
+    """A data set under check."""
 
-    def read() -> None:
-        with tempfile.TemporaryDirectory() as folder:
-            if example is not None:
-                example(Path(folder))
-            made = _opened(spec, Path(folder if root is None else root), split, options)
-            _check_samples(made, f"{what}, split {split!r}", samples)
-            _check_labels(spec, made, what)
+    def __init__(
+        self,
+        spec: DatasetSpec,
+        *,
+        root: str | os.PathLike[str] | None = None,
+        example: Callable[[Path], None] | None = None,
+        split: str = "train",
+        samples: int = 4,
+        **options: Any,
+    ) -> None:
+        super().__init__(spec, **options)
+        stored = Path(os.environ.get("SEGZOO_DATA", ""), spec.name)
+        if root is None and example is None and "SEGZOO_DATA" in os.environ and stored.is_dir():
+            root = stored
+        self.root, self.example, self.split, self.count = root, example, split, samples
+        self.absent = ("samples",) if root is None and example is None else ()
 
-    if root is not None or example is not None:
-        promises["samples"] = read
-    return promises
-
-
-def _opened(spec: DatasetSpec, root: Path, split: str, options: dict[str, Any]) -> Any:
-    return resolve(spec.factory)(root, split=split, **{**spec.options, **options})
-
-
-def _check_described(spec: DatasetSpec, what: str) -> None:
-    missing = [name for name in ("summary", "layout", "splits") if not getattr(spec, name)]
-    promise(
-        not missing,
-        f"{what}: its spec lacks {', '.join(missing)}; say what it is, what its root must hold, its parts",
-    )
-    # Not the formats, whose files are people's own.
-    if spec.labels is not None:
-        promise(bool(spec.licence), f"{what}: its spec lacks licence; say the data's terms, in words")
+    def described(self) -> None:
+        spec, what = self.spec, self.what
+        missing = [name for name in ("summary", "layout", "splits") if not getattr(spec, name)]
         promise(
-            bool(spec.homepage or spec.archives or spec.by_hand),
-            f"{what}: its spec does not say how people get it; give homepage, archives or by_hand",
+            not missing,
+            f"{what}: its spec lacks {', '.join(missing)}; say what it is, what its root must hold, "
+            "its parts",
+        )
+        # Not the formats, whose files are people's own.
+        if spec.labels is not None:
+            promise(bool(spec.licence), f"{what}: its spec lacks licence; say the data's terms, in words")
+            promise(
+                bool(spec.homepage or spec.archives or spec.by_hand),
+                f"{what}: its spec does not say how people get it; give homepage, archives or by_hand",
+            )
+
+    def no_data(self) -> None:
+        with tempfile.TemporaryDirectory(prefix="empty") as folder:
+            try:
+                made = self._opened(Path(folder), self.spec.splits[0])
+            except FailureError as error:
+                promise(
+                    Path(folder).name in str(error),
+                    f"{self.what}: of an empty root it says {str(error)!r}, which does not name the root",
+                )
+                return
+            except OptionError:
+                return  # a required option is missing, which is checked before the files
+            # Some need no files.
+            _check_samples(made, f"{self.what}, from an empty root", 2)
+
+    def splits(self) -> None:
+        strange, what = "no-such-split", self.what
+        with tempfile.TemporaryDirectory() as folder:
+            try:
+                self._opened(Path(folder), strange)
+            except OptionError as error:
+                told = f"{what}: of split {strange!r} it says {str(error)!r}, not its name"
+                promise(strange in str(error), told)
+                return
+            except FailureError as error:
+                promise(False, f"{what}: it looks for files before it refuses split {strange!r}: {error}")
+        has = ", ".join(self.spec.splits)
+        promise(False, f"{what}: split {strange!r} must be an OptionError; it has {has}")
+
+    def samples(self) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            if self.example is not None:
+                self.example(Path(folder))
+            made = self._opened(Path(folder if self.root is None else self.root), self.split)
+            _check_samples(made, f"{self.what}, split {self.split!r}", self.count)
+        labels = self.spec.labels
+        promise(
+            labels is None or made.labels.classes == labels.classes,
+            f"{self.what}: its spec declares classes {labels and labels.classes}, opened it has "
+            f"{made.labels.classes}",
         )
 
-
-def _check_no_data(spec: DatasetSpec, options: dict[str, Any], what: str) -> None:
-    with tempfile.TemporaryDirectory(prefix="empty") as folder:
-        try:
-            made = _opened(spec, Path(folder), spec.splits[0], options)
-        except FailureError as error:
-            promise(
-                Path(folder).name in str(error),
-                f"{what}: of an empty root it says {str(error)!r}, which does not name the root",
-            )
-            return
-        except OptionError:
-            return  # a required option is missing, which is checked before the files
-        # Some need no files.
-        _check_samples(made, f"{what}, from an empty root", 2)
-
-
-def _check_splits(spec: DatasetSpec, options: dict[str, Any], what: str) -> None:
-    strange = "no-such-split"
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            _opened(spec, Path(folder), strange, options)
-        except OptionError as error:
-            promise(
-                strange in str(error), f"{what}: of split {strange!r} it says {str(error)!r}, not its name"
-            )
-            return
-        except FailureError as error:
-            promise(False, f"{what}: it looks for files before it refuses split {strange!r}: {error}")
-    promise(False, f"{what}: split {strange!r} must be an OptionError; it has {', '.join(spec.splits)}")
-
-
-def _check_labels(spec: DatasetSpec, made: Dataset, what: str) -> None:
-    promise(
-        spec.labels is None or made.labels.classes == spec.labels.classes,
-        f"{what}: its spec declares classes {spec.labels and spec.labels.classes}, opened it has "
-        f"{made.labels.classes}",
-    )
+    def _opened(self, root: Path, split: str) -> Any:
+        return resolve(self.spec.factory)(root, split=split, **{**self.spec.options, **self.options})
 
 
 def _check_samples(made: Any, what: str, samples: int) -> None:

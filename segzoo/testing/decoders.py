@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import inspect
 from copy import deepcopy
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import nn
 
-from segzoo import zoo
 from segzoo.interfaces import Decoder
 from segzoo.plugins import resolve
 from segzoo.prediction.engines.joining import join, offers
@@ -19,7 +18,8 @@ from segzoo.prediction.engines.recording import Chain
 from segzoo.segmenter import border_of
 from segzoo.specs import DecoderSpec
 from segzoo.testing.promises import (
-    keep,
+    Checked,
+    described,
     promise,
     promise_copies,
     promise_determinism,
@@ -53,40 +53,25 @@ def check_decoder(decoder: str | DecoderSpec, **options: Any) -> None:
     Raises:
         PluginError: it breaks a promise; the message names it.
     """
-    spec = decoder if isinstance(decoder, DecoderSpec) else zoo.registry("decoders").get(decoder)
-    keep(f"decoder {spec.name!r}", decoder_promises(spec, **options))
+    _Subject(described(decoder, DecoderSpec), **options).keep()
 
 
-def decoder_promises(spec: DecoderSpec, **options: Any) -> Promises:
-    """Return the checks of a decoder by what it promises."""
-    subjects = [_Subject(spec, options, finest) for finest in (1, 2)]
+class _Subject(Checked[DecoderSpec], of="decoder"):
+    """A decoder under check, for features from one stride on; its promises are for two strides."""
 
-    def both(check: Callable[[_Subject], None]) -> Callable[[], None]:
-        def run() -> None:
-            for subject in subjects:
-                check(subject)
-
-        return run
-
-    return {
-        "maps": both(_Subject.maps),
-        "batch-of-one": both(_Subject.batch_of_one),
-        "odd-sizes": both(_Subject.odd_sizes),
-        "determinism": both(_Subject.determinism),
-        "gradients": both(_Subject.gradients),
-        "copies": both(_Subject.copies),
-        "fused-form": both(_Subject.fused_form),
-    }
-
-
-class _Subject:
-    """A decoder under check, for features from one stride on."""
-
-    def __init__(self, spec: DecoderSpec, options: dict[str, Any], finest: int) -> None:
-        self.spec, self.options, self.what = spec, options, f"decoder {spec.name!r}"
+    def __init__(self, spec: DecoderSpec, *, finest: int = 1, **options: Any) -> None:
+        super().__init__(spec, **options)
+        self.finest = finest
         count = max(spec.min_features, 3)
         self.strides = tuple(finest << level for level in range(count))
         self.channels = tuple(range(4, 4 + count))
+
+    def promises(self) -> Promises:
+        """Return the checks, each of them for features from stride 1 and from stride 2 on."""
+        if self.finest > 1:
+            return super().promises()
+        coarser = _Subject(self.spec, finest=2, **self.options).promises()
+        return {name: partial(_both, check, coarser[name]) for name, check in super().promises().items()}
 
     @cached_property
     def module(self) -> nn.Module:
@@ -109,15 +94,15 @@ class _Subject:
         if not border_of(self.module):
             self._check_maps((4 * self.strides[-1], 6 * self.strides[-1]))
 
-    def odd_sizes(self) -> None:
-        if getattr(self.module, "any_size", False) and not border_of(self.module):
-            self._check_maps((4 * self.strides[-1] - 1, 2 * self.strides[-1] + 1))
-
     def batch_of_one(self) -> None:
         module, features = self.module.eval(), self._features()
         with torch.no_grad():
             alone = module([feature[:1] for feature in features])
             promise_one_like_many(module(features)[:1], alone, self.what)
+
+    def odd_sizes(self) -> None:
+        if getattr(self.module, "any_size", False) and not border_of(self.module):
+            self._check_maps((4 * self.strides[-1] - 1, 2 * self.strides[-1] + 1))
 
     def determinism(self) -> None:
         features = self._features()
@@ -175,6 +160,11 @@ class _Subject:
                 f"{self.what}: side_features must give maps of {declared} channels and, last, what calling "
                 f"it returns; they have {channels}",
             )
+
+
+def _both(first: Callable[[], None], second: Callable[[], None]) -> None:
+    first()
+    second()
 
 
 def _all_maps(module: nn.Module, features: list[Tensor]) -> Sequence[Tensor]:

@@ -14,7 +14,7 @@ from segzoo.plugins import resolve
 from segzoo.segmenter import border_of
 from segzoo.specs import EncoderSpec
 from segzoo.testing.promises import (
-    keep,
+    Checked,
     promise,
     promise_copies,
     promise_determinism,
@@ -25,8 +25,6 @@ from segzoo.testing.promises import (
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-    from segzoo.testing.promises import Promises
 
 
 def check_encoder(encoder: str | EncoderSpec, **options: Any) -> None:
@@ -45,27 +43,11 @@ def check_encoder(encoder: str | EncoderSpec, **options: Any) -> None:
         PluginError: it breaks a promise; the message names it.
     """
     spec = encoder if isinstance(encoder, EncoderSpec) else zoo.find_encoder(encoder).spec
-    keep(f"encoder {spec.name!r}", encoder_promises(spec, **options))
+    _Subject(spec, **options).keep()
 
 
-def encoder_promises(spec: EncoderSpec, **options: Any) -> Promises:
-    """Return the checks of an encoder by what it promises."""
-    subject = _Subject(spec, options)
-    return {
-        "features": subject.features,
-        "batch-of-one": subject.batch_of_one,
-        "odd-sizes": subject.odd_sizes,
-        "determinism": subject.determinism,
-        "gradients": subject.gradients,
-        "copies": subject.copies,
-    }
-
-
-class _Subject:
+class _Subject(Checked[EncoderSpec], of="encoder"):
     """An encoder under check, built once for images of three channels."""
-
-    def __init__(self, spec: EncoderSpec, options: dict[str, Any]) -> None:
-        self.spec, self.options, self.what = spec, options, f"encoder {spec.name!r}"
 
     @cached_property
     def module(self) -> nn.Module:

@@ -15,13 +15,12 @@ from segzoo.plugins import resolve
 from segzoo.prediction.engines.probing import deviation
 from segzoo.segmenter import Segmenter
 from segzoo.specs import EngineSpec
-from segzoo.testing.promises import keep, promise, seeded
+from segzoo.testing.promises import Checked, described, promise, seeded
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from segzoo.interfaces import Engine
-    from segzoo.testing.promises import Promises
 
 #: The most by which logits may differ, relative to the largest, by precision.
 TOLERANCES = {"exact": 1e-4, "fast": 0.2, "fastest": 0.5}
@@ -43,28 +42,18 @@ def check_engine(engine: str | EngineSpec, **options: Any) -> None:
     Raises:
         PluginError: it breaks a promise; the message names it.
     """
-    spec = engine if isinstance(engine, EngineSpec) else zoo.registry("engines").get(engine)
-    keep(f"engine {spec.name!r}", engine_promises(spec, **options))
+    _Subject(described(engine, EngineSpec), **options).keep()
 
 
-def engine_promises(spec: EngineSpec, **options: Any) -> Promises:
-    """Return the checks of an engine by promise; see `check_engine` for the arguments."""
-    subject = _Subject(spec, options)
-    return {"logits": subject.logits, "description": subject.described, "network": subject.network_kept}
-
-
-class _Subject:
+class _Subject(Checked[EngineSpec], of="engine"):
     """An engine under check."""
-
-    def __init__(self, spec: EngineSpec, options: dict[str, Any]) -> None:
-        self.spec, self.options, self.what = spec, options, f"engine {spec.name!r}"
 
     @cached_property
     def exact(self) -> Engine:
         return self._made(self.spec.precisions[0])
 
     @cached_property
-    def network(self) -> nn.Module:
+    def _network(self) -> nn.Module:
         torch.manual_seed(0)
         encoder = resolve(zoo.encoders.get("plain").factory)(in_channels=3, width=4, depth=2)
         decoder = resolve(zoo.decoders.get("unet").factory)(encoder.channels, encoder.strides)
@@ -77,7 +66,7 @@ class _Subject:
                 images = _images(*size)
                 found = engine(images)
                 with torch.no_grad():
-                    expected = self.network(images.to(default_device())).cpu()
+                    expected = self._network(images.to(default_device())).cpu()
                 promise(
                     found.dtype is torch.float32 and found.shape == expected.shape,
                     f"{self.what}: of images {tuple(images.shape)} it makes logits {tuple(found.shape)} of "
@@ -90,7 +79,7 @@ class _Subject:
                     f"differ by {off:.1e} relative to the largest, more than {TOLERANCES[precision]}",
                 )
 
-    def described(self) -> None:
+    def description(self) -> None:
         device, text = self.exact.device, self.exact.description
         promise(
             isinstance(device, torch.device),
@@ -101,18 +90,18 @@ class _Subject:
             f"{self.what}: its description must be a line that says what was chosen, got {text!r}",
         )
 
-    def network_kept(self) -> None:
-        before = copy.deepcopy(self.network.state_dict())
-        self.network.train()
+    def network(self) -> None:
+        before = copy.deepcopy(self._network.state_dict())
+        self._network.train()
         try:
             self._made(self.spec.precisions[0])(_images(*_IMAGES[0]))
             promise(
-                self.network.training and all(one.requires_grad for one in self.network.parameters()),
+                self._network.training and all(one.requires_grad for one in self._network.parameters()),
                 f"{self.what}: it changes the mode or the gradients of the network; work on a copy",
             )
         finally:
-            self.network.eval()
-        after = self.network.state_dict()
+            self._network.eval()
+        after = self._network.state_dict()
         promise(
             all(torch.equal(before[name], after[name]) for name in before),
             f"{self.what}: it changes the weights of the network; work on a copy",
@@ -120,7 +109,7 @@ class _Subject:
 
     def _made(self, precision: str) -> Engine:
         return resolve(self.spec.factory)(
-            self.network,
+            self._network,
             device=default_device(),
             precision=precision,
             calibration=[_images(1, 32, 32)],

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from segzoo import __version__, zoo
+from segzoo import __version__
 from segzoo.config import config_of
 from segzoo.creation import create
 from segzoo.errors import MissingExtraError, WeightsError
@@ -19,12 +19,10 @@ from segzoo.exporting.probing import Reference, random_inputs
 from segzoo.plugins import resolve
 from segzoo.runtimes import ExportInfo
 from segzoo.specs import ExportSpec
-from segzoo.testing.promises import keep, promise, seeded
+from segzoo.testing.promises import Checked, described, promise, seeded
 
 if TYPE_CHECKING:
     from torch import nn
-
-    from segzoo.testing.promises import Promises
 
 
 def check_format(format: str | ExportSpec, **options: Any) -> None:  # noqa: A002
@@ -41,21 +39,14 @@ def check_format(format: str | ExportSpec, **options: Any) -> None:  # noqa: A00
     Raises:
         PluginError: it breaks a promise; the message names it.
     """
-    spec = format if isinstance(format, ExportSpec) else zoo.registry("exports").get(format)
-    keep(f"export {spec.name!r}", export_promises(spec, **options))
+    _Subject(described(format, ExportSpec), **options).keep()
 
 
-def export_promises(spec: ExportSpec, **options: Any) -> Promises:
-    """Return the checks of an export format by promise; see `check_format` for the arguments."""
-    subject = _Subject(spec, options)
-    return {"logits": subject.logits, "info": subject.info_kept, "refusal": subject.refused}
-
-
-class _Subject:
+class _Subject(Checked[ExportSpec], of="export"):
     """An export format under check."""
 
-    def __init__(self, spec: ExportSpec, options: dict[str, Any]) -> None:
-        self.spec, self.options, self.what = spec, options, f"export {spec.name!r}"
+    def __init__(self, spec: ExportSpec, **options: Any) -> None:
+        super().__init__(spec, **options)
         self._folder = TemporaryDirectory(prefix="segzoo-")
 
     @cached_property
@@ -64,7 +55,7 @@ class _Subject:
         return create("unet", num_classes=3, width=4, depth=2).eval().requires_grad_(False)
 
     @cached_property
-    def info(self) -> ExportInfo:
+    def _info(self) -> ExportInfo:
         return ExportInfo(
             config=config_of(self.network),
             name="checked",
@@ -79,7 +70,7 @@ class _Subject:
             module=self.network,
             example=seeded(2, 3, 48, 64),
             free={0: "batch", 2: "height", 3: "width"},
-            info=self.info,
+            info=self._info,
         )
         resolve(self.spec.factory)(exportable, path, **{**self.spec.options, **self.options})
         promise(path.is_file(), f"{self.what}: its writer wrote no file {path.name}")
@@ -98,10 +89,10 @@ class _Subject:
                     f"relative to the largest, more than {allowed}",
                 )
 
-    def info_kept(self) -> None:
+    def info(self) -> None:
         with ProgramApart(self.file, self.spec.runtime, threads=1) as program:
             promise(
-                program.info == self.info,
+                program.info == self._info,
                 f"{self.what}: its file must hold `exportable.info`, and its runtime return it",
             )
             promise(
@@ -109,7 +100,7 @@ class _Subject:
                 f"{self.what}: its description must be a line, got {program.description!r}",
             )
 
-    def refused(self) -> None:
+    def refusal(self) -> None:
         other = Path(self._folder.name) / f"other{self.spec.suffix}"
         other.write_bytes(b"This is a letter, and no network.\n" * 9)
         try:

@@ -7,18 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from segzoo import zoo
 from segzoo.errors import OptionError
 from segzoo.plugins import resolve
 from segzoo.specs import LossSpec
-from segzoo.testing.promises import keep, promise, seeded
+from segzoo.testing.promises import Checked, described, promise, seeded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from torch import Tensor
-
-    from segzoo.testing.promises import Promises
 
 _IGNORED = 255
 _SIZE = (2, 6, 7)
@@ -51,45 +48,25 @@ def check_loss(
     Raises:
         PluginError: it breaks a promise; the message names it.
     """
-    spec = loss if isinstance(loss, LossSpec) else zoo.registry("losses").get(loss)
-    given = {"logits": logits, "extremes": extremes, "least": least}
-    keep(f"loss {spec.name!r}", loss_promises(spec, **given, **options))
+    spec = described(loss, LossSpec)
+    _Subject(spec, logits=logits, extremes=extremes, least=least, **options).keep()
 
 
-def loss_promises(
-    spec: LossSpec,
-    *,
-    logits: Sequence[int] = (1, 2, 5),
-    extremes: Sequence[float] = (1e4,),
-    least: float = -math.inf,
-    **options: Any,
-) -> Promises:
-    """Return the checks of a loss by promise; see `check_loss` for the arguments."""
-    subject = _Subject(spec, tuple(logits), tuple(extremes), least, options)
-    more = {"overlapping": subject.overlapping} if spec.overlapping else {}
-    return {
-        "scalar": subject.scalar,
-        "extreme-input": subject.extreme_input,
-        "ignored": subject.ignored,
-        "batch-order": subject.batch_order,
-        "right-answer": subject.right_answer,
-        **more,
-    }
-
-
-class _Subject:
+class _Subject(Checked[LossSpec], of="loss"):
     """A loss under check."""
 
     def __init__(
         self,
         spec: LossSpec,
-        logits: tuple[int, ...],
-        extremes: tuple[float, ...],
-        least: float,
-        options: dict[str, Any],
+        *,
+        logits: Sequence[int] = (1, 2, 5),
+        extremes: Sequence[float] = (1e4,),
+        least: float = -math.inf,
+        **options: Any,
     ) -> None:
-        self.spec, self.tried, self.extremes, self.least = spec, logits, extremes, least
-        self.options, self.what = options, f"loss {spec.name!r}"
+        super().__init__(spec, **options)
+        self.tried, self.extremes, self.least = logits, extremes, least
+        self.absent = () if spec.overlapping else ("overlapping",)
 
     def scalar(self) -> None:
         for ignore_index in (None, _IGNORED):

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from segzoo import zoo
 from segzoo.errors import OptionError
 from segzoo.plugins import resolve
 from segzoo.specs import IGNORED, Labels, MetricSpec, numbered_labels
 from segzoo.testing.examples import Example, make_examples, nothing, perfect
-from segzoo.testing.promises import keep, promise
+from segzoo.testing.promises import Checked, described, promise
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from segzoo.interfaces import Metric
-    from segzoo.testing.promises import Promises
 
     #: From labels and all images to the scores that they must have, or some of them.
     Oracle = Callable[[Labels, Sequence[Example]], Mapping[str, float]]
@@ -72,45 +70,25 @@ def check_metric(
         ...     return {"pooled": right / counted}
         >>> check_metric("accuracy", oracle=accuracy, best=1.0)
     """
-    spec = metric if isinstance(metric, MetricSpec) else zoo.registry("metrics").get(metric)
-    given = {"oracle": oracle, "best": best, "labels": labels}
-    keep(f"metric {spec.name!r}", metric_promises(spec, **given, **options))
+    spec = described(metric, MetricSpec)
+    _Subject(spec, oracle=oracle, best=best, labels=labels, **options).keep()
 
 
-def metric_promises(
-    spec: MetricSpec,
-    *,
-    oracle: Oracle | None = None,
-    best: float | None = None,
-    labels: Sequence[Labels] = LABELS,
-    **options: Any,
-) -> Promises:
-    """Return the checks of a metric by promise; see `check_metric` for the arguments."""
-    subject = _Subject(spec, options, labels, best)
-    promises = {
-        "contract": subject.contract,
-        "names": subject.names,
-        "nothing-counted": subject.nothing_counted,
-        "ignored": subject.ignored,
-        "merge": subject.merge,
-        "perfect": subject.perfect,
-        "refusals": subject.refusals,
-    }
-    if spec.overlapping:
-        promises["overlapping"] = subject.overlapping
-    if oracle is not None:
-        promises["oracle"] = lambda: subject.oracle(oracle)
-    return promises
-
-
-class _Subject:
+class _Subject(Checked[MetricSpec], of="metric"):
     """A metric under check."""
 
     def __init__(
-        self, spec: MetricSpec, options: dict[str, Any], labels: Sequence[Labels], best: float | None
+        self,
+        spec: MetricSpec,
+        *,
+        oracle: Oracle | None = None,
+        best: float | None = None,
+        labels: Sequence[Labels] = LABELS,
+        **options: Any,
     ) -> None:
-        self.spec, self.options, self.best = spec, options, best
-        self.what, self._tried = f"metric {spec.name!r}", tuple(labels)
+        super().__init__(spec, **options)
+        self._tried, self._oracle, self.best = labels, oracle, best
+        self.absent = (*(() if spec.overlapping else ("overlapping",)), *(() if oracle else ("oracle",)))
 
     @property
     def labels(self) -> list[Labels]:
@@ -227,18 +205,6 @@ class _Subject:
                 continue
             promise(False, f"{self.what}: {told} must be an OptionError, and is counted")
 
-    def oracle(self, oracle: Oracle) -> None:
-        for labels in self.labels:
-            for seed in range(3):
-                examples = make_examples(labels, seed=seed)
-                wanted, found = oracle(labels, examples), self._counted(labels, examples)
-                strange = sorted(set(wanted) - set(found))
-                promise(not strange, f"{self.what}: its oracle names {strange}, the metric {list(found)}")
-                promise(bool(wanted), f"{self.what}: its oracle returns no score to compare")
-                other = [n for n in wanted if not _close({n: found[n]}, {n: wanted[n]})]
-                told = "; ".join(f"{name} is {found[name]}, by its oracle {wanted[name]}" for name in other)
-                promise(not other, f"{self.what}: of {len(labels.classes)} classes {told}")
-
     def overlapping(self) -> None:
         labels = Labels(classes=("one", "two", "three"), overlapping=True)
         example = make_examples(numbered_labels(3), plain=True)[0]
@@ -261,6 +227,19 @@ class _Subject:
             f"{self.what}: pixels that are ignored for their class change scores of classes that overlap",
         )
         self._compare(best, counted(np.roll(right, 2, axis=2)))
+
+    def oracle(self) -> None:
+        assert self._oracle is not None
+        for labels in self.labels:
+            for seed in range(3):
+                examples = make_examples(labels, seed=seed)
+                wanted, found = self._oracle(labels, examples), self._counted(labels, examples)
+                strange = sorted(set(wanted) - set(found))
+                promise(not strange, f"{self.what}: its oracle names {strange}, the metric {list(found)}")
+                promise(bool(wanted), f"{self.what}: its oracle returns no score to compare")
+                other = [n for n in wanted if not _close({n: found[n]}, {n: wanted[n]})]
+                told = "; ".join(f"{name} is {found[name]}, by its oracle {wanted[name]}" for name in other)
+                promise(not other, f"{self.what}: of {len(labels.classes)} classes {told}")
 
     def _made(self, labels: Labels) -> Metric:
         return resolve(self.spec.factory)(labels=labels, **{**self.spec.options, **self.options})

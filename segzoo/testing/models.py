@@ -16,9 +16,10 @@ import torch
 from segzoo import zoo
 from segzoo.config import from_json, to_json
 from segzoo.creation import create
+from segzoo.specs import ModelSpec
 from segzoo.testing.export import check_export
 from segzoo.testing.promises import (
-    keep,
+    Checked,
     promise,
     promise_determinism,
     promise_gradients,
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from torch import nn
-
-    from segzoo.testing.promises import Promises
 
 #: One pixel, one row, odd sides, and a size that all networks like.
 SIZES = ((1, 1), (1, 19), (33, 47), (64, 64))
@@ -63,46 +62,26 @@ def check_model(
     Raises:
         PluginError: it breaks a promise; the message names it.
     """
-    asked = {"num_classes": num_classes, "in_channels": in_channels, "sizes": sizes}
-    promises = model_promises(name, **asked, **options)
-    del promises["export"]
-    keep(f"model {name!r}", promises)
+    subject = _Subject(name, num_classes=num_classes, in_channels=in_channels, sizes=sizes, **options)
+    subject.absent = ("export",)
+    subject.keep()
 
 
-def model_promises(
-    name: str,
-    *,
-    num_classes: int = 3,
-    in_channels: Sequence[int] = (1, 3, 4),
-    sizes: Sequence[tuple[int, int]] = SIZES,
-    **options: Any,
-) -> Promises:
-    """Return the checks of a model by promise; see `check_model` for the arguments."""
-    subject = _Subject(name, num_classes, tuple(in_channels), tuple(sizes), options)
-    return {
-        "sizes": subject.sizes,
-        "batch-of-one": subject.batch_of_one,
-        "determinism": subject.determinism,
-        "gradients": subject.gradients,
-        "round-trips": subject.round_trips,
-        "export": subject.export,
-    }
-
-
-class _Subject:
+class _Subject(Checked[ModelSpec], of="model"):
     """A model under check, built once for the last of the numbers of channels."""
 
     def __init__(
         self,
         name: str,
-        num_classes: int,
-        in_channels: tuple[int, ...],
-        sizes: tuple[tuple[int, int], ...],
-        options: dict[str, Any],
+        *,
+        num_classes: int = 3,
+        in_channels: Sequence[int] = (1, 3, 4),
+        sizes: Sequence[tuple[int, int]] = SIZES,
+        **options: Any,
     ) -> None:
-        self.name, self.what = name, f"model {name!r}"
-        self.num_classes, self.in_channels, self.all_sizes = num_classes, in_channels, sizes
-        self.options = options
+        # A model is made by its name, which may be a pair of parts, and not from a spec.
+        self.name, self.options, self.what = name, options, f"model {name!r}"
+        self.num_classes, self.in_channels, self.all_sizes = num_classes, tuple(in_channels), tuple(sizes)
         promise(bool(in_channels and sizes), f"{self.what}: there are no channels or sizes to try")
         self.limits = zoo.limits_of(zoo.find_model(name))
         if "bands" in self.limits:

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import nn
 
-from segzoo import zoo
 from segzoo.specs import OptimizerSpec
-from segzoo.testing.promises import keep, promise, seeded
+from segzoo.testing.promises import Checked, described, promise, seeded
 from segzoo.training.parts import build, options_of, read_options
-
-if TYPE_CHECKING:
-    from segzoo.testing.promises import Promises
 
 _RATE = 1e-2
 
@@ -33,21 +29,11 @@ def check_optimizer(optimizer: str | OptimizerSpec, **options: Any) -> None:
     Raises:
         PluginError: it breaks a promise; the message names it.
     """
-    spec = optimizer if isinstance(optimizer, OptimizerSpec) else zoo.registry("optimizers").get(optimizer)
-    keep(f"optimizer {spec.name!r}", optimizer_promises(spec, **options))
+    _Subject(described(optimizer, OptimizerSpec), **options).keep()
 
 
-def optimizer_promises(spec: OptimizerSpec, **options: Any) -> Promises:
-    """Return the checks of an optimizer by promise; see `check_optimizer` for the arguments."""
-    subject = _Subject(spec, options)
-    return {"step": subject.step, "rates": subject.rates, "resume": subject.resume}
-
-
-class _Subject:
+class _Subject(Checked[OptimizerSpec], of="optimizer"):
     """An optimizer under check."""
-
-    def __init__(self, spec: OptimizerSpec, options: dict[str, Any]) -> None:
-        self.spec, self.options, self.what = spec, options, f"optimizer {spec.name!r}"
 
     def step(self) -> None:
         network = _network()

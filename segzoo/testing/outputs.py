@@ -12,19 +12,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from segzoo import zoo
 from segzoo.prediction import Segmentation
 from segzoo.prediction.outputs import encoding, output_files
 from segzoo.prediction.tiling.rows import ArrayRows
 from segzoo.specs import Labels, OutputSpec
-from segzoo.testing.promises import keep, promise
+from segzoo.testing.promises import Checked, described, promise
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numpy.typing import NDArray
-
-    from segzoo.testing.promises import Promises
 
 _SIZE = (150, 71)
 _LABELS = Labels(classes=("background", "one", "two"), palette=((0, 0, 0), (200, 9, 30), (20, 90, 255)))
@@ -42,26 +39,11 @@ def check_output(output: str | OutputSpec) -> None:
     Raises:
         PluginError: it breaks a promise; the message names it.
     """
-    spec = output if isinstance(output, OutputSpec) else zoo.registry("outputs").get(output)
-    keep(f"output {spec.name!r}", output_promises(spec))
+    _Subject(described(output, OutputSpec)).keep()
 
 
-def output_promises(spec: OutputSpec) -> Promises:
-    """Return the checks of an output by what it promises."""
-    subject = _Subject(spec)
-    return {
-        "formats": subject.formats,
-        "repeatable": subject.repeatable,
-        "needs": subject.needs,
-        "by-rows": subject.by_rows,
-    }
-
-
-class _Subject:
+class _Subject(Checked[OutputSpec], of="output"):
     """An output under check."""
-
-    def __init__(self, spec: OutputSpec) -> None:
-        self.spec, self.what = spec, f"output {spec.name!r}"
 
     def formats(self) -> None:
         for suffix in self.spec.formats:

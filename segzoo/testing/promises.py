@@ -5,9 +5,13 @@ from __future__ import annotations
 import copy
 import pickle
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from inspect import isfunction
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from segzoo import zoo
 from segzoo.errors import MissingExtraError, PluginError
+from segzoo.registry import plural
+from segzoo.specs import Spec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,6 +19,51 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     Promises = dict[str, Callable[[], None]]
+
+Part = TypeVar("Part", bound=Spec)
+
+#: How each kind of part is checked, after the module of its kind was imported.
+CHECKED: dict[str, type[Checked[Any]]] = {}
+
+
+class Checked(Generic[Part]):
+    """A part under check; every public method of a subclass checks the promise of its name.
+
+    Args:
+        spec: spec of the part.
+        **options: options of its factory.
+    """
+
+    #: Promises that this part does not make.
+    absent: tuple[str, ...] = ()
+
+    def __init_subclass__(cls, of: str) -> None:
+        CHECKED[of] = cls
+
+    def __init__(self, spec: Part, **options: Any) -> None:
+        self.spec, self.options, self.what = spec, options, f"{noun(spec.kind)} {spec.name!r}"
+
+    def promises(self) -> Promises:
+        """Return the checks by promise, in the order of the methods."""
+        methods = [name for name, value in vars(type(self)).items() if isfunction(value)]
+        hidden = {*vars(Checked), *self.absent}
+        named = [name for name in methods if name[0] != "_" and name not in hidden]
+        return {name.replace("_", "-"): getattr(self, name) for name in named}
+
+    def keep(self) -> None:
+        """Check every promise; see `keep`."""
+        keep(self.what, self.promises())
+
+
+def noun(kind: str) -> str:
+    """Return what messages call a kind of part."""
+    return "data set" if kind == "dataset" else kind
+
+
+def described(part: str | Part, kind: type[Part]) -> Part:
+    """Return the spec of a part that is given by its name or its spec."""
+    spec: Any = part if isinstance(part, kind) else zoo.registry(plural(kind.kind)).get(str(part))
+    return spec
 
 
 def promise(kept: bool, what: str) -> None:

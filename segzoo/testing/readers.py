@@ -15,12 +15,10 @@ from segzoo.images.opening import reader_of
 from segzoo.interfaces import ImageInfo
 from segzoo.plugins import resolve
 from segzoo.specs import ReaderSpec
-from segzoo.testing.promises import keep, promise
+from segzoo.testing.promises import Checked, described, promise
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from segzoo.testing.promises import Promises
 
 #: Pages of an example that are read.
 _PAGES = 3
@@ -43,33 +41,17 @@ def check_reader(
     Raises:
         PluginError: it breaks a promise; the message names it.
     """
-    spec = reader if isinstance(reader, ReaderSpec) else zoo.registry("readers").get(reader)
-    keep(f"reader {spec.name!r}", reader_promises(spec, example=example, **options))
+    _Subject(described(reader, ReaderSpec), example=example, **options).keep()
 
 
-def reader_promises(
-    spec: ReaderSpec, *, example: Callable[[Path], Path] | None = None, **options: Any
-) -> Promises:
-    """Return the checks of a reader by promise; see `check_reader` for the arguments."""
-    subject = _Subject(spec, example, options)
-    return {
-        "damage": subject.damage,
-        "claims": subject.claims,
-        "description": subject.description,
-        "pixels": subject.pixels,
-        "rows": subject.rows,
-        "writes": subject.writes,
-    }
-
-
-class _Subject:
+class _Subject(Checked[ReaderSpec], of="reader"):
     """A reader under check."""
 
     def __init__(
-        self, spec: ReaderSpec, example: Callable[[Path], Path] | None, options: dict[str, Any]
+        self, spec: ReaderSpec, *, example: Callable[[Path], Path] | None = None, **options: Any
     ) -> None:
-        self.spec, self.example, self.options = spec, example, options
-        self.what = f"reader {spec.name!r}"
+        super().__init__(spec, **options)
+        self.example = example
 
     @cached_property
     def _temporary(self) -> tempfile.TemporaryDirectory[str]:

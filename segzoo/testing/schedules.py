@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
-from segzoo import zoo
 from segzoo.specs import ScheduleSpec
-from segzoo.testing.promises import keep, promise
+from segzoo.testing.promises import Checked, described, promise
 from segzoo.training.optim.schedules import Schedule
-
-if TYPE_CHECKING:
-    from segzoo.testing.promises import Promises
 
 _STEPS, _EPOCH = 60, 6
 _SCORES = (0.5, 0.6, 0.4, 0.4, 0.4, 0.3, 0.3, 0.3, 0.2, 0.1)
@@ -34,43 +30,35 @@ def check_schedule(schedule: str | ScheduleSpec, **options: Any) -> None:
     Raises:
         PluginError: it breaks a promise; the message names it.
     """
-    spec = schedule if isinstance(schedule, ScheduleSpec) else zoo.registry("schedules").get(schedule)
-    keep(f"schedule {spec.name!r}", schedule_promises(spec, **options))
+    _Subject(described(schedule, ScheduleSpec), **options).keep()
 
 
-def schedule_promises(spec: ScheduleSpec, **options: Any) -> Promises:
-    """Return the checks of a schedule by promise; see `check_schedule` for the arguments."""
-    what = f"schedule {spec.name!r}"
-    return {
-        "rates": lambda: _check_rates(spec, options, what),
-        "resume": lambda: _check_resume(spec, options, what),
-    }
+class _Subject(Checked[ScheduleSpec], of="schedule"):
+    """A schedule under check."""
 
+    def rates(self) -> None:
+        for frame in ({}, {"warmup": 0.2, "minimum": 0.01}, {"per": "epoch"}):
+            rates = _follow(_made(self.spec, {**frame, **self.options}), 0, _STEPS + 2)
+            told = f" with {frame}" if frame else ""
+            promise(
+                all(math.isfinite(rate) and 0 <= rate <= 1 + 1e-9 for rate in rates),
+                f"{self.what}: of a height of 1 it makes rates from {min(rates)} to {max(rates)}{told}; "
+                "return a share from 0 to 1",
+            )
+            promise(any(rates), f"{self.what}: every rate is 0{told}, so that nothing would be trained")
 
-def _check_rates(spec: ScheduleSpec, options: dict[str, Any], what: str) -> None:
-    for frame in ({}, {"warmup": 0.2, "minimum": 0.01}, {"per": "epoch"}):
-        rates = _follow(_made(spec, {**frame, **options}), 0, _STEPS + 2)
-        told = f" with {frame}" if frame else ""
-        promise(
-            all(math.isfinite(rate) and 0 <= rate <= 1 + 1e-9 for rate in rates),
-            f"{what}: of a height of 1 it makes rates from {min(rates)} to {max(rates)}{told}; return a "
-            "share from 0 to 1",
-        )
-        promise(any(rates), f"{what}: every rate is 0{told}, so that nothing would be trained")
-
-
-def _check_resume(spec: ScheduleSpec, options: dict[str, Any], what: str) -> None:
-    whole = _follow(_made(spec, options), 0, _STEPS)
-    for stop in (3, 17, 41):
-        stopped = _made(spec, options)
-        begun = _follow(stopped, 0, stop)
-        resumed = _made(spec, options)
-        resumed.load_state_dict(json.loads(json.dumps(stopped.state_dict())))
-        promise(
-            begun + _follow(resumed, stop, _STEPS) == whole,
-            f"{what}: resumed after {stop} of {_STEPS} steps it has other rates; let them depend on what it "
-            "is given, and return what it counts of scores from state_dict",
-        )
+    def resume(self) -> None:
+        whole = _follow(_made(self.spec, self.options), 0, _STEPS)
+        for stop in (3, 17, 41):
+            stopped = _made(self.spec, self.options)
+            begun = _follow(stopped, 0, stop)
+            resumed = _made(self.spec, self.options)
+            resumed.load_state_dict(json.loads(json.dumps(stopped.state_dict())))
+            promise(
+                begun + _follow(resumed, stop, _STEPS) == whole,
+                f"{self.what}: resumed after {stop} of {_STEPS} steps it has other rates; let them depend on "
+                "what it is given, and return what it counts of scores from state_dict",
+            )
 
 
 def _made(spec: ScheduleSpec, options: dict[str, Any]) -> Schedule:

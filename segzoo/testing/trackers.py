@@ -6,16 +6,11 @@ import os
 import tempfile
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from segzoo import zoo
 from segzoo.errors import missing_extra
 from segzoo.specs import TrackerSpec
-from segzoo.testing.promises import keep, promise
+from segzoo.testing.promises import Checked, described, promise
 from segzoo.training.report.trackers import Tracking, check_installed, make_tracker
-
-if TYPE_CHECKING:
-    from segzoo.testing.promises import Promises
 
 _CONFIG = {"model": "unet", "learning_rate": 1e-3, "augment": {"crop": {"size": 64}}}
 
@@ -33,56 +28,51 @@ def check_tracker(tracker: str | TrackerSpec) -> None:
         PluginError: it breaks a promise; the message names it.
         MissingExtraError: its package, or Accelerate, is not installed.
     """
-    spec = tracker if isinstance(tracker, TrackerSpec) else zoo.registry("trackers").get(tracker)
-    keep(f"tracker {spec.name!r}", tracker_promises(spec))
+    _Subject(described(tracker, TrackerSpec)).keep()
 
 
-def tracker_promises(spec: TrackerSpec) -> Promises:
-    """Return the checks of a tracker by what it promises."""
-    what = f"tracker {spec.name!r}"
-    return {"made": lambda: _check_made(spec, what), "log": lambda: _check_log(spec)}
+class _Subject(Checked[TrackerSpec], of="tracker"):
+    """A tracker under check."""
 
+    def made(self) -> None:
+        check_installed(self.spec)
+        with tempfile.TemporaryDirectory() as folder:
+            made = make_tracker(self.spec, Path(folder))
+            written = [path.name for path in Path(folder).iterdir()]
+            promise(
+                not written,
+                f"{self.what}: made, it writes {', '.join(written)}; leave that to start(), which a "
+                "training calls once all else is well",
+            )
+            name = getattr(made, "name", "")
+            others = ("tensorboard", "wandb")
+            promise(
+                isinstance(name, str) and bool(name) and (name not in others or name == self.spec.name),
+                f"{self.what}: its attribute name is {name!r}, which must be a word of its own",
+            )
 
-def _check_made(spec: TrackerSpec, what: str) -> None:
-    check_installed(spec)
-    with tempfile.TemporaryDirectory() as folder:
-        made = make_tracker(spec, Path(folder))
-        written = [path.name for path in Path(folder).iterdir()]
-        promise(
-            not written,
-            f"{what}: made, it writes {', '.join(written)}; leave that to start(), which a "
-            "training calls once all else is well",
-        )
-        name = getattr(made, "name", "")
-        others = ("tensorboard", "wandb")
-        promise(
-            isinstance(name, str) and bool(name) and (name not in others or name == spec.name),
-            f"{what}: its attribute name is {name!r}, which must be a word of its own",
-        )
-
-
-def _check_log(spec: TrackerSpec) -> None:
-    check_installed(spec)
-    if spec.network:
-        return
-    try:
-        from accelerate import Accelerator
-    except ImportError as error:
-        raise missing_extra("checks of trackers need Accelerate", "train") from error
-    mode = os.environ.get("WANDB_MODE")
-    os.environ["WANDB_MODE"] = "offline"
-    try:
-        with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            trackers = [make_tracker(spec, Path(folder))]
-            accelerator = Accelerator(cpu=True, log_with=list(trackers), project_dir=folder)
-            tracking = Tracking(accelerator, [spec.name], _CONFIG)
-            tracking.begin()
-            for step in (1, 2):
-                tracking.scalars({"loss": 1 / step, "dice_per_image": 0.5}, step)
-            tracking.close()
-    finally:
-        if mode is None:
-            del os.environ["WANDB_MODE"]
-        else:
-            os.environ["WANDB_MODE"] = mode
+    def log(self) -> None:
+        check_installed(self.spec)
+        if self.spec.network:
+            return
+        try:
+            from accelerate import Accelerator
+        except ImportError as error:
+            raise missing_extra("checks of trackers need Accelerate", "train") from error
+        mode = os.environ.get("WANDB_MODE")
+        os.environ["WANDB_MODE"] = "offline"
+        try:
+            with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                trackers = [make_tracker(self.spec, Path(folder))]
+                accelerator = Accelerator(cpu=True, log_with=list(trackers), project_dir=folder)
+                tracking = Tracking(accelerator, [self.spec.name], _CONFIG)
+                tracking.begin()
+                for step in (1, 2):
+                    tracking.scalars({"loss": 1 / step, "dice_per_image": 0.5}, step)
+                tracking.close()
+        finally:
+            if mode is None:
+                del os.environ["WANDB_MODE"]
+            else:
+                os.environ["WANDB_MODE"] = mode
