@@ -43,7 +43,7 @@ class Sight(TypedDict):
 #: A page of each kind: cards, search, a notebook, filters, figures, signatures, options, tables, much code.
 KINDS = (
     *("index.html", "search.html", "start/quickstart.html", "start/comparison.html"),
-    *("zoo/index.html", "zoo/weights.html"),
+    *("zoo/index.html", "zoo/weights.html", "zoo/weights/unet-nuclei.html", "zoo/models/segformer-b0.html"),
     *("guides/metrics.html", "reference/api/segzoo.html", "reference/cli.html", "plugins/datasets.html"),
     *("training/index.html", "prediction/index.html", "coming-from/milesial.html", "design/index.html"),
     "zh/start/install.html",

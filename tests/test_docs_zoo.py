@@ -8,7 +8,8 @@ import re
 import sys
 from collections import Counter
 from html import unescape
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
@@ -20,12 +21,14 @@ from torch import nn
 
 from segzoo import zoo
 from segzoo.cli import command
+from segzoo.cli.facts import config_of
 from segzoo.distribution import project_of
+from segzoo.specs import CAPABILITIES
 
 sys.path.insert(0, str(ROOT / "docs/_ext"))
 sys.path.insert(0, str(ROOT / "docs/images/zoo"))
 import compute
-from zoo_pages import measuring, readme
+from zoo_pages import facts, measuring, pages, readme, words
 from zoo_pages.digest import digest
 from zoo_pages.markup import anchor, link, paper, prose
 
@@ -42,8 +45,7 @@ __all__ = ["broken_zoo"]
 def row(site: Path, kind: str, name: str) -> str:
     """Return the text of a thing's row in a built page."""
     page = (site / f"zoo/{kind}.html").read_text(encoding="utf-8")
-    identity = anchor(f"row-{kind}" if kind == "weights" else kind, name)
-    (found,) = re.findall(rf'<tr[^>]* id="{identity}"[^>]*>.*?</tr>', page, flags=re.DOTALL)
+    (found,) = re.findall(rf'<tr[^>]* id="{anchor(kind, name)}"[^>]*>.*?</tr>', page, flags=re.DOTALL)
     return text_of(found)
 
 
@@ -133,22 +135,95 @@ def test_everything_that_is_registered_has_a_row_and_no_row_of_ours_has_trouble(
         assert twice == [], kind
 
 
+def page_of(site: Path, kind: str, name: str) -> str:
+    """Return the page of a model or of weights."""
+    return (site / f"{pages.page_of(kind, name)}.html").read_text(encoding="utf-8").partition("<article")[2]
+
+
 @pytest.mark.slow
-def test_every_command_and_line_of_python_on_the_page_of_weights_is_one(docs_site: Path) -> None:
-    page = (docs_site / "zoo/weights.html").read_text(encoding="utf-8")
-    blocks = re.findall(r'<div class="highlight-(console|python)[^>]*>(.*?)</pre>', page, flags=re.DOTALL)
-    for language, block in blocks:
-        code = unescape(re.sub(r"<[^>]+>", "", block))
-        if language == "python":
-            ast.parse(code)
-        for line in (
-            re.findall(r"^\$ segzoo (.*)$", code, flags=re.MULTILINE) if language == "console" else ()
-        ):
-            name, *arguments = line.partition("#")[0].split()
-            chosen = command.get_command(None, name)  # pyright: ignore[reportArgumentType] - it needs none
-            assert chosen is not None
-            chosen.make_context(name, arguments, resilient_parsing=False)
-    assert len(blocks) > 3 * len(zoo.weights) / 2
+def test_each_of_the_weights_has_a_page_with_its_licence_data_size_and_limits(docs_site: Path) -> None:
+    for name, entry in zoo.weights.items():
+        page, spec, config = page_of(docs_site, "weights", name), entry.spec, config_of(entry.spec)
+        said = text_of(page)
+        assert f'<h1>{name}<a class="headerlink"' in page
+        assert "Not known" not in said, name
+        for fact in (spec.licence, spec.data, spec.claimed, spec.sha256):
+            assert " ".join(fact.split()) in said, name
+        assert re.search(r"Parameters[\d.]+ M", said), name
+        if spec.folder:
+            assert 'class="zoo-picture"' in page, name
+            assert 'class="zoo-drawing"' in page, name
+            assert f"segzoo reproduce {name}" in said
+        if config is not None:
+            for note in config.provenance.get("notes") or ():
+                assert " ".join(note.split()).rstrip(".")[1:] in said, name
+            for _, score in words.metrics(facts.measured_scores(config)):
+                assert f"{score['per_image']:.4f}" in said, name
+                assert all(line in said for line in score["contract"].split("; ")), name
+
+
+@pytest.mark.slow
+def test_each_model_has_a_page_with_its_drawing_options_and_capabilities(docs_site: Path) -> None:
+    for name, entry in zoo.models.items():
+        page = page_of(docs_site, "models", name)
+        said = text_of(page)
+        assert f'<h1>{name}<a class="headerlink"' in page
+        assert "Not known" not in said, name
+        assert ('class="zoo-drawing"' in page) == bool(re.search(r"Parameters[\d.]+ M", said)), name
+        limits = zoo.limits_of(entry)
+        for one, meaning in CAPABILITIES.items():
+            answer = "no" if one in limits else "yes"
+            assert f'<th scope="row">{meaning}</th><td>{answer}</td>' in page.replace("&#x27;", "'"), name
+        assert all(" ".join(why.replace("`", "").split()) in said for why in limits.values()), name
+
+
+@pytest.mark.slow
+def test_the_navigation_shows_of_models_and_weights_only_the_page_itself(docs_site: Path) -> None:
+    for name, current in (
+        ("index", []),
+        ("zoo/weights/unet-nuclei", ["unet-nuclei"]),
+        ("zoo/models/unet", ["unet"]),
+    ):
+        text = (docs_site / f"{name}.html").read_text(encoding="utf-8")
+        tree = text.partition('class="sidebar-tree"')[2].partition("</aside>")[0]
+        assert re.findall(r'href="[^"]*(?:zoo/weights|zoo/models|weights|models)/[^"]+"', tree) == [], name
+        assert re.findall(r'class="current reference internal" href="#">([^<]+)<', tree) == current
+    assert 'rel="edit"' not in page_of(docs_site, "weights", "unet-nuclei")
+
+
+def test_files_of_pages_are_written_and_those_of_parts_that_are_gone_deleted(tmp_path: Path) -> None:
+    app: Any = SimpleNamespace(srcdir=tmp_path)
+    pages.write(app, app)
+    assert list(tmp_path.iterdir()) == []  # a site without the zoo
+    (tmp_path / "zoo/models").mkdir(parents=True)
+    (tmp_path / "zoo/models.md").touch()
+    (tmp_path / "zoo/models/gone.md").touch()
+    pages.write(app, app)
+    files = {file.stem: file for file in (tmp_path / "zoo/models").iterdir()}
+    assert set(files) == set(zoo.models.names())
+    before = files["unet"].stat().st_mtime_ns
+    pages.write(app, app)
+    assert files["unet"].stat().st_mtime_ns == before
+
+
+@pytest.mark.slow
+def test_every_command_and_line_of_python_on_pages_of_models_and_weights_is_one(docs_site: Path) -> None:
+    shown = [(kind, name) for kind in pages.KINDS for name in zoo.registry(kind).names()]
+    for kind, name in shown:
+        page = page_of(docs_site, kind, name)
+        blocks = re.findall(r'<div class="highlight-(console|python)[^>]*>(.*?)</pre>', page, flags=re.DOTALL)
+        assert {language for language, _ in blocks} == {"console", "python"}, name
+        for language, block in blocks:
+            code = unescape(re.sub(r"<[^>]+>", "", block))
+            if language == "python":
+                ast.parse(code)
+            for line in (
+                re.findall(r"^\$ segzoo (.*)$", code, flags=re.MULTILINE) if language == "console" else ()
+            ):
+                verb, *arguments = line.partition("#")[0].split()
+                chosen = command.get_command(None, verb)  # pyright: ignore[reportArgumentType] - it needs none
+                assert chosen is not None
+                chosen.make_context(verb, arguments, resilient_parsing=False)
 
 
 @pytest.mark.slow
@@ -201,11 +276,28 @@ def test_parts_that_are_well_stand_beside_those_that_fail(broken_zoo: Path) -> N
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", list(ODD))
-def test_weights_whose_config_makes_no_sense_have_a_row_and_a_section(broken_zoo: Path, name: str) -> None:
+def test_weights_whose_config_makes_no_sense_have_a_row_and_a_page(broken_zoo: Path, name: str) -> None:
     assert "ships" in row(broken_zoo, "weights", name) or "Not known" in row(broken_zoo, "weights", name)
-    page = (broken_zoo / "zoo/weights.html").read_text(encoding="utf-8")
-    (section,) = re.findall(rf'<section class="zoo-card" id="{name}">(.*?)</section>', page, flags=re.DOTALL)
-    assert "Not known" in text_of(section) or "Reproduce" in text_of(section)
+    said = text_of(page_of(broken_zoo, "weights", name))
+    assert "Not known" in said or "Reproduce" in said
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("kind", "name", "reason"),
+    [
+        ("models", "divided", "ZeroDivisionError"),
+        ("weights", "gone", "weights/gone"),
+        ("weights", "orphans", "nobody"),
+    ],
+)
+def test_the_page_of_a_part_that_fails_says_why(broken_zoo: Path, kind: str, name: str, reason: str) -> None:
+    page = page_of(broken_zoo, kind, name)
+    said = text_of(page)
+    assert "Not known" in said
+    assert reason in said
+    assert "javascript:" not in "".join(re.findall(r"<a [^>]*>", page))
+    assert "<script>alert" not in page
 
 
 @pytest.fixture(scope="module")
@@ -248,7 +340,6 @@ def test_an_address_with_a_filter_opens_with_it_and_a_link_to_what_is_hidden_ope
     page.goto("/zoo/index.html")
     page.goto("/zoo/weights.html#weights?class=nucleus&ships=on&nonsense=1")
     assert shown(page) == ["unet-nuclei", "unet-nuclei-1"]
-    assert page.locator(".zoo-card:visible h2").count() == 2
     assert page.get_by_label("no download").is_checked()
     page.evaluate("location.hash = '#unet-membranes'")
     page.wait_for_function("document.getElementById('unet-membranes').checkVisibility()")
@@ -287,7 +378,7 @@ def test_without_the_program_every_row_is_shown_and_no_form(page: Page) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["models", "weights"])
+@pytest.mark.parametrize("name", ["models", "weights", "weights/gone", "models/divided"])
 def test_a_zoo_with_broken_plugins_is_readable_by_all_on_any_screen(page: Page, name: str) -> None:
     address = page.url.partition("/zoo/")[0]
     watch = Watch(page)

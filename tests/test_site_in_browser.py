@@ -111,7 +111,7 @@ def test_the_menu_of_a_phone_opens_and_leads_on(phone: Page) -> None:
 def shown(page: Page) -> list[str]:
     """The rows of the zoo's table that are seen."""
     return page.eval_on_selector_all(
-        "tr[data-zoo-row]", "rows => rows.filter(row => row.checkVisibility()).map(row => row.dataset.card)"
+        "tr[data-zoo-row]", "rows => rows.filter(row => row.checkVisibility()).map(row => row.id)"
     )
 
 

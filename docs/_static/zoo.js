@@ -18,11 +18,9 @@
     const form = box.querySelector("form");
     const count = box.querySelector(".zoo-count");
     const rows = [...box.querySelectorAll("tr[data-zoo-row]")].map((row) => {
-      const card = row.dataset.card ? document.getElementById(row.dataset.card) : null;
-      const entry = card && document.querySelector(`.toc-tree a[href="#${CSS.escape(card.id)}"]`);
-      const also = [card, entry && entry.closest("li")].filter(Boolean);
-      const text = [row, ...also].map((node) => node.textContent).join(" ").toLowerCase();
-      return { row, also, text, ...JSON.parse(row.dataset.zooRow) };
+      const said = JSON.parse(row.dataset.zooRow);
+      const text = [row.textContent, ...Object.values(said.facets).flat()].join(" ").toLowerCase();
+      return { row, text, ...said };
     });
 
     const empty = () => {
@@ -45,7 +43,7 @@
       let shown = 0;
       for (const one of rows) {
         const fine = wanted.every((wish) => fits(one, wish));
-        for (const node of [one.row, ...one.also]) node.hidden = !fine;
+        one.row.hidden = !fine;
         shown += fine;
       }
       const all = `${rows.length} ${kind}`;

@@ -1,7 +1,8 @@
 """The pages of the zoo, generated from the registry when the site is built.
 
-There are two directives: ``{zoo-table} models`` shows the registry of a kind, and ``{zoo-weights}`` has a
-section for each of the weights. Pages are built again if plug-ins, their specs or the code of parts change.
+There are two directives: ``{zoo-table} models`` shows the registry of a kind, and ``{zoo-page} models unet``
+shows one model or one of the weights; see `zoo_pages.pages`. Pages are built again if plug-ins, their specs
+or the code of parts change.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ class ZooTable(SphinxDirective):
 
     def run(self) -> list[nodes.Node]:
         """Return its nodes."""
-        from zoo_pages import drawings, facts, overview, tables
+        from zoo_pages import drawings, facts, overview, pages, tables
         from zoo_pages.table import drawn
 
         kind, page = self.arguments[0], self.env.docname
@@ -38,25 +39,31 @@ class ZooTable(SphinxDirective):
             )
         table = tables.TABLES[kind](page)
         if kind == "models":
-            drawings.remember(self.env)
-        for row in table.rows:
-            if row.linked and not row.card:
-                _target(self, kind, row.name)
+            drawings.remember(self.env, facts.pairings())
+        linked = [row.name for row in table.rows if row.linked]
+        if kind in pages.KINDS:
+            return [*drawn(table, facts.failed_plugins()), *pages.contents(self.env, kind, linked)]
+        for name in linked:
+            _target(self, kind, name)
         return drawn(table, facts.failed_plugins())
 
 
-class ZooWeights(SphinxDirective):
-    """A section for each of the weights."""
+class ZooPage(SphinxDirective):
+    """The page of one model, or of one of the weights."""
+
+    required_arguments = 2
 
     def run(self) -> list[nodes.Node]:
-        """Return the sections."""
-        from zoo_pages import facts
-        from zoo_pages.cards import card
+        """Return its content."""
+        from zoo_pages import cards, drawings, facts
 
+        kind, name = self.arguments
         _remember(self)
-        for one in facts.weights():
-            _target(self, "weights", one.name)
-        return [card(one, self.env.docname) for one in facts.weights()]
+        found = {one.name: one for one in (facts.models() if kind == "models" else facts.weights())}
+        if name not in found:
+            raise self.error(f"no {kind} are named {name!r}")
+        drawings.remember(self.env, [found[name]])
+        return cards.page(found[name], self.env.docname)
 
 
 def _target(directive: SphinxDirective, kind: str, name: str) -> None:
@@ -96,11 +103,13 @@ def _add_assets(app: Sphinx, page: str, template: str, context: dict[str, Any], 
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register the directives and events."""
-    from zoo_pages import drawings, markup
+    from zoo_pages import drawings, markup, pages
 
     markup.add_to(app)
     app.add_directive("zoo-table", ZooTable)
-    app.add_directive("zoo-weights", ZooWeights)
+    app.add_directive("zoo-page", ZooPage)
+    app.connect("config-inited", pages.write, priority=300)  # before languages chooses pages
+    app.connect("html-page-context", pages.on_page, priority=400)  # before the theme draws the navigation
     app.connect("env-get-outdated", _outdated)
     app.connect("html-page-context", _add_assets)
     app.connect("env-merge-info", drawings.merge)

@@ -8,39 +8,40 @@ from typing import TYPE_CHECKING, Any
 from docutils import nodes
 
 from zoo_pages import facts
-from zoo_pages.markup import details, html
+from zoo_pages.markup import html
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable
 
     from sphinx.application import Sphinx
     from sphinx.environment import BuildEnvironment
 
-    from segzoo import Drawing
+    #: What has a drawing.
+    Drawn = facts.Model | facts.Pairing | facts.Weights
 
 #: Folder of the drawings in the built site.
 FOLDER = "_static/drawings"
 
 
-def drawing_of(name: str, drawing: Drawing | None, docname: str) -> list[nodes.Node]:
-    """Return what a reader opens to see a drawing; nothing if there is none.
+def drawing_of(one: Drawn, docname: str) -> list[nodes.Node]:
+    """Return the drawing of a network; nothing if there is none.
 
     Args:
-        name: name of the model.
-        drawing: its drawing.
+        one: model, pairing or weights.
         docname: page that shows it.
     """
-    if drawing is None:
+    if one.drawing is None:
         return []
-    address = f"{'../' * docname.count('/')}{FOLDER}/{_file(name)}"
-    picture = html("img", src=address, alt=drawing.description, loading="lazy", classes=["zoo-drawing"])
-    return [details("Architecture", html("a", picture, href=address))]
+    address = f"{'../' * docname.count('/')}{FOLDER}/{_file(one)}"
+    picture = html("img", src=address, alt=one.drawing.description, loading="lazy", classes=["zoo-drawing"])
+    return [html("a", picture, href=address)]
 
 
-def remember(env: BuildEnvironment) -> None:
-    """Keep the drawings of all models with the environment, which outlives a build."""
+def remember(env: BuildEnvironment, shown: Iterable[Drawn]) -> None:
+    """Keep drawings with the environment, which outlives a build."""
     made: Any = env
-    made.zoo_drawings = {_file(name): drawing.svg for name, drawing in _drawings()}
+    found = {_file(one): one.drawing.svg for one in shown if one.drawing is not None}
+    made.zoo_drawings = {**getattr(env, "zoo_drawings", {}), **found}
 
 
 def merge(app: Sphinx, env: BuildEnvironment, docnames: Any, other: BuildEnvironment) -> None:
@@ -61,11 +62,6 @@ def write(app: Sphinx, error: Exception | None) -> None:
         (folder / name).write_text(svg, encoding="utf-8")
 
 
-def _drawings() -> Iterator[tuple[str, Drawing]]:
-    for one in (*facts.models(), *facts.pairings()):
-        if one.drawing is not None:
-            yield one.name, one.drawing
-
-
-def _file(name: str) -> str:
-    return f"{nodes.make_id(name)}.svg"
+def _file(one: Drawn) -> str:
+    kind = "weights-" if isinstance(one, facts.Weights) else ""
+    return f"{kind}{nodes.make_id(one.name)}.svg"

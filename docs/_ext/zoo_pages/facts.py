@@ -76,6 +76,7 @@ class Weights(Part):
     bytes: int
     network: str
     scores: dict[str, Any] = field(default_factory=dict)
+    drawing: segzoo.Drawing | None = None
 
     @property
     def of_encoder(self) -> bool:
@@ -156,17 +157,20 @@ def _model(name: str, entry: Entry[ModelSpec]) -> Model:
     known = _known(entry)
     measured, trouble = guarded(lambda: _measured(entry.full_name), Measured())
     known["trouble"] = known["trouble"] or trouble
-    names = {entry.full_name}
-    if not entry.spec.factory:
-        names.add(guarded(lambda: zoo.pair_of(entry).full_name, entry.full_name)[0])
     return Model(
         name=name,
         entry=entry,
         measured=measured,
-        weights=_weights_for(names),
+        weights=_weights_for(networks_of(entry)),
         drawing=_drawing(name),
         **known,
     )
+
+
+def networks_of(entry: Entry[ModelSpec]) -> set[str]:
+    """Return the names of a model in configs: its own, and that of its decoder on its encoder."""
+    pair = "" if entry.spec.factory else guarded(lambda: zoo.pair_of(entry).full_name, "")[0]
+    return {entry.full_name, pair or entry.full_name}
 
 
 def _pairing(decoder: str, owner: str, encoder: str) -> Pairing:
@@ -226,6 +230,8 @@ def _weights(name: str, entry: Entry[WeightsSpec]) -> Weights:
         bytes=size,
         network=network,
         scores=measured_scores(config),
+        # Other weights have the network of a model or a pairing, whose drawing is shown there.
+        drawing=_drawing(entry.full_name) if spec.folder else None,
         **known,
     )
 

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from docutils import nodes
 from sphinx.addnodes import pending_xref
 
+from zoo_pages import pages
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -81,15 +83,18 @@ def paper(said: str) -> nodes.Node:
 
 
 def refer(kind: str, name: str, docname: str) -> nodes.Node:
-    """Return a link to the row or the section of a part.
+    """Return a link to the page of a part, or to its row where it has no page.
 
     Args:
         kind: kind of the part, in the plural.
         name: name of the part, as in its row.
         docname: name of the page that contains the link.
     """
-    target = label(kind, name)
-    found = pending_xref("", refdomain="std", reftype="ref", reftarget=target, refdoc=docname)
+    paged = kind in pages.KINDS
+    target = f"/{pages.page_of(kind, name)}" if paged else label(kind, name)
+    found = pending_xref(
+        "", refdomain="std", reftype="doc" if paged else "ref", reftarget=target, refdoc=docname
+    )
     found["refexplicit"], found["refwarn"] = True, True
     found += code(name)
     return found
@@ -101,7 +106,7 @@ def label(kind: str, name: str) -> str:
 
 
 def anchor(kind: str, name: str) -> str:
-    """Return the id of a part on its page; the section of weights has the id without the kind."""
+    """Return the id of a part's row; that of weights is their name."""
     return nodes.make_id(name if kind == "weights" else f"{kind} {name}")
 
 

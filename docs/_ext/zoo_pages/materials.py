@@ -32,7 +32,7 @@ def datasets(docname: str) -> Table:
         kind="datasets",
         caption="Datasets: content, terms of use, and how to get them",
         columns=columns,
-        rows=rows_of("datasets", _dataset, facts.parts("datasets"), len(columns)),
+        rows=rows_of(_dataset, facts.parts("datasets"), len(columns)),
         facets={"package": "Package", "class": "Class"},
         flags={"fetched": "can be downloaded by a command"},
     )
@@ -83,7 +83,7 @@ def metrics(docname: str) -> Table:
         kind="metrics",
         caption="Metrics with their contracts, for the classes background and object",
         columns=columns,
-        rows=rows_of("metrics", _metric, facts.parts("metrics"), len(columns)),
+        rows=rows_of(_metric, facts.parts("metrics"), len(columns)),
         facets={"package": "Package", "needs": "Needs"},
     )
 
@@ -127,7 +127,7 @@ def plain(
 
     def made(docname: str) -> Table:
         del docname
-        rows = rows_of(kind, row, facts.parts(kind), len(names))
+        rows = rows_of(row, facts.parts(kind), len(names))
         return Table(
             kind=kind, caption=kind.capitalize(), columns=names, rows=rows, facets={"package": "Package"}
         )
@@ -171,7 +171,7 @@ def recipes(docname: str) -> Table:
         kind="recipes",
         caption="Recipes: files with settings for training",
         columns=columns,
-        rows=rows_of("recipes", lambda one: _recipe(one, docname), facts.parts("recipes"), len(columns)),
+        rows=rows_of(lambda one: _recipe(one, docname), facts.parts("recipes"), len(columns)),
         facets={"package": "Package", "data": "Data"},
     )
 
@@ -214,7 +214,7 @@ def layouts(docname: str) -> Table:
         kind="layouts",
         caption="Layouts: checkpoints of other programs that segzoo reads",
         columns=columns,
-        rows=rows_of("layouts", _layout, facts.parts("layouts"), len(columns)),
+        rows=rows_of(_layout, facts.parts("layouts"), len(columns)),
         facets={"package": "Package"},
     )
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import re
 from typing import TYPE_CHECKING, Any
 
 from segzoo import zoo
 from segzoo.distribution import project_of
 from zoo_pages import facts, words
 from zoo_pages.drawings import drawing_of
-from zoo_pages.markup import anchor, code, html, paper, prose, refer
+from zoo_pages.markup import code, details, html, paper, prose, refer
 from zoo_pages.options import options_of
 from zoo_pages.table import NOTHING, Row, Table, cell, rows_of, trouble
 
@@ -21,9 +23,9 @@ if TYPE_CHECKING:
     from zoo_pages.table import Cell
 
 
-def heading(name: str, summary: str, *more: nodes.Node, aliases: Iterable[str] = ()) -> Cell:
+def heading(name: nodes.Node, summary: str, *more: nodes.Node, aliases: Iterable[str] = ()) -> Cell:
     """Return the cell with the name of a part and its description."""
-    named: list[nodes.Node | str] = [html("span", code(name), classes=["zoo-name"])]
+    named: list[nodes.Node | str] = [html("span", name, classes=["zoo-name"])]
     others = [piece for alias in aliases for piece in (", ", code(alias))]
     if others:
         named.append(html("span", " or ", *others[1:], classes=["zoo-aliases"]))
@@ -41,7 +43,7 @@ def title(part: facts.Part, *more: nodes.Node) -> Cell:
     told += options_of(part.known)
     if part.trouble:
         told.append(trouble(part.trouble))
-    return heading(part.name, spec.summary, *told, aliases=spec.aliases)
+    return heading(code(part.name), spec.summary, *told, aliases=spec.aliases)
 
 
 def origin(owner: str) -> nodes.Node:
@@ -49,22 +51,21 @@ def origin(owner: str) -> nodes.Node:
     return html("p", "From ", code(project_of(owner)))
 
 
-def figures(measured: Measured, *, sized: bool = False) -> tuple[Cell, Cell]:
-    """Return the cells of parameters and operations; of the latter with the image's size, if that differs."""
+def figures(measured: Measured) -> tuple[Cell, Cell]:
+    """Return the cells of parameters and operations."""
     if not measured.parameters:
         return cell(NOTHING), cell(NOTHING)
-    at = f" at {words.size(measured.size)}" if sized else ""
     return (
         cell(words.millions(measured.parameters), sort=measured.parameters),
-        cell(f"{words.giga(measured.flops)}{at}", sort=measured.flops),
+        cell(words.giga(measured.flops), sort=measured.flops),
     )
 
 
 def models(docname: str) -> Table:
     """Return the table of models, and of decoders on encoders."""
-    columns = ("Model", "Parameters", "GFLOPs", "Stride", "Channels", "Weights")
-    rows = rows_of("models", lambda one: _model(one, docname), facts.models(), len(columns))
-    rows += rows_of("models", lambda one: _pairing(one, docname), facts.pairings(), len(columns))
+    columns = ("Model", "Parameters", "GFLOPs", "Stride", "Weights")
+    rows = rows_of(lambda one: _model(one, docname), facts.models(), len(columns))
+    rows += rows_of(lambda one: _pairing(one, docname), facts.pairings(), len(columns))
     return Table(
         kind="models",
         caption="Models: two classes, images of 256 x 256 pixels and three channels",
@@ -75,73 +76,77 @@ def models(docname: str) -> Table:
     )
 
 
-def _create(name: str) -> nodes.Node:
-    return html("p", code(f'segzoo.create("{name}", num_classes=2)'))
-
-
 def _model(one: facts.Model, docname: str) -> Row:
-    stride = one.measured.stride
+    told = [trouble(one.trouble)] if one.trouble else []
     return Row(
         name=one.name,
         cells=(
-            title(one, _create(one.name), *drawing_of(one.name, one.drawing, docname)),
-            *figures(one.measured),
-            cell(str(stride), sort=stride) if stride else cell(NOTHING),
-            cell("any"),
-            cell(*_names("weights", one.weights, docname)),
+            heading(
+                refer("models", one.name, docname),
+                one.entry.spec.summary,
+                origin(one.entry.owner),
+                *told,
+                aliases=one.entry.spec.aliases,
+            ),
+            *_sizes(one, docname),
         ),
-        facets={
-            "kind": ["model"],
-            "package": [project_of(one.entry.owner)],
-            "stride": [str(stride)] if stride else [],
-        },
-        flags=["weights"] if one.weights else [],
+        **_found_by(one, "model", one.entry.owner),
     )
 
 
 def _pairing(one: facts.Pairing, docname: str) -> Row:
     told = [trouble(one.measured.trouble)] if one.measured.trouble else []
     on = "the timm encoder" if one.from_timm else "the encoder"
-    stride = one.measured.stride
+    drawing = drawing_of(one, docname)
     return Row(
         name=one.name,
         cells=(
             heading(
-                one.name,
+                code(one.name),
                 f"decoder `{one.decoder}` on {on} `{one.encoder}`",
                 origin(one.owner),
-                _create(one.name),
-                *drawing_of(one.name, one.drawing, docname),
+                *([details("Architecture", *drawing)] if drawing else []),
                 *told,
             ),
-            *figures(one.measured),
-            cell(str(stride), sort=stride) if stride else cell(NOTHING),
-            cell("any"),
-            cell(*_names("weights", one.weights, docname)),
+            *_sizes(one, docname),
         ),
-        facets={
-            "kind": ["decoder on encoder"],
-            "package": [project_of(one.owner)],
-            "stride": [str(stride)] if stride else [],
-        },
-        flags=["weights"] if one.weights else [],
+        **_found_by(one, "decoder on encoder", one.owner),
         linked=False,
     )
 
 
-def _names(kind: str, names: Iterable[str], docname: str) -> list[nodes.Node | str]:
+def _sizes(one: facts.Model | facts.Pairing, docname: str) -> tuple[Cell, ...]:
+    stride = one.measured.stride
+    return (
+        *figures(one.measured),
+        cell(str(stride), sort=stride) if stride else cell(NOTHING),
+        cell(*names_of("weights", one.weights, docname)),
+    )
+
+
+def _found_by(one: facts.Model | facts.Pairing, kind: str, owner: str) -> dict[str, Any]:
+    """Return the facets and flags of a row."""
+    stride = one.measured.stride
+    return {
+        "facets": {"kind": [kind], "package": [project_of(owner)], "stride": [str(stride)] if stride else []},
+        "flags": ["weights"] if one.weights else [],
+    }
+
+
+def names_of(kind: str, names: Iterable[str], docname: str) -> list[nodes.Node | str]:
+    """Return a list of links to parts."""
     found = [html("li", refer(kind, name, docname)) for name in names]
     return [html("ul", *found, classes=["zoo-names"])] if found else [NOTHING]
 
 
 def weights(docname: str) -> Table:
-    """Return the table of weights, whose rows belong to the sections below it."""
-    columns = ("Weights", "Classes", "Parameters", "GFLOPs", "File", "Measured", "Licence")
+    """Return the table of weights, with a link to the page of each."""
+    columns = ("Weights", "Classes", "Parameters", "File", "Measured", "Licence")
     return Table(
         kind="weights",
         caption="Trained weights",
         columns=columns,
-        rows=rows_of("weights", lambda one: _weights(one, docname), facts.weights(), len(columns)),
+        rows=rows_of(lambda one: _weights(one, docname), facts.weights(), len(columns)),
         facets={"package": "Package", "class": "Class", "kind": "Kind"},
         flags={"ships": "no download", "measured": "measured by segzoo"},
     )
@@ -150,17 +155,15 @@ def weights(docname: str) -> Table:
 def _weights(one: facts.Weights, docname: str) -> Row:
     spec = one.entry.spec
     told = [origin(one.entry.owner), *([trouble(one.trouble)] if one.trouble else [])]
-    summary = html("p", *prose(spec.summary), classes=["zoo-summary"])
-    name = html("div", html("span", refer("weights", one.name, docname), classes=["zoo-name"]))
     return Row(
         name=one.name,
         cells=(
-            cell(name, summary, *told),
+            heading(refer("weights", one.name, docname), spec.summary, *told, aliases=spec.aliases),
             cell("an encoder, no classes" if one.of_encoder else _short(one.classes)),
-            *figures(one.measured, sized=True),
+            figures(one.measured)[0],
             cell(_file(one), sort=one.bytes or None),
             cell(*_best(one)),
-            cell(spec.licence or "not stated"),
+            cell(re.split("[:;]", spec.licence)[0] or "not stated"),
         ),
         facets={
             "package": [project_of(one.entry.owner)],
@@ -168,7 +171,6 @@ def _weights(one: facts.Weights, docname: str) -> Row:
             "kind": ["encoder only" if one.of_encoder else "whole model"],
         },
         flags=[flag for flag, fits in (("ships", one.shipped), ("measured", bool(one.scores))) if fits],
-        card=anchor("weights", one.name),
     )
 
 
@@ -191,6 +193,11 @@ def _best(one: facts.Weights) -> list[nodes.Node | str]:
     return list(found) or ["not by segzoo"]
 
 
+def create(name: str, *options: str) -> str:
+    """Return the line of Python that builds a model."""
+    return f"segzoo.create({', '.join((json.dumps(name), 'num_classes=2', *options))})"
+
+
 def encoders(docname: str) -> Table:
     """Return the table of encoders."""
     columns = ("Encoder", "Parameters", "Channels of the features", "Strides")
@@ -198,7 +205,7 @@ def encoders(docname: str) -> Table:
         kind="encoders",
         caption="Registered encoders; most backbones of timm can be used in addition",
         columns=columns,
-        rows=rows_of("encoders", lambda one: _encoder(one, docname), facts.parts("encoders"), len(columns)),
+        rows=rows_of(lambda one: _encoder(one, docname), facts.parts("encoders"), len(columns)),
         facets={"package": "Package", "stride": "Coarsest stride"},
         flags={"pretrained": "with pretrained weights"},
     )
@@ -206,11 +213,11 @@ def encoders(docname: str) -> Table:
 
 def _encoder(one: facts.Part, docname: str) -> Row:
     spec = one.entry.spec
-    build = _create(f"unet/{one.name}")
+    build = html("p", code(create(f"unet/{one.name}")))
     trained = [html("p", "ImageNet weights with ", code("pretrained=True"))] if spec.pretrained else []
     found = [w.name for w in facts.weights() if w.config is None and _same(w, one)]
     if found:
-        trained.append(html("p", "Weights: ", *_names("weights", found, docname)))
+        trained.append(html("p", "Weights: ", *names_of("weights", found, docname)))
     return Row(
         name=one.name,
         cells=(
@@ -241,7 +248,7 @@ def decoders(docname: str) -> Table:
         kind="decoders",
         caption="Decoders",
         columns=columns,
-        rows=rows_of("decoders", lambda one: _decoder(one, docname), facts.parts("decoders"), len(columns)),
+        rows=rows_of(lambda one: _decoder(one, docname), facts.parts("decoders"), len(columns)),
         facets={"package": "Package"},
     )
 
@@ -251,7 +258,7 @@ def _decoder(one: facts.Part, docname: str) -> Row:
     encoder = zoo.registry("encoders").meant(spec.encoder, one.entry.owner).rpartition(":")[2]
     known = encoder in zoo.registry("encoders").names()
     fits = f"at least {spec.min_features}" + (", each with twice the stride" if spec.halving else "")
-    build = _create(f"{one.name}/resnet50")
+    build = html("p", code(create(f"{one.name}/resnet50")))
     return Row(
         name=one.name,
         cells=(

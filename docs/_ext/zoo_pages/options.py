@@ -12,12 +12,19 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-def options_of(known: Mapping[str, Any]) -> list[nodes.Node]:
-    """Return a block with the options, their defaults and meanings; nothing if there are no options."""
+def options_of(known: Mapping[str, Any], *, opened: bool = False) -> list[nodes.Node]:
+    """Return the options, their defaults and meanings; nothing if there are no options.
+
+    Args:
+        known: facts about the part.
+        opened: whether they are shown at once, or in a block that the reader opens.
+    """
     takes = known.get("takes") or {}
     if not takes:
         return []
     pairs = [(_term(name, said["default"]), prose(said["meaning"])) for name, said in takes.items()]
+    if opened:
+        return [definitions(pairs)]
     return [details(f"{len(takes)} option{'s' if len(takes) > 1 else ''}", definitions(pairs))]
 
 

@@ -15,7 +15,7 @@ from zoo_pages.markup import code, html, prose
 from zoo_pages.table import plain
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 
 def kinds(docname: str) -> list[nodes.Node]:
@@ -79,6 +79,16 @@ def capabilities(docname: str) -> list[nodes.Node]:
             told.append(html("li", html("strong", CAPABILITIES[one]), ": ", *prose(why), " (", *listed, ")"))
         shown += [html("p", "Reasons for each no, and alternatives:"), html("ul", *told)]
     return shown
+
+
+def abilities(limits: Mapping[str, str]) -> nodes.Node:
+    """Return the capabilities of one model: its row of the table above, with the reason for each no."""
+    rows = [
+        (said, "no" if one in limits else "yes", html("span", *prose(limits.get(one, ""))))
+        for one, said in CAPABILITIES.items()
+    ]
+    columns = ("Capability", "Supported", "Why not, and what to use instead")[: 3 if limits else 2]
+    return plain("Capabilities", columns, [row[: len(columns)] for row in rows])
 
 
 def _brings(kind: str, count: int) -> str:

@@ -28,7 +28,7 @@ def scores_of(one: Weights) -> list[nodes.Node]:
         found.append(html("p", html("strong", "Claimed by the authors: "), f"{one.entry.spec.claimed}."))
     if not one.scores and one.config is not None:
         found.append(html("p", "Not measured with segzoo."))
-    return [html("p", html("strong", "Scores"), classes=["zoo-heading"]), *found] if found else []
+    return found
 
 
 def _measured(scores: Mapping[str, Any], provenance: Mapping[str, Any]) -> list[nodes.Node]:

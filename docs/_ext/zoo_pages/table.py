@@ -41,8 +41,7 @@ class Row:
         cells: one for each column; the first names it.
         facets: values for each choice of the form; there may be several.
         flags: boxes of the form that apply.
-        linked: whether other pages may link to the row itself.
-        card: the id of a section that belongs to it and is hidden with it.
+        linked: whether other pages may link to the row or to its page.
     """
 
     name: str
@@ -50,7 +49,6 @@ class Row:
     facets: Mapping[str, Sequence[str]] = field(default_factory=dict)
     flags: Sequence[str] = ()
     linked: bool = True
-    card: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,15 +77,14 @@ def cell(*content: nodes.Node | str, sort: float | None = None) -> Cell:
     return Cell(content, sort)
 
 
-def rows_of(kind: str, make: Callable[[Any], Row], things: Iterable[Any], columns: int) -> list[Row]:
+def rows_of(make: Callable[[Any], Row], things: Iterable[Any], columns: int) -> list[Row]:
     """Return a row for each part; if a plug-in's data makes this impossible, the row shows the reason."""
     rows = []
     for thing in things:
         row, why = guarded(lambda thing=thing: make(thing), None)
         if row is None:
             named = cell(html("span", code(thing.name), classes=["zoo-name"]), trouble(why))
-            card = anchor(kind, thing.name) if kind == "weights" else ""
-            row = Row(name=thing.name, cells=(named, *[cell(NOTHING)] * (columns - 1)), card=card)
+            row = Row(name=thing.name, cells=(named, *[cell(NOTHING)] * (columns - 1)))
         rows.append(row)
     return rows
 
@@ -189,17 +186,9 @@ def _row(table: Table, row: Row) -> element:
         "tr",
         *cells,
         role="row",
-        ids=[_identity(table, row)],
+        ids=[anchor(table.kind if row.linked else f"also-{table.kind}", row.name)],
         data_zoo_row=json.dumps(said, ensure_ascii=False),
-        data_card=row.card or None,
     )
-
-
-def _identity(table: Table, row: Row) -> str:
-    """Return the id of a row; a section has its own, and ``unet/vgg16`` is not ``unet-vgg16``."""
-    if row.card:
-        return anchor(f"row-{table.kind}", row.name)
-    return anchor(table.kind if row.linked else f"also-{table.kind}", row.name)
 
 
 def _failed(table: Table, record: PluginRecord) -> element:
