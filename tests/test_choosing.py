@@ -397,18 +397,47 @@ def test_what_cannot_be_calibrated_is_told(folder, tmp_path, words, told, capsys
     assert not (tmp_path / "new").exists()
 
 
-def test_the_smallest_object_of_a_network_with_a_separator_is_scored_as_it_predicts():
-    """Two cells touch, and the separator takes a corner of one for a third: it joins its neighbour."""
+def touching(separator, numbered=True):
+    """Two cells touch, and the separator takes a corner of one for a third."""
     image, truth = np.full((24, 48), 26, np.uint8), np.zeros((24, 48), np.int32)
     for number, (columns, core) in enumerate(((slice(4, 16), 9), (slice(17, 29), 22)), start=1):
         image[4:18, columns], image[10:12, core : core + 2], truth[4:18, columns] = 153, 255, number
     image[4:18, 16], truth[4:18, 16] = 102, 1
     image[10:13, 29:33], image[10:13, 29], image[11, 31], truth[10:13, 29:33] = 153, 102, 255, 2
-    data = Data([Sample(image[..., None], (truth > 0).astype(np.uint8), "0", instances=truth)] * 2)
-    network = Level(8, 0.3, 0.9, separator=Separator(kind="distance", seed=0.5, smallest=1))
+    mask = (truth > 0).astype(np.uint8)
+    data = Data([Sample(image[..., None], mask, "0", instances=truth if numbered else None)] * 2)
+    return Level(8, 0.3, 0.9, separator=separator), data
+
+
+def test_the_smallest_object_of_a_network_with_a_separator_is_scored_as_it_predicts():
+    network, data = touching(Separator(kind="distance", seed=0.5, smallest=1))
     chosen = choose(network, data, "ap", what=("smallest_object",))
     assert chosen.smallest_object > 9
     assert chosen.after == 1 > chosen.before
     network.segzoo_config = chosen.applied(config_of(network))
     (found,) = evaluate(segzoo.Predictor(network), data, metrics=["ap"])
     assert found.values[chosen.column.removeprefix("ap_")] == chosen.after
+
+
+@pytest.mark.parametrize(("seed", "smallest", "changed"), [(0.5, 1, True), (0.95, 1, True), (0.5, 4, False)])
+def test_the_seeds_of_a_separator_are_those_that_find_most_objects(seed, smallest, changed):
+    network, data = touching(now := Separator(kind="distance", seed=seed, smallest=smallest))
+    chosen = choose(network, data, "dice", what=("separator",))
+    assert (chosen.separator != now) is changed
+    assert "ap_per_image" in chosen.reasons[0]
+    assert ("stays" in chosen.reasons[0]) is not changed
+    network.segzoo_config = chosen.applied(config_of(network))
+    assert config_of(network).separator == chosen.separator
+    (found,) = evaluate(segzoo.Predictor(network), data, metrics=["ap"])
+    assert found.values["per_image"] == 1
+
+
+def test_the_separator_stays_if_nothing_says_which_seeds_are_better():
+    network, data = touching(now := Separator(kind="distance", seed=0.3), numbered=False)
+    chosen = choose(network, data, "dice", what=("separator",))
+    assert chosen.separator == now
+    assert chosen.reasons == (
+        "separator stays seed 0.3, smallest seed 1 pixels: the masks do not number objects",
+    )
+    chosen = choose(Level(8, 0.3), Data(cells(1)), "dice", what=("separator",))
+    assert (chosen.separator, chosen.reasons) == (None, ("separator: this network has none",))

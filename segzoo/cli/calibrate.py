@@ -1,4 +1,4 @@
-"""``segzoo calibrate``: choose temperature, thresholds and the smallest object on validation images."""
+"""``segzoo calibrate``: choose temperature, thresholds and other values on validation images."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ from segzoo.printing import command_line, echo, echo_note
     default="temperature",
     show_default=True,
     metavar="WHAT,...",
-    help="Values to choose: temperature, threshold, smallest_object, or several of them.",
+    help="Values to choose: temperature, threshold, separator, smallest_object, or several of them.",
 )
 @click.option(
     "--metric",
@@ -63,8 +63,9 @@ def command(model: str, **options: Any) -> None:
 
     A temperature divides the logits, so that about 80 % of the pixels with a probability of 80 % are right.
     It does not change masks of the most probable class. Thresholds and the size of the smallest object change
-    masks. The new weights have the tensors of MODEL, and these values in their config.json. Scores on the
-    validation images are a little too good afterwards; `segzoo evaluate` on a test part shows the gain.
+    masks. The seeds of a separator change which touching objects are split. The new weights have the tensors
+    of MODEL, and these values in their config.json. Scores on the validation images are a little too good
+    afterwards; `segzoo evaluate` on a test part shows the gain.
     """
     from dataclasses import asdict
     from pathlib import Path

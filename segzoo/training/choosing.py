@@ -1,8 +1,8 @@
-"""Chooses values on validation images after training: temperature, thresholds, the smallest object.
+"""Chooses values on validation images after training: temperature, thresholds, seeds, the smallest object.
 
 Training does not decide how confident probabilities are, above which probability a pixel belongs to a class,
-and which objects are too small to count. These values are chosen in two deterministic passes over the
-validation images, and are stored with the weights.
+from which seeds touching objects grow, and which objects are too small to count. These values are chosen in
+two deterministic passes over the validation images, and are stored with the weights.
 
 Temperature: Guo et al., 2017, arXiv:1706.04599. Logits are divided by the number that minimises the negative
 log-likelihood. This does not change masks of the most probable class.
@@ -32,7 +32,7 @@ from segzoo.machine import parse_device
 from segzoo.options import listed
 from segzoo.prediction.postprocessing import find_instances, may_lack_measurements, measured_alone
 from segzoo.prediction.predictor import Predictor
-from segzoo.specs import IGNORED
+from segzoo.specs import IGNORED, Separator
 from segzoo.training.data.splits import open_part
 from segzoo.training.data.trained import open_scored, training_of
 from segzoo.training.loop.validation import chosen_by
@@ -62,6 +62,8 @@ _THRESHOLDS = tuple(round(0.05 * step, 2) for step in range(1, 20))
 _MARGIN = 5e-4
 #: The share of the true objects that the largest size to try may remove.
 _REMOVED = 0.1
+#: Seeds of the separator, and pixels of the smallest seed, that are tried in addition to the current ones.
+_SEEDS, _SMALLEST_SEEDS = tuple(round(0.1 * step, 1) for step in range(1, 10)), (1, 4, 16)
 #: Lowest and highest temperature that is tried, relative to the current one.
 _COLDEST, _HOTTEST = 0.1, 10.0
 #: Most pixels of an image, and most values of all images, for fitting the temperature.
@@ -84,6 +86,7 @@ class Chosen:
         threshold: probability above which a pixel belongs to the one class of a one-logit network, or to
             each class if classes overlap.
         thresholds: thresholds of individual classes, by name.
+        separator: the seeds from which touching objects grow; ``None`` if the network has no separator.
         smallest_object: objects with fewer pixels are removed; 0 keeps all.
         temperature: number by which class logits are divided.
         column: name of the score, such as ``dice_per_image``.
@@ -97,6 +100,7 @@ class Chosen:
 
     threshold: float
     thresholds: Mapping[str, float] = field(default_factory=dict)
+    separator: Separator | None = None
     smallest_object: int
     temperature: float
     column: str
@@ -117,6 +121,7 @@ class Chosen:
             config,
             threshold=self.threshold,
             thresholds=self.thresholds,
+            separator=self.separator,
             smallest_object=self.smallest_object,
             temperature=self.temperature,
             provenance=provenance,
@@ -131,6 +136,7 @@ def chosen_of(config: ModelConfig) -> Chosen | None:
     return Chosen(
         threshold=config.threshold,
         thresholds=config.thresholds,
+        separator=config.separator,
         smallest_object=config.smallest_object,
         temperature=config.temperature,
         reasons=tuple(told["reasons"]),
@@ -146,14 +152,16 @@ def choose(
     what: Sequence[str] = CHOICES,
     progress: bool = False,
 ) -> Chosen:
-    """Choose the temperature, the thresholds and the smallest object that score best on validation images.
+    """Choose the temperature, thresholds, seeds and smallest object that score best on validation images.
 
     Args:
         model: weights by name, their folder, or a model that segzoo made; it is not changed.
         dataset: validation images, which must not be training images.
         metric: a registered metric, or ``metric.value``: thresholds and the smallest object are chosen for
-            its best score. The temperature is chosen for the likelihood of the ground truth.
-        what: which of ``temperature``, ``threshold`` and ``smallest_object`` to choose; the others stay.
+            its best score. The temperature is chosen for the likelihood of the ground truth, and the seeds
+            of the separator for the AP of objects at an IoU of 0.5.
+        what: which of ``temperature``, ``threshold``, ``separator`` and ``smallest_object`` to choose; the
+            others stay.
         progress: whether to show a bar.
 
     Raises:
@@ -196,17 +204,27 @@ def choose(
     if "smallest_object" in what and scores_masks:
         tried = sorted({*tried, *sizes.tried()})
     counters = [named.fresh() for _ in tried]
+    seeds = _Seeds(config.separator, dataset.labels) if "separator" in what and config.separator else None
     with_decided = Predictor(_deciding(network, decided), backend="eager", smallest_object=0)
     for sample, found in _segmented(with_decided, dataset, [named], progress=progress):
+        if seeds is not None:
+            seeds.add(sample, found)
         for size, counter in zip(tried, counters, strict=True):
             named.count(counter, scored_sample(sample, found.cleaned(smallest_object=size), [named]))
     scores = [score.of(counter) for counter in counters]
     place = score.best(tried, scores, config.smallest_object)
+    separator = config.separator
+    if seeds is not None:
+        separator, why = seeds.choose()
+        reasons.append(why)
+    elif "separator" in what and set(what) != {*CHOICES}:
+        reasons.append("separator: this network has none")
     if "smallest_object" in what:
         reasons.append(_size_reason(tried, scores, place, config.smallest_object, column))
     return Chosen(
         threshold=decided.threshold,
         thresholds=decided.thresholds,
+        separator=separator,
         smallest_object=tried[place],
         temperature=temperature,
         column=column,
@@ -430,6 +448,42 @@ def _why_none(config: ModelConfig, named: NamedMetric) -> str:
     if named.needs("probabilities"):
         return f"thresholds stay: {named.name} scores probabilities, not masks"
     return f"thresholds stay: with {len(config.labels.classes)} classes the most probable class is taken"
+
+
+class _Seeds:
+    """The AP of objects for every seed of a separator, counted image by image.
+
+    Args:
+        now: the current separator.
+        labels: labels of the scored masks.
+    """
+
+    def __init__(self, now: Separator, labels: Labels) -> None:
+        self._named = named_metrics(["ap"], labels)[0]
+        every = [replace(now, seed=seed, smallest=least) for seed in _SEEDS for least in _SMALLEST_SEEDS]
+        self._now, self._tried = now, list(dict.fromkeys([now, *every]))
+        self._counters = [self._named.fresh() for _ in self._tried]
+        self._numbered = False
+
+    def add(self, sample: Sample, found: Segmentation) -> None:
+        """Count one image."""
+        self._numbered |= sample.instances is not None
+        for separator, counter in zip(self._tried, self._counters, strict=True):
+            one = scored_sample(sample, replace(found, separator=separator), [self._named])
+            self._named.count(counter, one)
+
+    def choose(self) -> tuple[Separator, str]:
+        """Return the separator with the best score, and the reason."""
+        now = f"seed {self._now.seed:g}, smallest seed {self._now.smallest} pixels"
+        if not self._numbered:
+            return self._now, f"separator stays {now}: the masks do not number objects"
+        scores = [float(counter.compute()["per_image"]) for counter in self._counters]
+        place = int(np.argmax(scores))
+        best, before, after = self._tried[place], scores[0], scores[place]
+        if not after >= before + _MARGIN:
+            return self._now, f"separator stays {now}: no other gains {_MARGIN:g} in ap_per_image"
+        told = f"seed {best.seed:g}, smallest seed {best.smallest} pixels"
+        return best, f"separator with {told} instead of {now}: ap_per_image {before:.4f} -> {after:.4f}"
 
 
 class _Sizes:

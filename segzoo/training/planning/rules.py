@@ -336,7 +336,8 @@ def decide(sheet: Sheet) -> None:
     """Choose the remaining values on the validation images after training."""
     if sheet.facts.validation >= _DECIDING:
         told = f"on the {many(sheet.facts.validation, 'image')} for validation, after training"
-        sheet.choose("choose", CHOICES, told)
+        these = [one for one in CHOICES if one != "separator" or sheet.recipe.separator]
+        sheet.choose("choose", these, told)
 
 
 def tell(sheet: Sheet) -> None:

@@ -36,7 +36,7 @@ MOST_WORKERS = 1024
 LARGEST_SEED = 2**63 - 1
 
 #: Values that may be chosen on validation images after training.
-CHOICES = ("temperature", "threshold", "smallest_object")
+CHOICES = ("temperature", "threshold", "separator", "smallest_object")
 
 #: Keys that must be at least 1, and keys that may be 0 to turn something off.
 _COUNTS = ("epochs", "batch_size", "accumulate", "validate_every", "save_every", "keep", "keep_best")
@@ -136,8 +136,9 @@ class Recipe:
         best: the metric, or ``metric.value``, by which the best weights are chosen; by default the first
             metric.
         choose: values to choose on the validation images after training, for the weights that are kept:
-            the ``threshold`` and ``smallest_object`` with the best score of ``best``, and the
-            ``temperature`` that calibrates probabilities; they are stored in the config of the weights.
+            the ``threshold`` and ``smallest_object`` with the best score of ``best``, the seeds of the
+            ``separator`` with the best AP of objects, and the ``temperature`` that calibrates probabilities;
+            they are stored in the config of the weights.
         validate_every: number of epochs between validations; the last epoch is always validated.
         patience: early stopping after this many validations without a better score; 0 turns it off.
         save_every: number of epochs between checkpoints; the last epoch always has one.
