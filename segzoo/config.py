@@ -156,6 +156,11 @@ class ModelConfig:
             check_share(f"the threshold of class {shown(name)}", value)
 
     @property
+    def has_threshold(self) -> bool:
+        """Whether ``threshold`` decides: the network has one logit, or a sigmoid for each class."""
+        return self.class_logits == 1 or self.labels.overlapping
+
+    @property
     def class_logits(self) -> int:
         """Number of logits for classes; the separator is one more, if there is one."""
         return self.architecture.num_classes - (self.separator is not None)

@@ -149,7 +149,7 @@ def model_html(
     elif config.labels.background != 0:
         rows.append(("background", markup(background_name(config.labels) or "none")))
     rows.append(("preprocessing", markup(preprocessing_steps(config.preprocessing))))
-    if config.class_logits == 1 or config.labels.overlapping:
+    if config.has_threshold:
         rows.append(("threshold", f"{config.threshold:g}"))
     if config.separator is not None:
         rows.append(("touching objects", f"told apart by the last logit, their {config.separator.kind}"))

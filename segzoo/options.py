@@ -130,6 +130,26 @@ def check_share(name: str, value: Any) -> None:
         raise OptionError(f"{name} must lie between 0 and 1, got {value}")
 
 
+def read_class_thresholds(words: Sequence[str]) -> dict[str | int, float]:
+    """Read ``CLASS=NUMBER`` words.
+
+    Raises:
+        OptionError: a word is not such a pair, or a class is given twice.
+    """
+    found: dict[str | int, float] = {}
+    for word in words:
+        name, _, value = word.rpartition("=")
+        if name in found:
+            raise OptionError(f"the class {shown(name)} is given twice")
+        try:
+            found[name] = float(value)
+        except ValueError:
+            name = ""
+        if not name:
+            raise OptionError(f"expected CLASS=NUMBER such as car=0.4, got {shown(word)}")
+    return found
+
+
 def check_weights(name: str, values: Sequence[float]) -> tuple[float, ...]:
     """Return ``values`` as a tuple; raise `OptionError` unless it lists finite numbers of at least 0."""
     listed = isinstance(values, Sequence) and not isinstance(values, str | bytes)

@@ -102,6 +102,21 @@ def test_mirrored_images_give_the_mirrored_mask_where_views_are_averaged(model, 
     assert (predictor(image).mask != mirrored).mean() < 0.02
 
 
+def test_other_options_share_the_engine_and_are_kept_in_copies(model, image):
+    first = segzoo.Predictor(model, threshold=0.45)
+    usual = first(image)
+    chosen = {"threshold": 0.6, "bands": "3,2,1", "intensity": "percentiles:2,98"}
+    other = first.with_options(**chosen)
+    assert other.engine is first.engine
+    assert differing(other(image), segzoo.Predictor(model, **chosen)(image)) == 0
+    assert differing(other(image), usual) > 0
+    assert differing(first(image), usual) == 0
+    assert copy.copy(other).settings == other.settings == segzoo.Predictor(model, **chosen).settings
+    assert first.with_options().settings == first.settings
+    with pytest.raises(OptionError, match="between 0 and 1"):
+        first.with_options(threshold=1)
+
+
 def test_a_threshold_decides_how_much_is_found(model, image):
     chances = segzoo.predict(image, model=model, probabilities=True).probabilities[0]
     level = float(np.quantile(chances, 0.9))

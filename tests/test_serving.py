@@ -19,6 +19,7 @@ from dataclasses import replace
 import httpx
 import numpy as np
 import pytest
+import tifffile
 import torch
 from PIL import Image
 from pycocotools import mask as coco
@@ -211,12 +212,94 @@ def test_what_is_refused_is_told_in_plain_words_with_its_id(name, both, tmp_path
     content, query, headers, status, words = REFUSED[name]
     answer = client.post(f"/v1/models/plain/predict{query}", content=content, headers=headers)
     told = answer.json()
-    assert (answer.status_code, set(told)) == (status, {"error", "request_id"}), told
+    about = {"option": "opacity"} if name == "option" else {}
+    assert (answer.status_code, set(told)) == (status, {"error", "request_id", *about}), told
+    assert about.items() <= told.items()
     assert told["request_id"] == answer.headers["x-request-id"]
     assert words in told["error"]
     assert str(tmp_path) not in told["error"]
     assert "any-size" not in told["error"]
     until(lambda: not list(tmp_path.iterdir()))
+
+
+def test_threshold_bands_and_intensity_of_a_request_give_the_masks_of_a_predictor_with_them(
+    both, weights, tmp_path
+):
+    client, _ = both
+    deep = np.dstack([PICTURES[0].astype(np.uint16) * 16, np.full(PICTURES[0].shape[:2], 7, np.uint16)])
+    file = io.BytesIO()
+    tifffile.imwrite(file, deep, photometric="minisblack", planarconfig="contig")
+
+    def mask(model, content, **query):
+        path = f"/v1/models/{model}/predict"
+        answer = client.post(path, params={"output": "mask:npy", **query}, content=content)
+        return np.load(io.BytesIO(answer.raise_for_status().content))
+
+    def expected(model, picture, **options):
+        return segzoo.Predictor(weights / model, **options)(picture).mask
+
+    usual = mask("layers", png(PICTURES[0]))
+    for query, options in (
+        ({"threshold": 0.45}, {"threshold": 0.45}),
+        (
+            {"threshold": 0.45, "class_threshold": "tree=0.6"},
+            {"threshold": 0.45, "thresholds": {"tree": 0.6}},
+        ),
+    ):
+        found = mask("layers", png(PICTURES[0]), **query)
+        np.testing.assert_array_equal(found, expected("layers", PICTURES[0], **options))
+        assert not np.array_equal(found, usual)
+    np.testing.assert_array_equal(mask("layers", png(PICTURES[0])), usual)
+    chosen = {"bands": "3,2,1", "intensity": "range:0,4095"}
+    (tmp_path / "deep.tif").write_bytes(file.getvalue())
+    np.testing.assert_array_equal(
+        mask("plain", file.getvalue(), **chosen), expected("plain", tmp_path / "deep.tif", **chosen)
+    )
+    told = client.get("/v1/models/layers").json()
+    assert (told["threshold"], told["class_thresholds"]) == (0.5, {})
+    assert client.get("/v1/models/plain").json()["threshold"] is None
+
+
+@pytest.mark.parametrize(
+    ("query", "option", "words"),
+    [
+        ("threshold=0.4", "threshold", "has no threshold"),
+        ("threshold=2", "threshold", "less than 1"),
+        ("class_threshold=cat=0.4", "class_threshold", "no class 'cat'"),
+        ("class_threshold=roof", "class_threshold", "CLASS=NUMBER"),
+        ("class_threshold=roof=1", "class_threshold", "between 0 and 1"),
+        ("bands=1,2", "bands", "2"),
+        ("bands=1,2,9", "bands", "there is no band 9"),
+        ("bands=infrared,2,1", "bands", "infrared"),
+        ("intensity=bright", "intensity", "uint8"),
+        ("intensity=percentiles:1,99:run", "intensity", "leave out the last word"),
+        ("intensity=window:40", "intensity", "window:40,400"),
+    ],
+)
+def test_a_wrong_choice_is_refused_with_the_name_of_its_option(query, option, words, both):
+    answer = both[0].post(f"/v1/models/plain/predict?{query}", content=png(PICTURES[0]))
+    assert answer.status_code in (400, 422), answer.text
+    told = answer.json()
+    assert told["option"] == option
+    assert words in told["error"]
+
+
+def test_bands_and_values_that_do_not_fit_are_refused_with_what_to_choose_from(both):
+    def refused(pixels):
+        file = io.BytesIO()
+        tifffile.imwrite(file, pixels, photometric="minisblack", planarconfig="contig")
+        answer = both[0].post("/v1/models/plain/predict", content=file.getvalue())
+        assert answer.status_code == 422
+        return answer.json()
+
+    five = refused(np.zeros((8, 9, 5), np.uint16))
+    assert five["option"] == "bands"
+    assert len(five["bands"]) == 5
+    assert five["error"].endswith("choose with bands=1,2,3")
+    floats = refused(np.full((8, 9, 3), 5000, np.float32))
+    assert floats["option"] == "intensity"
+    assert "pass intensity=range:" in floats["error"]
+    assert "Python" not in floats["error"]
 
 
 @pytest.mark.parametrize(

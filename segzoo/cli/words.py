@@ -12,7 +12,7 @@ import click
 from segzoo import json_text
 from segzoo.cli.help import GroupedCommand
 from segzoo.errors import OptionError, UsageError, did_you_mean
-from segzoo.options import shown
+from segzoo.options import read_class_thresholds, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -173,22 +173,11 @@ def numbers(text: str | None) -> tuple[float, ...]:
 
 
 def thresholds(words: tuple[str, ...]) -> dict[str | int, float]:
-    """Read ``CLASS=NUMBER`` words."""
-    found: dict[str | int, float] = {}
-    for word in words:
-        name, _, value = word.rpartition("=")
-        if name in found:
-            raise click.BadParameter(
-                f"the class {_cut(name)!r} is given twice", param_hint="'--class-threshold'"
-            )
-        try:
-            found[name] = float(value)
-        except ValueError:
-            name = ""
-        if not name:
-            fault = f"expected CLASS=NUMBER such as car=0.4, got {_cut(word)!r}"
-            raise click.BadParameter(fault, param_hint="'--class-threshold'")
-    return found
+    """Read the ``CLASS=NUMBER`` words of ``--class-threshold``."""
+    try:
+        return read_class_thresholds(words)
+    except OptionError as error:
+        raise click.BadParameter(str(error), param_hint="'--class-threshold'") from error
 
 
 def kind_of(word: str) -> str | None:

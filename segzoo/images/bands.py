@@ -27,6 +27,13 @@ if TYPE_CHECKING:
     from segzoo.interfaces import ImageInfo
     from segzoo.specs import Preprocessing
 
+
+class BandsError(ImageError):
+    """The bands of an image do not fit; the option ``bands`` chooses others."""
+
+    option = "bands"
+
+
 #: Names of colour bands, in the order of a colour image.
 COLOURS = ("red", "green", "blue")
 GREY = "grey"
@@ -111,7 +118,7 @@ def choose_bands(
         )
     choice = _any(names, info, in_channels) if wanted == "any" else _colours(names, info, wanted)
     if choice is None or len(choice.names) != in_channels:
-        raise ImageError(_unfit(names, wanted, in_channels))
+        raise BandsError(_unfit(names, wanted, in_channels))
     return choice
 
 
@@ -295,15 +302,15 @@ def _index(band: str, names: Sequence[str]) -> int:
     if is_band_number(band):
         if 1 <= int(band) <= len(names):
             return int(band) - 1
-        raise ImageError(f"there is no band {band}: the image has {_listed(names)}")
+        raise BandsError(f"there is no band {band}: the image has {_listed(names)}")
     found = [index for index, name in enumerate(names) if name.strip().casefold() == band.casefold()]
     if len(found) > 1:
         numbers = ", ".join(str(index + 1) for index in found)
-        raise ImageError(f"the bands {numbers} are all called {band!r}: choose by number")
+        raise BandsError(f"the bands {numbers} are all called {band!r}: choose by number")
     if not found:
         unnamed = all(name == _unnamed(index) for index, name in enumerate(names))
         how = "; they have no names, so choose by number" if unnamed else ""
-        raise ImageError(f"no band is called {band!r}: the image has {_listed(names)}{how}")
+        raise BandsError(f"no band is called {band!r}: the image has {_listed(names)}{how}")
     return found[0]
 
 

@@ -49,6 +49,12 @@ _SINGLE, _SIDE_BY_SIDE = 1_000, 100_000
 _NOTHING = "no pixel holds a measurement: all are NaN, infinite or the file's no-data value"
 
 
+class IntensityError(ImageError):
+    """The values of an image do not suit the intensity rule; the option ``intensity`` chooses another."""
+
+    option = "intensity"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Scaling:
     """How the values of one image, or of all images of a run, are scaled.
@@ -294,7 +300,7 @@ def _full_range(dtype: np.dtype[Any]) -> tuple[float, float]:
     if dtype == np.bool_:
         return 0.0, 1.0
     if dtype.kind == "f":
-        raise ImageError(
+        raise IntensityError(
             f"intensity dtype needs integers, whose type has a full range, but values are {dtype}: give the "
             "range instead, such as range:0,1"
         )
@@ -410,7 +416,7 @@ class _Bits(_Measure):
             raise ImageError(_NOTHING)
         unit = self._floats and self._few("above", _UNIT[1])
         if not self._few("below", _UNIT[0] if unit else 0.0):
-            raise ImageError(
+            raise IntensityError(
                 f"negative values cannot be scaled by the default rule, got {self._least:g} to "
                 f"{self._most:g}: {self._advice()}"
             )
@@ -419,7 +425,7 @@ class _Bits(_Measure):
             return [(0.0, 1.0)]
         if self._floats:
             if self._few("above", _NEITHER) or not self._few("above", 255.0):
-                raise ImageError(
+                raise IntensityError(
                     "floats cannot be scaled by the default rule unless they are 0 to 1 or 0 to 255, got "
                     f"up to {self._most:g}: {self._advice()}"
                 )

@@ -209,21 +209,10 @@ class Predictor:
             raise OptionError("name at least one model")
         check_alike([config_of(network) for network in networks])
         self.config: ModelConfig = config_of(networks[0])
-        if threshold is not None:
-            self.config = replace(self.config, threshold=threshold, thresholds={})
-        if bands != ():
-            wanted = self.config.architecture.in_channels
-            chosen = with_bands(self.config.preprocessing, bands, wanted)
-            self.config = replace(self.config, preprocessing=chosen)
-        if intensity is not None:
-            rule = parse_intensity(intensity)
-            chosen = replace(self.config.preprocessing, intensity=rule)
-            self.config = replace(self.config, preprocessing=chosen)
         self._on_message, self._warned = on_message, False
-        self.watch = IntensityWatch(self.config, on_message, chosen=intensity is not None)
         self._exact = precision == "exact"
-        own = read_thresholds(self.config.labels, self.config.thresholds)
-        self._thresholds = own | read_thresholds(self.config.labels, thresholds or {})
+        self._thresholds = read_thresholds(self.config.labels, self.config.thresholds)
+        self._choose(threshold, thresholds or {}, bands, intensity)
         smallest = self.config.smallest_object if smallest_object is None else smallest_object
         self._smallest: dict[str, Any] = {"smallest_object": smallest, "smallest_hole": smallest_hole}
         self.splits = self.config.separator is not None if split_touching is None else split_touching
@@ -280,6 +269,64 @@ class Predictor:
             on_message,
             steady=backend == "eager",
         )
+
+    def _choose(
+        self,
+        threshold: float | None,
+        thresholds: Mapping[str | int, float],
+        bands: str | int | Sequence[str | int],
+        intensity: str | Intensity | None,
+    ) -> None:
+        """Replace what the weights say about thresholds, bands and intensity, where something was chosen."""
+        if threshold is not None:
+            self.config = replace(self.config, threshold=threshold, thresholds={})
+            self._thresholds = {}
+        self._thresholds = self._thresholds | read_thresholds(self.config.labels, thresholds)
+        preprocessing = self.config.preprocessing
+        if bands != ():
+            preprocessing = with_bands(preprocessing, bands, self.config.architecture.in_channels)
+        if intensity is not None:
+            preprocessing = replace(preprocessing, intensity=parse_intensity(intensity))
+        self.config = replace(self.config, preprocessing=preprocessing)
+        chosen = self._options["intensity"] is not None
+        self.watch = IntensityWatch(self.config, self._on_message, chosen=chosen)
+
+    def with_options(
+        self,
+        *,
+        threshold: float | None = None,
+        thresholds: Mapping[str | int, float] | None = None,
+        bands: str | int | Sequence[str | int] = (),
+        intensity: str | Intensity | None = None,
+    ) -> Predictor:
+        """Return a predictor with the same networks and engine, and other options.
+
+        Nothing is loaded or optimised again. The two count unusual images separately, and cannot run at the
+        same time.
+
+        Args:
+            threshold: replaces all thresholds; see `Predictor`.
+            thresholds: thresholds of some classes; the others keep theirs.
+            bands: bands of an image; see `Predictor`.
+            intensity: how pixel values are scaled; see `Predictor`.
+
+        Raises:
+            OptionError: an option is out of range, or there is no such class.
+
+        Example:
+            >>> predictor = segzoo.Predictor("unet-nuclei")
+            >>> strict = predictor.with_options(threshold=0.8)
+        """
+        made = object.__new__(type(self))
+        # `copy.copy` would load the networks again, as pickling does.
+        made.__dict__.update(self.__dict__)
+        given = {"threshold": threshold, "bands": bands, "intensity": intensity}
+        before = {} if threshold is not None else self._options["thresholds"] or {}
+        made._options = self._options | {name: one for name, one in given.items() if one not in (None, ())}
+        made._options["thresholds"] = {**before, **(thresholds or {})}
+        made._choose(threshold, thresholds or {}, bands, intensity)
+        made.tiler = replace(self.tiler, config=made.config, thresholds=made._thresholds)
+        return made
 
     def __call__(
         self,
@@ -386,6 +433,11 @@ class Predictor:
         return _made_again, (self._models, self._options, self.settings)
 
     @property
+    def class_thresholds(self) -> dict[str, float]:
+        """Thresholds of the classes that have one, by name."""
+        return {self.config.labels.classes[index]: value for index, value in self._thresholds.items()}
+
+    @property
     def settings(self) -> str:
         """Settings as text; predictors with equal settings give equal masks and objects."""
         # Precision matters even if the engine is the same: other than exact, files are read at a smaller
@@ -402,10 +454,9 @@ class Predictor:
     def about(self) -> dict[str, str]:
         """Facts about how masks are made, by name, for the report of a score."""
         found = {"network": self.config.architecture.name, "engine": self.engine.description}
-        if self.config.class_logits == 1 or self.config.labels.overlapping:
+        if self.config.has_threshold:
             found["threshold"] = f"{self.config.threshold:g}"
-        for index, value in self._thresholds.items():
-            found[f"threshold of {self.config.labels.classes[index]}"] = f"{value:g}"
+        found |= {f"threshold of {name}": f"{value:g}" for name, value in self.class_thresholds.items()}
         if set(self._temperatures) != {1.0}:
             found["temperature"] = ", ".join(f"{one:g}" for one in self._temperatures)
         if self.tiler.memory is not None:

@@ -56,6 +56,7 @@ class QueuedImage:
     """An image and its answer.
 
     Attributes:
+        predictor: predictor with the options of the request.
         measure: opens the image, and returns its number of pixels without decoding them.
         prepare: decodes it.
         finish: makes the answer from the segmentation.
@@ -65,6 +66,7 @@ class QueuedImage:
         moments: when it was accepted, decoded, segmented and answered, in seconds of `time.perf_counter`.
     """
 
+    predictor: Predictor
     measure: Callable[[], int]
     prepare: Callable[[], Prepared]
     finish: Callable[[Segmentation], Any]
@@ -80,7 +82,7 @@ class QueuedImage:
     def kind(self) -> Hashable:
         """Kind of the image; images of equal kind can share a batch."""
         assert self.prepared is not None
-        return self.prepared.kind, self.probabilities
+        return self.predictor, self.prepared.kind, self.probabilities
 
     def passed(self, moment: str) -> None:
         """Record that a stage is finished."""
@@ -324,7 +326,7 @@ class Batcher:
         began = time.perf_counter()
         try:
             prepared = [image.prepared for image in images if image.prepared is not None]
-            found = self.predictor.segment_prepared(prepared, probabilities=images[0].probabilities)
+            found = images[0].predictor.segment_prepared(prepared, probabilities=images[0].probabilities)
         except Exception as error:
             if len(images) == 1:
                 images[0].fail(error)

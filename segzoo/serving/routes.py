@@ -26,6 +26,7 @@ from segzoo.prediction.shortage import MemoryShortageError
 from segzoo.printing import printable
 from segzoo.serving.answers import NotAcceptableError, answers, class_facts, requested_output
 from segzoo.serving.batching import QueueFullError, StoppedError
+from segzoo.serving.choices import Choices, option_of
 from segzoo.serving.service import GoneError
 from segzoo.serving.uploads import ForeignBodyError, SlowClientError, TooLargeError
 from segzoo.specs import intensity_text
@@ -69,8 +70,30 @@ Output = Annotated[
         "such as `mask:tif`. By default, the `Accept` header decides."
     ),
 ]
+Threshold = Annotated[
+    float | None,
+    Query(gt=0, lt=1, description="Probability threshold of a binary model or of all overlapping classes."),
+]
+ClassThresholds = Annotated[
+    list[str] | None,
+    Query(description="Probability threshold of one class, such as `roof=0.4`; may be repeated."),
+]
+Bands = Annotated[
+    str | None,
+    Query(description="Bands of the image for the network, by name or by number from 1, such as `4,3,2`."),
+]
+IntensityRule = Annotated[
+    str | None,
+    Query(
+        description="Rule for scaling pixel values, such as `percentiles:1,99.8`, `range:0,4095`, "
+        "`window:40,400`, `dtype` or `uint8`."
+    ),
+]
 Only = Annotated[list[str] | None, Query(description="Show only these classes; others become background.")]
 Opacity = Annotated[float, Query(ge=0, le=1, description="Overlay opacity.")]
+LineWidth = Annotated[
+    int | None, Query(ge=0, le=100, description="Width of outlines in pixels; 0 for no outlines.")
+]
 Simplify = Annotated[
     float,
     Query(
@@ -104,7 +127,15 @@ _ERROR = {
         "application/json": {
             "schema": {
                 "type": "object",
-                "properties": {"error": {"type": "string"}, "request_id": {"type": "string"}},
+                "properties": {
+                    "error": {"type": "string"},
+                    "request_id": {"type": "string"},
+                    "option": {
+                        "type": "string",
+                        "description": "Option that the error is about.",
+                    },
+                    "bands": {"type": "array", "description": "Bands of the image, if they do not fit."},
+                },
             }
         }
     }
@@ -219,7 +250,12 @@ def _predict(service: Service, chosen: Callable[..., Awaitable[str]]) -> Callabl
         name: str = Depends(chosen),
         output: Output = None,
         only: Only = None,
+        threshold: Threshold = None,
+        class_threshold: ClassThresholds = None,
+        bands: Bands = None,
+        intensity: IntensityRule = None,
         opacity: Opacity = 0.35,
+        line_width: LineWidth = None,
         simplify: Simplify = 0.0,
         coco: Coco = "rle",
         page: Page = None,
@@ -231,10 +267,18 @@ def _predict(service: Service, chosen: Callable[..., Awaitable[str]]) -> Callabl
         """
         request.state.model = name
         labels = service.predictors[name].config.labels
-        options = OutputOptions(classes=tuple(only or ()), opacity=opacity, simplify=simplify, coco=coco)
+        options = OutputOptions(
+            classes=tuple(only or ()), opacity=opacity, line_width=line_width, simplify=simplify, coco=coco
+        )
+        choices = Choices(
+            threshold=threshold,
+            class_thresholds=tuple(class_threshold or ()),
+            bands=bands,
+            intensity=intensity,
+        )
         requested = requested_output(output, request.headers.get("accept", ""), labels, options)
         try:
-            answer, image, notes = await service.segment(request, name, requested, page)
+            answer, image, notes = await service.segment(request, name, requested, choices, page)
         except (GoneError, ClientDisconnect):
             return Response(status_code=_GONE)
         stages = _stages(image)
@@ -312,6 +356,8 @@ def _described(service: Service, name: str) -> dict[str, Any]:
         "channels": config.architecture.in_channels,
         "bands": list(preprocessing.bands),
         "intensity": intensity_text(preprocessing.intensity),
+        "threshold": config.threshold if config.has_threshold else None,
+        "class_thresholds": predictor.class_thresholds,
         "overlapping": labels.overlapping,
         "classes": class_facts(labels),
         "queue": service.batchers[name].length,
@@ -341,8 +387,14 @@ def page_route(name: str, *, corrections: bool = False) -> Any:
     return show
 
 
-def _error(request: Request, status: int, text: str, headers: dict[str, str] | None = None) -> JSONResponse:
-    told = {"error": text, "request_id": request.state.id}
+def _error(
+    request: Request, status: int, text: str, headers: dict[str, str] | None = None, *, option: str = ""
+) -> JSONResponse:
+    told: dict[str, Any] = {"error": text, "request_id": request.state.id}
+    if option:
+        told["option"] = option
+    if option == "bands" and (bands := getattr(request.state, "bands", [])):
+        told["bands"] = bands
     request.state.error = text
     return JSONResponse(told, status_code=status, headers=headers)
 
@@ -357,7 +409,7 @@ async def _refused(request: Request, error: Exception) -> JSONResponse:
         headers["Retry-After"] = str(min(max(math.ceil(error.seconds), 1), 120))
     if status == 408:
         headers["Connection"] = "close"
-    return _error(request, status, str(error), headers)
+    return _error(request, status, str(error), headers, option=option_of(error))
 
 
 async def _http(request: Request, error: Exception) -> JSONResponse:
@@ -374,8 +426,8 @@ async def _http(request: Request, error: Exception) -> JSONResponse:
 
 async def _invalid(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
-    told = "; ".join(f"{'.'.join(map(str, one['loc'][1:]))}: {one['msg'].lower()}" for one in error.errors())
-    return _error(request, 400, told)
+    wrong = [(".".join(map(str, one["loc"][1:])), one["msg"].lower()) for one in error.errors()]
+    return _error(request, 400, "; ".join(f"{name}: {text}" for name, text in wrong), option=wrong[0][0])
 
 
 class RequestLog:

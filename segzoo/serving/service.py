@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from functools import partial
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 
 from segzoo.serving.batching import Batcher, PixelBudget, QueuedImage, StoppedError
@@ -20,7 +20,12 @@ if TYPE_CHECKING:
     from segzoo.prediction.predictor import Predictor
     from segzoo.prediction.segmentation import Segmentation
     from segzoo.serving.answers import Answer, RequestedOutput
+    from segzoo.serving.choices import Choices
     from segzoo.serving.limits import Limits
+
+
+#: Number of predictors with other options than the server's that are kept.
+_CHOSEN = 64
 
 
 class GoneError(Exception):
@@ -56,6 +61,8 @@ class Service:
             for name, predictor in self.predictors.items()
         }
         self.measures = Measures(self.batchers)
+        # Requests with equal choices share a predictor, and so a batch.
+        self._chosen = lru_cache(_CHOSEN)(lambda model, choices: choices.applied(self.predictors[model]))
         self._started = False
 
     def _count_batch(self, model: str, size: int) -> None:
@@ -82,11 +89,17 @@ class Service:
         self._budget.close()
 
     async def segment(
-        self, request: Request, model: str, requested: RequestedOutput, page: int | None
+        self,
+        request: Request,
+        model: str,
+        requested: RequestedOutput,
+        choices: Choices,
+        page: int | None,
     ) -> tuple[Answer, QueuedImage, list[str]]:
         """Read the image of a request, segment it, and return the answer and notes about the image.
 
         Raises:
+            ChoiceError: a choice is wrong; nothing was read.
             GoneError: the client disconnected; its image was dropped.
             SegzooError: there is no answer; the message explains why.
         """
@@ -94,6 +107,7 @@ class Service:
             self.start()
         batcher = self.batchers[model]
         self.check(batcher)
+        predictor = self._chosen(model, choices)
         self.busy += 1
         try:
             batcher.coming += 1
@@ -104,10 +118,12 @@ class Service:
             upload = Upload(content, name=request.state.id, suffix=suffix, page=page, most=self._pixels)
             del content
             try:
-                image = self._queued(model, upload, requested, request.state.id)
+                image = self._queued(model, predictor, upload, requested, request.state.id)
                 batcher.submit(image)
                 return await _answered(request, image), image, upload.notes
             finally:
+                # An error about the bands lists them, so that the client can choose.
+                request.state.bands = list(upload.info.bands) if upload.info else []
                 upload.close()
         finally:
             self.busy -= 1
@@ -126,7 +142,9 @@ class Service:
             )
         batcher.check()
 
-    def _queued(self, model: str, upload: Upload, requested: RequestedOutput, name: str) -> QueuedImage:
+    def _queued(
+        self, model: str, predictor: Predictor, upload: Upload, requested: RequestedOutput, name: str
+    ) -> QueuedImage:
         told = {"model": model, "request_id": name}
 
         def finish(found: Segmentation) -> Answer:
@@ -135,7 +153,8 @@ class Service:
 
         return QueuedImage(
             measure=upload.measure,
-            prepare=lambda: upload.prepare(self.predictors[model], probabilities=requested.probabilities),
+            predictor=predictor,
+            prepare=lambda: upload.prepare(predictor, probabilities=requested.probabilities),
             finish=finish,
             probabilities=requested.probabilities,
         )

@@ -7,6 +7,7 @@ the server chooses, and the folder is deleted when the request is answered.
 from __future__ import annotations
 
 import asyncio
+import re
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,6 +34,13 @@ if TYPE_CHECKING:
 
 #: Formats that Pillow passes to another program, or that are vector drawings.
 _PROGRAMS = ("EPS", "WMF", "EMF")
+#: An option of the command line, which a request has as ``NAME=``.
+_OPTION = re.compile(r"--(bands|intensity) ")
+#: The same advice for Python and for training.
+_ELSEWHERE = re.compile(
+    r", with bands=\(.*?\) in Python, or with data\.bands=\[.*?\] in training"
+    r"| \(bands=1 in Python\)| \(data\.intensity= in training, intensity= in Python\)"
+)
 #: Bytes per pixel; a pixel with more counts as several.
 _DEEP = 16
 
@@ -136,7 +144,8 @@ class Upload:
             ) from error
 
     def _plain(self, text: str) -> str:
-        return text.replace(str(self._path), "the image").partition(f"; {ANY_SIZE}")[0]
+        text = text.replace(str(self._path), "the image").partition(f"; {ANY_SIZE}")[0]
+        return _OPTION.sub(r"\1=", _ELSEWHERE.sub("", text))
 
     def close(self) -> None:
         """Remove the file."""
