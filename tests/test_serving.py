@@ -212,7 +212,7 @@ def test_what_is_refused_is_told_in_plain_words_with_its_id(name, both, tmp_path
     content, query, headers, status, words = REFUSED[name]
     answer = client.post(f"/v1/models/plain/predict{query}", content=content, headers=headers)
     told = answer.json()
-    about = {"option": "opacity"} if name == "option" else {}
+    about = {"option": {"option": "opacity", "page": "page"}[name]} if name in ("option", "page") else {}
     assert (answer.status_code, set(told)) == (status, {"error", "request_id", *about}), told
     assert about.items() <= told.items()
     assert told["request_id"] == answer.headers["x-request-id"]

@@ -53,9 +53,10 @@ GROUPS = {
 def command(models: tuple[str, ...], folder: str, port: int, no_browser: bool, **options: Any) -> None:
     """Try models in a browser, and correct their masks.
 
-    MODEL is weights by name, a folder, or hf-hub:ORG/NAME [default: unet-nuclei]. On the page, drop or paste
-    an image, or use the camera. It shows mask, objects and uncertainty. Correct the mask with a brush, and
-    save image and mask into the folder of --save: `segzoo train` learns from them.
+    MODEL is weights by name, a folder, or hf-hub:ORG/NAME [default: unet-nuclei]. On the page you can also
+    choose all other weights on this machine. Drop or paste images, or use the camera. The page shows mask,
+    objects and uncertainty, and has settings for threshold, bands and intensity. Correct the mask with a
+    brush, and save image and mask into the folder of --save: `segzoo train` learns from them.
 
     \b
     segzoo demo
@@ -68,6 +69,7 @@ def command(models: tuple[str, ...], folder: str, port: int, no_browser: bool, *
 
     require_extra()
     from segzoo.serving.corrections import add_corrections
+    from segzoo.serving.installed import add_installed
     from segzoo.serving.limits import Limits
     from segzoo.serving.notes import gathering
     from segzoo.serving.server import bound, serve
@@ -81,6 +83,7 @@ def command(models: tuple[str, ...], folder: str, port: int, no_browser: bool, *
         predictors = {name: asked.predictor([load(model)]) for name, model in named.items()}
         app = application(predictors, limits=Limits(batch=asked.batch), page=False)
         add_corrections(app, Path(folder), sources=named)
+        add_installed(app, lambda name: asked.predictor([load(name)]))
         address = f"http://{_HOST}:{listening.getsockname()[1]}"
         echo(f"{', '.join(named)} at {address}; press Ctrl-C to stop", err=True)
         if not no_browser:

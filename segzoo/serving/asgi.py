@@ -57,20 +57,12 @@ def application(
     from segzoo.serving.limits import Limits
     from segzoo.serving.routes import make_routes
     from segzoo.serving.service import Service
-    from segzoo.specs import intensity_text
 
     predictors: dict[str, Predictor] = {}
     for name, model in _named(models).items():
         check_name(name)
-        made = model if isinstance(model, Predictor) else Predictor(model)
-        if made.needs_measuring:
-            rule = intensity_text(made.config.preprocessing.intensity)
-            raise OptionError(
-                f"{name}: intensity {rule} is measured over all images of a run, which a server does not "
-                f"know: leave out the last word (intensity={rule.removesuffix(':run')!r}), or measure the "
-                "predictor first (Predictor.measure)"
-            )
-        predictors[name] = made
+        predictors[name] = model if isinstance(model, Predictor) else Predictor(model)
+        check_measured(name, predictors[name])
     if not predictors:
         raise OptionError("name at least one model")
     return make_routes(Service(predictors, limits or Limits()), page=page, allow_origins=allow_origins)
@@ -102,6 +94,23 @@ def check_name(name: str) -> None:
         raise OptionError(
             f"{printable(name)!r} cannot be part of a URL: a name has letters, digits, '.', '_', '+' and "
             "'-', such as nuclei=runs/best"
+        )
+
+
+def check_measured(name: str, predictor: Predictor) -> None:
+    """Raise if a model measures its intensity over all images of a run.
+
+    Raises:
+        OptionError: it does.
+    """
+    from segzoo.specs import intensity_text
+
+    if predictor.needs_measuring:
+        rule = intensity_text(predictor.config.preprocessing.intensity)
+        raise OptionError(
+            f"{name}: intensity {rule} is measured over all images of a run, which a server does not "
+            f"know: leave out the last word (intensity={rule.removesuffix(':run')!r}), or measure the "
+            "predictor first (Predictor.measure)"
         )
 
 

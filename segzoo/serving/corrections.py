@@ -41,21 +41,22 @@ def add_corrections(app: FastAPI, folder: Path, *, sources: Mapping[str, str] | 
     Args:
         app: application that `segzoo.serving.application` made with ``page=False``.
         folder: where pairs are saved, as ``images/NAME`` and ``masks/NAME.png``.
-        sources: what `segzoo train --model` takes for each model of the server.
+        sources: what `--model` of `segzoo train` takes for each model, if it is not its name.
     """
     service: Service = app.state.service
 
     async def save(
         request: Request,
         model: Annotated[str, Query(description="Model whose classes the mask has.")],
+        bands: Annotated[str, Query(description="Bands that the network got, if they were chosen.")] = "",
+        intensity: Annotated[str, Query(description="Rule that scaled the values, if it was chosen.")] = "",
         x_segzoo_page: Annotated[str, Header(description="Sent by the page of this server.")] = "",
     ) -> JSONResponse:
         """Save an image and its corrected mask: a form with the files ``image`` and ``mask``.
 
         The mask has one byte for each pixel, row by row: the index of its class.
         """
-        if request.url.hostname not in _LOOPBACK or x_segzoo_page != "1":
-            raise HTTPException(403, "corrections are saved for the page of this server alone")
+        refuse_strangers(request, x_segzoo_page)
         if model not in service.predictors:
             raise HTTPException(404, f"there is no model {model[:100]!r}")
         most = 2 * service.limits.max_bytes
@@ -70,20 +71,35 @@ def add_corrections(app: FastAPI, folder: Path, *, sources: Mapping[str, str] | 
             name = PurePath(image.filename or "image.png").name
         labels = service.predictors[model].config.labels
         stem = save_pair(folder, content, name, values, labels, most=service.limits.max_pixels)
-        source = (sources or {}).get(model, "")
-        train = ["segzoo", "train", "--data", folder, *(["--model", source] if source else [])]
+        train = ["segzoo", "train", "--data", folder, "--model", (sources or {}).get(model, model)]
+        chosen = {"bands": bands, "intensity": intensity}
+        options = [f"data.{name}={value}" for name, value in chosen.items() if value]
         return JSONResponse(
             {
                 "name": stem,
                 "folder": str(folder),
                 "saved": len(list((folder / "masks").glob("*.png"))),
-                "train": command_line(*train, *FolderTarget(labels).options()),
+                "train": command_line(*train, *FolderTarget(labels).options(), *options),
             }
         )
 
-    page = page_route("page.html", corrections=True)
+    page = page_route("page.html", sources=sources or {})
     app.add_api_route("/", page, methods=["GET", "HEAD"], include_in_schema=False)
     app.add_api_route("/corrections", save, methods=["POST"], include_in_schema=False)
+
+
+def refuse_strangers(request: Request, header: str) -> None:
+    """Raise unless a request comes from this server's own page, on this machine.
+
+    Args:
+        request: the request.
+        header: its ``X-Segzoo-Page``, which the browser lets no page of another site send.
+
+    Raises:
+        HTTPException: it comes from elsewhere.
+    """
+    if request.url.hostname not in _LOOPBACK or header != "1":
+        raise HTTPException(403, "this address is for the page of this server alone")
 
 
 def save_pair(

@@ -63,9 +63,15 @@ class Measures:
             buckets=_SIZES,
             registry=registry,
         )
-        queues = Gauge("segzoo_queue_length", "Number of unanswered images.", ["model"], registry=registry)
+        self._queues = Gauge(
+            "segzoo_queue_length", "Number of unanswered images.", ["model"], registry=registry
+        )
         for name, batcher in batchers.items():
-            queues.labels(name).set_function(lambda one=batcher: one.length)
+            self.watch(name, batcher)
+
+    def watch(self, model: str, batcher: Batcher) -> None:
+        """Report the queue length of a model."""
+        self._queues.labels(model).set_function(lambda: batcher.length)
 
     def batch(self, model: str, size: int) -> None:
         """Count a batch."""

@@ -23,7 +23,7 @@ import segzoo
 from segzoo.errors import ImageError, MissingExtraError, SegzooError, UsageError, did_you_mean
 from segzoo.prediction.outputs import OutputOptions
 from segzoo.prediction.shortage import MemoryShortageError
-from segzoo.printing import printable
+from segzoo.printing import as_json, markup, printable
 from segzoo.serving.answers import NotAcceptableError, answers, class_facts, requested_output
 from segzoo.serving.batching import QueueFullError, StoppedError
 from segzoo.serving.choices import Choices, option_of
@@ -32,7 +32,7 @@ from segzoo.serving.uploads import ForeignBodyError, SlowClientError, TooLargeEr
 from segzoo.specs import intensity_text
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -364,16 +364,21 @@ def _described(service: Service, name: str) -> dict[str, Any]:
     }
 
 
-def page_route(name: str, *, corrections: bool = False) -> Any:
+def page_route(name: str, *, sources: Mapping[str, str] | None = None) -> Any:
     """Return the route of a page that ships with this package.
 
     Args:
         name: name of its file.
-        corrections: whether it offers to correct masks, which `segzoo.serving.corrections` saves.
+        sources: weights of each model, for a page that loads weights and saves corrected masks, which
+            `segzoo.serving.corrections` and `segzoo.serving.installed` answer.
     """
-    text = files("segzoo.serving").joinpath(name).read_text(encoding="utf-8")
-    if corrections:
-        text = text.replace("<html ", "<html data-corrections ", 1)
+    folder = files("segzoo.serving")
+    text = folder.joinpath(name).read_text(encoding="utf-8")
+    if "<script></script>" in text:  # the script is a file of its own
+        script = folder.joinpath(name.replace(".html", ".js")).read_text(encoding="utf-8")
+        text = text.replace("<script></script>", f"<script>\n{script}</script>")
+    if sources is not None:
+        text = text.replace("<html ", f'<html data-sources="{markup(as_json(sources))}" ', 1)
     # The page loads nothing from other servers, and may not be embedded in a frame.
     policy = (
         "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src blob: data:; "

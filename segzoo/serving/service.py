@@ -49,21 +49,31 @@ class Service:
         self._held = HeldBytes(UPLOADS * limits.max_bytes)
         self._pixels = min(limits.max_pixels, most_taken())
         self._budget = PixelBudget(self._pixels)
-        self.batchers = {
-            name: Batcher(
-                predictor,
-                self._budget,
-                queue=limits.queue,
-                batch=limits.batch,
-                wait=limits.wait,
-                on_batch=partial(self._count_batch, name),
-            )
-            for name, predictor in self.predictors.items()
-        }
+        self.batchers = {name: self._batcher(name) for name in self.predictors}
         self.measures = Measures(self.batchers)
         # Requests with equal choices share a predictor, and so a batch.
         self._chosen = lru_cache(_CHOSEN)(lambda model, choices: choices.applied(self.predictors[model]))
         self._started = False
+
+    def _batcher(self, name: str) -> Batcher:
+        return Batcher(
+            self.predictors[name],
+            self._budget,
+            queue=self.limits.queue,
+            batch=self.limits.batch,
+            wait=self.limits.wait,
+            on_batch=partial(self._count_batch, name),
+        )
+
+    def add(self, name: str, predictor: Predictor) -> None:
+        """Add a model to a server that may be running; one of the same name stays."""
+        if name in self.predictors:
+            return
+        self.predictors[name] = predictor
+        self.batchers[name] = batcher = self._batcher(name)
+        self.measures.watch(name, batcher)
+        if self._started:
+            batcher.start()
 
     def _count_batch(self, model: str, size: int) -> None:
         self.measures.batch(model, size)

@@ -21,6 +21,7 @@ from segzoo.images.sizes import ANY_SIZE, most_pixels
 from segzoo.prediction.shortage import MemoryShortageError, is_short_of_memory, told_shortage
 from segzoo.resources import told_bytes
 from segzoo.serving.batching import QueueFullError
+from segzoo.serving.choices import ChoiceError
 from segzoo.serving.notes import noting
 
 if TYPE_CHECKING:
@@ -100,8 +101,8 @@ class Upload:
         self._content = b""
         with self.unnamed(), open_image(self._path) as image:
             if self._page is not None and not 0 <= self._page < image.info.pages:
-                raise OptionError(
-                    f"page={self._page}: the image has {image.info.pages} page(s), counted from 0"
+                raise ChoiceError(
+                    f"page={self._page}: the image has {image.info.pages} page(s), counted from 0", "page"
                 )
             info = image.describe(self._page or 0)
         if info.format in _PROGRAMS:

@@ -184,6 +184,12 @@ def _is_cached(place: Place, filename: str) -> bool:
     return isinstance(found, str)
 
 
+def is_here(text: str) -> bool:
+    """Return whether a repository's config and tensors are in the client's cache."""
+    place = parse(pinned(text))
+    return _is_cached(place, CONFIG) and any(_is_cached(place, name) for name in parts.TENSORS)
+
+
 def _ask_before(place: Place, filename: str) -> None:
     """Ask the Hub about a file before fetching it, and report what is wrong with the answer.
 

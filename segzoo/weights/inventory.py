@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from segzoo import files, zoo
 from segzoo.errors import SegzooError, UnknownNameError, did_you_mean
-from segzoo.weights import cache
+from segzoo.weights import cache, hub
 from segzoo.weights.converted import folder_for
 
 if TYPE_CHECKING:
@@ -53,6 +53,17 @@ def items() -> list[Item]:
     """Return everything in the cache, sorted by name and kind."""
     found = [*_files(), *_folders(), *_hub()]
     return sorted(found, key=lambda item: (item.name, item.kind, str(item.path)))
+
+
+def installed() -> list[str]:
+    """Return the names of registered weights of models that are loaded without a download, sorted."""
+    current = _current()
+    return sorted(
+        spec.name
+        for _, entry in zoo.registry("weights").items()
+        if (spec := entry.spec).classes
+        and (spec.name in current if spec.url else bool(spec.folder) or hub.is_here(spec.hub))
+    )
 
 
 def prune(
