@@ -43,6 +43,7 @@ def prepare(
     out: str | os.PathLike[str],
     *,
     limits: Limits | None = None,
+    progress: bool = False,
 ) -> Prepared:
     """Unpack a data set's archives into a new folder, and see that it opens.
 
@@ -51,6 +52,7 @@ def prepare(
         sources: zip or tar archives of the data set.
         out: new folder; it must not exist, or be empty.
         limits: limits for the size and number of files that each archive may unpack.
+        progress: whether to show a progress bar, on a terminal only.
 
     Raises:
         UnknownNameError: no data set has that name.
@@ -62,13 +64,19 @@ def prepare(
         refuse_fetching(source)
     folder = Path(out)
     with writing(folder), whole_folder(folder) as part:
-        files = sum(unpack_into(Path(source), part, limits or Limits()) for source in sources)
+        given = limits or Limits()
+        files = sum(unpack_into(Path(source), part, given, progress=progress) for source in sources)
         samples = _samples(name, spec, part, folder, sources)
     return Prepared(folder, files, samples)
 
 
-def download(name: str, out: str | os.PathLike[str]) -> Prepared:
+def download(name: str, out: str | os.PathLike[str], *, progress: bool = False) -> Prepared:
     """Fetch a data set whose terms allow it, and `prepare` it; archives stay in the cache.
+
+    Args:
+        name: name of a registered data set.
+        out: new folder; it must not exist, or be empty.
+        progress: whether to show a progress bar while unpacking, on a terminal only.
 
     Raises:
         UnknownNameError: no data set has that name.
@@ -85,7 +93,7 @@ def download(name: str, out: str | os.PathLike[str]) -> Prepared:
         )
     folder = Path(out)
     refuse_used(folder)
-    return prepare(name, [_fetched(archive) for archive in spec.archives], out)
+    return prepare(name, [_fetched(archive) for archive in spec.archives], out, progress=progress)
 
 
 def _fetched(archive: Archive) -> Path:

@@ -135,6 +135,15 @@ def show_details(shown: bool) -> None:
     _Details.shown = shown
 
 
+class _Bars:
+    shown = True
+
+
+def show_bars(shown: bool) -> None:
+    """Choose whether `bar` shows the bars that are for a terminal."""
+    _Bars.shown = shown
+
+
 #: Styles of text in a terminal, as the numbers of ANSI escape sequences.
 _STYLES = {"heading": "1", "name": "36", "error": "1;31", "warning": "1;33", "good": "32", "faint": "2"}
 
@@ -273,19 +282,21 @@ def bar(
         over: items to loop over, each of which adds 1.
         what: name of the work, or of the file that is worked on.
         unit: name of one item.
-        shown: whether to show the bar; ``None`` shows it only on a terminal.
+        shown: whether to show the bar; ``None`` shows it only on a terminal, and not if `show_bars` switched
+            it off.
         total: number of items; by default ``len(over)``.
         initial: number of items that were done before.
         **options: other options of `tqdm.tqdm`.
     """
     from tqdm import tqdm
 
-    disabled = not on_terminal(err=True) if shown is None else not shown
+    if shown is None:
+        shown = _Bars.shown and on_terminal(err=True) and os.environ.get("TERM") != "dumb"
     return tqdm(
         over,
         desc=printable(what),
         unit=unit if options.get("unit_scale") else f" {unit}",
-        disable=disabled,
+        disable=not shown,
         total=total,
         initial=initial,
         file=sys.stderr,

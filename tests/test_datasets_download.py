@@ -6,6 +6,7 @@ import base64
 import hashlib
 import io
 import json
+import re
 import zipfile
 from importlib import import_module
 
@@ -95,6 +96,23 @@ def test_archives_become_a_data_set_that_opens(tmp_path, capsys):
     told = capsys.readouterr().out
     assert "60 files; train " in told
     assert f"next: segzoo train --data carvana --root '{tmp_path}/my cars'" in told
+
+
+def test_unpacking_shows_how_much_of_each_archive_is_done_on_a_terminal(tmp_path, capsys, monkeypatch):
+    (tmp_path / "images.zip").write_bytes(IMAGES)
+    (tmp_path / "masks.zip").write_bytes(MASKS)
+    sources = ["--source", str(tmp_path / "images.zip"), "--source", str(tmp_path / "masks.zip")]
+    words = ["data", "prepare", "carvana", *sources, "--out"]
+    assert cli.run([*words, str(tmp_path / "one")]) == 0
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr("segzoo.printing.on_terminal", lambda *, err=False: True)
+    monkeypatch.setenv("TERM", "xterm")
+    assert cli.run([*words, str(tmp_path / "two")]) == 0
+    lines = re.split(r"[\r\n]+", capsys.readouterr().err)
+    assert any(line.startswith("unpack images.zip: 100%") for line in lines)
+    assert any(line.startswith("unpack masks.zip: 100%") for line in lines)
+    assert cli.run([*words, str(tmp_path / "three"), "--no-progress"]) == 0
+    assert capsys.readouterr().err == ""
 
 
 def test_an_archive_of_something_else_leaves_nothing_and_says_what_was_expected(tmp_path):

@@ -115,7 +115,7 @@ def test_only_the_page_of_this_server_saves_corrections(weights: Path, tmp_path:
         assert saved.json()["folder"] == str(folder)
         train = shlex.split(saved.json()["train"])
         assert train[:4] == ["segzoo", "train", "--data", str(folder)]
-        assert train[4:] == ["--model", "mine", 'data.classes=["ground","roof","tree"]']
+        assert train[4:] == ["--model", "mine", "lr=1e-4", 'data.classes=["ground","roof","tree"]']
         chosen = client.post(f"{address}&bands=3,2,1&intensity=dtype", files=files, headers=OWN).json()
         assert shlex.split(chosen["train"])[-2:] == ["data.bands=3,2,1", "data.intensity=dtype"]
         assert client.post("/corrections?model=x", files=files, headers=OWN).status_code == 404

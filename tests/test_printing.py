@@ -11,10 +11,12 @@ import sys
 import warnings
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.shell_completion import CompletionItem
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 import segzoo
 from segzoo import cli
@@ -297,6 +299,38 @@ def test_a_bar_is_not_shown_in_files_and_pipes(capsys: pytest.CaptureFixture[str
     with bar(what="predict", unit="image", shown=None, total=2) as shown:
         shown.update()
     assert capsys.readouterr().err == ""
+
+
+def test_a_bar_without_colours_has_none_and_a_dumb_terminal_gets_no_bar(
+    screen: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    with bar(what="predict", unit="image", shown=None, total=2) as shown:
+        shown.update()
+    text = screen.readouterr().err
+    assert "1/2" in text
+    assert "\x1b" not in text
+    monkeypatch.setenv("TERM", "dumb")
+    with bar(what="predict", unit="image", shown=None, total=2) as shown:
+        shown.update()
+    assert screen.readouterr().err == ""
+
+
+def test_commands_show_bars_unless_no_progress_is_given(
+    screen: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    image = np.zeros((8, 8), np.uint8)
+    for folder in ("images", "masks"):
+        (tmp_path / "data" / folder).mkdir(parents=True)
+        for name in ("a", "b"):
+            Image.fromarray(image).save(tmp_path / "data" / folder / f"{name}.png")
+    check = ["data", "check", str(tmp_path / "data")]
+    cli.run(check)
+    assert "check:" in screen.readouterr().err
+    cli.run([*check, "--no-progress"])
+    assert "check:" not in screen.readouterr().err
+    cli.run(check)
+    assert "check:" in screen.readouterr().err
 
 
 @pytest.mark.skipif(os.name == "nt", reason="pseudo-terminals as POSIX has them")

@@ -8,7 +8,7 @@ import click
 
 from segzoo.cli import completions as offers
 from segzoo.cli.data_words import root_option
-from segzoo.cli.help import verbose_option
+from segzoo.cli.help import progress_option, verbose_option
 from segzoo.cli.prediction_options import device_option
 from segzoo.cli.table import echo_json
 from segzoo.cli.words import data_options_of, words_of
@@ -54,6 +54,7 @@ from segzoo.printing import command_line, echo, echo_note
 @click.option("--overwrite", is_flag=True, help="Replace weights in the folder.")
 @verbose_option
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@progress_option
 def command(model: str, **options: Any) -> None:
     """Choose temperature and thresholds on validation images.
 

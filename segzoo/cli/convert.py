@@ -8,6 +8,7 @@ import click
 
 from segzoo import json_text
 from segzoo.cli import completions as offers
+from segzoo.cli.help import progress_option
 from segzoo.cli.words import pairs_of, words_of
 from segzoo.printing import command_line, echo
 
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     metavar="KEY=VALUE",
     help="Setting that FILE does not contain, such as scale=0.5; may be repeated.",
 )
+@progress_option
 def command(
     file: str,
     layout: str | None,
@@ -66,13 +68,14 @@ def command(
     pairs = pairs_of("--option", options, "scale=0.5")
     given = {key: json_text.value(text) for key, text in pairs.items()}
     clash = sorted(
-        given.keys() & {"file", "out", "layout", "labels", "preprocessing", "provenance", "overwrite"}
+        given.keys()
+        & {"file", "out", "layout", "labels", "preprocessing", "provenance", "overwrite", "progress"}
     )
     if clash:
         raise click.BadParameter(f"{clash[0]!r} is not an option of a layout", param_hint="--option")
     labels = _labels(classes, background)
     refuse_fetching(file)
-    folder = convert(file, out, layout=layout, labels=labels, overwrite=overwrite, **given)
+    folder = convert(file, out, layout=layout, labels=labels, overwrite=overwrite, progress=True, **given)
     if folder.suffix == ".onnx":
         _echo_onnx(folder)
         return

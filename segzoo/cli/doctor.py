@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from segzoo.cli.help import progress_option
 from segzoo.cli.table import echo_json, table
-from segzoo.printing import echo, echo_table, on_terminal
+from segzoo.printing import echo, echo_table
 from segzoo.resources import told_bytes
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 @click.command("doctor")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for a bug report; it contains no secrets.")
+@progress_option
 @click.pass_context
 def command(ctx: click.Context, as_json: bool) -> None:
     """Check this installation and this machine for problems.
@@ -28,9 +30,7 @@ def command(ctx: click.Context, as_json: bool) -> None:
     """
     from segzoo.installation import examine
 
-    if on_terminal(err=True):
-        echo("checking packages, the device and caches ...", err=True, style="faint")
-    report = examine()
+    report = examine(progress=True)
     told = report.to_json()
     if as_json:
         echo_json(told)

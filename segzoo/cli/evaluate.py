@@ -11,7 +11,7 @@ import click
 
 from segzoo.cli import completions as offers
 from segzoo.cli.data_words import root_option
-from segzoo.cli.help import GroupedCommand, verbose_option
+from segzoo.cli.help import GroupedCommand, progress_option, verbose_option
 from segzoo.cli.prediction_options import (
     CALIBRATION,
     ENGINE_GROUP,
@@ -148,6 +148,7 @@ GROUPS = {
 )
 @verbose_option
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@progress_option
 def command(**options: Any) -> None:
     """Score a model, or a folder of predicted masks.
 

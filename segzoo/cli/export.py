@@ -9,7 +9,7 @@ import click
 
 from segzoo import zoo
 from segzoo.cli import completions as offers
-from segzoo.cli.help import GroupedCommand
+from segzoo.cli.help import GroupedCommand, progress_option
 from segzoo.cli.table import echo_json, echo_rows
 from segzoo.cli.words import naming, read_size
 from segzoo.printing import command_line, echo, echo_note
@@ -82,6 +82,7 @@ GROUPS = {
     help="Verify this file against its certificate, instead of exporting; MODEL may be left out.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the certificate as JSON.")
+@progress_option
 def command(model: str | None, out: str | None, verify: str | None, as_json: bool, **options: Any) -> None:
     """Export a model to a file for another runtime, such as ONNX.
 
@@ -142,6 +143,7 @@ def _export(
         calibration=_found("--calibrate", calibrate),
         images=_found("--image", images),
         certificate=not no_certificate,
+        progress=True,
         **options,
     )
     if not no_certificate:
@@ -156,7 +158,7 @@ def _export(
 def _verify(file: str, *, model: str | None, images: Sequence[Path], as_json: bool) -> None:
     from segzoo.exporting import verify
 
-    found = verify(file, model=model, images=images, on_message=echo_note)
+    found = verify(file, model=model, images=images, on_message=echo_note, progress=True)
     _echo_certificate(found, as_json=as_json)
     found.check(file)
     if not as_json:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import click
 
 from segzoo.cli import completions as offers
+from segzoo.cli.help import progress_option
 from segzoo.errors import FailureError, SegzooError, UsageError
 from segzoo.printing import echo
 
 
 @click.command("fetch")
 @click.argument("names", nargs=-1, required=True, metavar="NAME...", shell_complete=offers.fetchable)
+@progress_option
 def command(names: tuple[str, ...]) -> None:
     """Download weights ahead of time.
 

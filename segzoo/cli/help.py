@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from segzoo.printing import has_colour, show_details, styled
+from segzoo.printing import has_colour, show_bars, show_details, styled
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -97,6 +97,19 @@ class GroupedCommand(click.Command):
 def _show_details(ctx: click.Context, _: click.Parameter, value: bool) -> None:
     show_details(value)
 
+
+def _show_bars(ctx: click.Context, _: click.Parameter, value: bool) -> None:
+    show_bars(not value)
+
+
+#: Gives a command ``--no-progress``, which hides the bars of `segzoo.printing.bar`.
+progress_option = click.option(
+    "--no-progress",
+    is_flag=True,
+    expose_value=False,
+    callback=_show_bars,
+    help="Show no progress bars; without a terminal there are none.",
+)
 
 #: Gives a command ``--verbose``, which prints messages that are a `segzoo.printing.Detail`.
 verbose_option = click.option(

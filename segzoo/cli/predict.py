@@ -12,7 +12,7 @@ from segzoo.builtin import segzoo_outputs
 from segzoo.cli import completions as offers
 from segzoo.cli import weights_completions as weights_offers
 from segzoo.cli.familiar import MIX, check_classes, masks_to_names, named_masks
-from segzoo.cli.help import verbose_option
+from segzoo.cli.help import progress_option, verbose_option
 from segzoo.cli.prediction_options import (
     CALIBRATION,
     CLEANING_GROUP,
@@ -170,6 +170,7 @@ GROUPS = {
     "--classes", "-c", type=click.IntRange(1, 65_535), hidden=True, help="Number of classes of the weights."
 )
 @click.option("--mix", type=click.Choice(list(MIX)), hidden=True, help="Drawing mode.")
+@progress_option
 def command(paths: tuple[str, ...], **options: Any) -> None:
     """Segment images and videos, and write masks.
 

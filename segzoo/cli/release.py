@@ -6,6 +6,7 @@ import click
 
 from segzoo.cli import completions as offers
 from segzoo.cli.data_words import root_option
+from segzoo.cli.help import progress_option
 from segzoo.cli.prediction_options import device_option
 from segzoo.cli.table import echo_rows
 from segzoo.printing import echo
@@ -57,6 +58,7 @@ from segzoo.printing import echo
 @click.option("--full", is_flag=True, help="Keep float32, at twice the size.")
 @click.option("--overwrite", is_flag=True, help="Replace the weights and the model card in TARGET.")
 @device_option
+@progress_option
 def command(
     run: str,
     target: str,

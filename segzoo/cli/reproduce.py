@@ -8,6 +8,7 @@ import click
 
 from segzoo.cli import completions as offers
 from segzoo.cli.data_words import root_option
+from segzoo.cli.help import progress_option
 from segzoo.cli.prediction_options import device_option
 from segzoo.cli.table import echo_json, echo_rows
 from segzoo.printing import command_line, echo
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 @click.option("--overwrite", is_flag=True, help="Delete the run in --out first.")
 @device_option
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@progress_option
 def command(
     name: str,
     check: bool,

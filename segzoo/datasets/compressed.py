@@ -59,6 +59,7 @@ class Evaluator:
     Attributes:
         source: the archive.
         limits: its limits.
+        on_read: called with the number of bytes of the archive that were read since the last call.
         files: number of files written.
         names: paths of the files, in one letter case.
         folders: paths of the folders that contain them.
@@ -66,6 +67,7 @@ class Evaluator:
 
     source: Path
     limits: Limits
+    on_read: Callable[[int], object] = lambda _: None
     files: int = 0
     names: set[str] = field(default_factory=set)
     folders: set[str] = field(default_factory=set)

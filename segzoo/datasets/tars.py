@@ -48,7 +48,13 @@ def entries(source: Path, tally: Evaluator) -> Iterator[Entry]:
     with source.open("rb") as file:
         head = file.read(_BLOCK)
         file.seek(0)
-        stream = _Stream(whole(file.read, head, source), tally)
+
+        def read(count: int) -> bytes:
+            data = file.read(count)
+            tally.on_read(len(data))
+            return data
+
+        stream = _Stream(whole(read, head, source), tally)
         yield from _entries(stream, tally, compressed=is_compressed(head))
 
 

@@ -16,6 +16,7 @@ from segzoo.datasets.compressed import Evaluator, Limits, foreign
 from segzoo.datasets.entries import folded, is_junk, refusal, steps
 from segzoo.errors import FailureError, no_address
 from segzoo.files import whole_folder, writing
+from segzoo.printing import bar
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -46,23 +47,38 @@ def unpack(sources: Sequence[Path], folder: Path, limits: Limits | None = None) 
         return sum(unpack_into(source, part, limits or Limits()) for source in sources)
 
 
-def unpack_into(source: Path, folder: Path, limits: Limits) -> int:
-    """Unpack one archive into a folder; errors as in `unpack`, but files that are written stay."""
+def unpack_into(source: Path, folder: Path, limits: Limits, *, progress: bool = False) -> int:
+    """Unpack one archive into a folder; errors as in `unpack`, but files that are written stay.
+
+    Args:
+        source: the archive.
+        folder: the folder, which exists.
+        limits: limits for the archive.
+        progress: whether to show a progress bar, on a terminal only.
+    """
     if not source.is_file():
         raise FailureError(
             f"{source} is not a regular file: name an archive"
             if source.exists()
             else f"there is no archive {source}{no_address(source)}"
         )
-    tally = Evaluator(source, limits)
-    for entry in _entries(source, tally):
-        if entry.pieces is None:
-            steps(source, entry.name, folder=True)
-        elif is_junk(entry.name):
-            for _ in entry.pieces:  # checked like the others
-                pass
-        else:
-            _write(entry, entry.pieces, folder, tally)
+    with bar(
+        what=f"unpack {source.name}",
+        unit="B",
+        unit_scale=True,
+        shown=None if progress else False,
+        total=source.stat().st_size,
+    ) as shown:
+        tally = Evaluator(source, limits, on_read=shown.update)
+        for entry in _entries(source, tally):
+            if entry.pieces is None:
+                steps(source, entry.name, folder=True)
+            elif is_junk(entry.name):
+                for _ in entry.pieces:  # checked like the others
+                    pass
+            else:
+                _write(entry, entry.pieces, folder, tally)
+        shown.update(shown.total - shown.n)  # headers and tables were not counted
     return tally.files
 
 

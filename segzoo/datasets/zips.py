@@ -74,6 +74,7 @@ def entries(source: Path, tally: Evaluator) -> Iterator[Entry]:
     table = _Table(source, tally)
     for info in table.infos.values():
         yield Entry(info.filename, None if info.filename.endswith("/") else table.pieces(info))
+        tally.on_read(info.compress_size)
 
 
 class _Table:

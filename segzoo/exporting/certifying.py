@@ -6,7 +6,7 @@ import statistics
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 
@@ -41,6 +41,7 @@ from segzoo.exporting.probing import (
 from segzoo.machine import machine_in_words, use_cores
 from segzoo.options import check_integer
 from segzoo.prediction.engines.native import copied
+from segzoo.printing import bar
 from segzoo.weights.loading import load
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
     from segzoo.prediction.predictor import Model, Picture
     from segzoo.runtimes import ExportInfo
 
+Item = TypeVar("Item")
 #: The speed is measured at least this often, and not again after this many seconds.
 _LEAST, _SECONDS = 3, 10.0
 #: Images of a source tree used as real ones if no images are given.
@@ -70,6 +72,7 @@ def certify(
     tolerance: Tolerance | None = None,
     repeats: int = 5,
     trusted: bool = False,
+    progress: bool = False,
 ) -> Certificate:
     """Run an exported file in its inference engine, and compare it with its model.
 
@@ -87,6 +90,7 @@ def certify(
         tolerance: required tolerance; by default that of its number type in `segzoo.exporting.TOLERANCES`.
         repeats: largest number of speed measurements.
         trusted: whether this process wrote the file; see `segzoo.exporting.layers.first_apart`.
+        progress: whether to show a progress bar, on a terminal only.
 
     Returns:
         The certificate, which also states whether the file meets its tolerance: call its `Certificate.check`.
@@ -111,7 +115,7 @@ def certify(
         reference = Reference(network, with_preprocessing=info.with_preprocessing)
         given, notes = _images(images, program, network)
         probes: list[Probe] = []
-        for one in given:
+        for one in _counted(given, progress=progress):
             found = run_on(program, one)
             probes.append(failed(one, found) if isinstance(found, str) else reference.compare(one, found))
         held = tolerance or _tolerance(info)
@@ -138,6 +142,7 @@ def verify(
     model: Model | None = None,
     images: Sequence[Picture] = (),
     on_message: Callable[[str], None] = lambda _: None,
+    progress: bool = False,
 ) -> Certificate:
     """Measure an exported file again on this machine, using its certificate.
 
@@ -151,6 +156,7 @@ def verify(
             certificate names.
         images: real images, as for `certify`.
         on_message: called with a message if the file is not compared with the model itself.
+        progress: whether to show a progress bar, on a terminal only.
 
     Returns:
         A new certificate, measured here; `Certificate.check` raises if the file is outside its tolerance.
@@ -181,13 +187,18 @@ def verify(
             images=images,
             model=stored.model,
             tolerance=stored.tolerance,
+            progress=progress,
         )
     elif images:
         raise OptionError("real images need a model to compare with: pass model=")
     else:
-        found = _verified_by_points(path, stored, beside)
+        found = _verified_by_points(path, stored, beside, progress=progress)
     elsewhere = f"it was certified on {stored.created}, in {stored.runtime}; {stored.machine}"
     return replace(found, notes=(*found.notes, elsewhere))
+
+
+def _counted(items: Sequence[Item], *, progress: bool) -> Iterable[Item]:
+    return bar(items, what="compare", unit="image", shown=None if progress else False, leave=False)
 
 
 def _opened(path: Path, format: str) -> ProgramApart:  # noqa: A002
@@ -362,14 +373,16 @@ def _network(model: Model | None, stored: Certificate, on_message: Callable[[str
     return network
 
 
-def _verified_by_points(path: Path, stored: Certificate, beside: Sequence[Path]) -> Certificate:
+def _verified_by_points(
+    path: Path, stored: Certificate, beside: Sequence[Path], *, progress: bool
+) -> Certificate:
     kept = [probe for probe in stored.probes if probe.held and probe.points and probe.seed is not None]
     if not kept:
         raise FailureError(f"the certificate of {path} contains no values to compare with: name the model")
     probes = []
     with _opened(path, stored.format) as program:
         info = _info_of(program, path)
-        for probe in kept:
+        for probe in _counted(kept, progress=progress):
             assert probe.seed is not None
             images = random_input(probe.shape, probe.seed, program.inputs[0], info.config)
             given = Given(images, probe.source, seed=probe.seed)

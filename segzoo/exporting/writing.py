@@ -25,6 +25,7 @@ from segzoo.options import check_choice, check_flags, check_integer, shown
 from segzoo.plugins import resolve
 from segzoo.prediction.predictor import evenly, read_picture
 from segzoo.prediction.preparing import network_input
+from segzoo.printing import bar
 from segzoo.runtimes import ExportInfo
 from segzoo.runtimes.network import ExportedNetwork
 from segzoo.runtimes.program import spec_of
@@ -64,6 +65,7 @@ def export(
     overwrite: bool = False,
     certificate: bool = True,
     images: Sequence[Picture] = (),
+    progress: bool = False,
 ) -> Path:
     """Write a model as a file for another inference engine, and certify that it computes the same.
 
@@ -90,6 +92,7 @@ def export(
         certificate: whether the file is certified, which takes some seconds.
         images: real images for the certificate, in any form that `segzoo.Predictor` accepts; by default those
             of ``calibration``.
+        progress: whether to show a progress bar, on a terminal only.
 
     Returns:
         The written file.
@@ -135,7 +138,12 @@ def export(
     )
     write: Any = resolve(spec.factory)
     with writing(out), part_folder(out.parent) as folder:
-        write(exportable, folder / out.name, **spec.options)
+        # The engines of the formats do not say how far they are.
+        with bar(
+            what=f"write {out.name}", unit="file", shown=None if progress else False, total=1, leave=False
+        ) as done:
+            write(exportable, folder / out.name, **spec.options)
+            done.update()
         if certificate:
             file, beside = folder / out.name, [one for one in folder.iterdir() if one.name != out.name]
             found = certify(
@@ -146,6 +154,7 @@ def export(
                 images=images or calibration,
                 model=source,
                 trusted=True,
+                progress=progress,
             )
             found.check(str(out))
             write_certificate(found, certificate_path(file))

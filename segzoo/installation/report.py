@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from segzoo.installation.findings import Finding, Part
+from segzoo.printing import bar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,11 +46,12 @@ class Report:
         return without_home(json.loads(json.dumps(told, default=str)))
 
 
-def examine(*, patience: float = PATIENCE) -> Report:
+def examine(*, patience: float = PATIENCE, progress: bool = False) -> Report:
     """Check everything that segzoo needs on this machine.
 
     Args:
         patience: seconds after which the process that tests torch is stopped.
+        progress: whether to show a progress bar, on a terminal only.
 
     Example:
         >>> report = examine()
@@ -67,7 +69,14 @@ def examine(*, patience: float = PATIENCE) -> Report:
         "environment": lambda: _room("environment").look(),
         "plugins": lambda: _room("plugins").look(),
     }
-    return Report(tuple(_survived(name, probe) for name, probe in probes.items()))
+    parts = []
+    shown = None if progress else False
+    with bar(what="check", unit="part", shown=shown, total=len(probes), leave=False) as done:
+        for name, probe in probes.items():
+            done.set_description(f"check {name}")
+            parts.append(_survived(name, probe))
+            done.update()
+    return Report(tuple(parts))
 
 
 def _room(name: str) -> Any:

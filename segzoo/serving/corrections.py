@@ -72,6 +72,8 @@ def add_corrections(app: FastAPI, folder: Path, *, sources: Mapping[str, str] | 
         labels = service.predictors[model].config.labels
         stem = save_pair(folder, content, name, values, labels, most=service.limits.max_pixels)
         train = ["segzoo", "train", "--data", folder, "--model", (sources or {}).get(model, model)]
+        # Trained weights lose much of what they know at the default rate for new ones.
+        train.append("lr=1e-4")
         chosen = {"bands": bands, "intensity": intensity}
         options = [f"data.{name}={value}" for name, value in chosen.items() if value]
         return JSONResponse(

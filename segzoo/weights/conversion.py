@@ -20,6 +20,7 @@ from segzoo.errors import OptionError, SegzooError, WeightsError, did_you_mean
 from segzoo.files import refuse_taken
 from segzoo.options import many
 from segzoo.plugins import resolve
+from segzoo.printing import bar
 from segzoo.specs import Labels, numbered_labels
 from segzoo.weights import hub, strangers
 from segzoo.weights.checkpoints import Checkpoint, read_checkpoint
@@ -49,6 +50,7 @@ def convert(
     provenance: Mapping[str, Any] | None = None,
     multilabel: Literal["overlapping", "argmax"] | None = None,
     overwrite: bool = False,
+    progress: bool = False,
     **options: Any,
 ) -> Path:
     """Convert a checkpoint of another program to a segzoo folder.
@@ -67,6 +69,7 @@ def convert(
             may have several classes or none; ``"argmax"`` gives each pixel the class of the largest logit.
             ``None`` does what the program does, and gives one class per pixel if the file does not say.
         overwrite: whether weights in ``out`` may be replaced; those of ``file`` never are.
+        progress: whether to show a progress bar, on a terminal only.
         **options: options of the layout that its files do not state, such as ``scale=0.5``.
 
     Returns:
@@ -103,24 +106,27 @@ def convert(
             overwrite=overwrite,
             **options,
         )
-    checkpoint = read_checkpoint(file)
-    if layout is None:
-        entry, conversion = _recognised(checkpoint, options)
-    else:
-        entry = zoo.registry("layouts").entry(layout)
-        conversion = _converted(entry, checkpoint, options)
-    conversion = _decided(replace(conversion, labels=labels or conversion.labels), multilabel)
-    if multilabel:
-        options = {**options, "multilabel": multilabel}
-    conversion = replace(
-        conversion,
-        preprocessing=preprocessing or conversion.preprocessing,
-        licence=licence or conversion.licence,
-    )
-    inputs = [Path(file), *(Path(file) / name for name in FILES)]
-    refuse_taken([Path(out) / name for name in FILES], overwrite=overwrite, inputs=inputs)
-    origin = {**_origin(entry, checkpoint, conversion, options), **(provenance or {})}
-    return write(conversion.transfer.tensors, _config(conversion, origin), Path(out))
+    with bar(what="convert", unit="step", shown=None if progress else False, total=3, leave=False) as done:
+        checkpoint = read_checkpoint(file)
+        done.update()
+        if layout is None:
+            entry, conversion = _recognised(checkpoint, options)
+        else:
+            entry = zoo.registry("layouts").entry(layout)
+            conversion = _converted(entry, checkpoint, options)
+        done.update()
+        conversion = _decided(replace(conversion, labels=labels or conversion.labels), multilabel)
+        if multilabel:
+            options = {**options, "multilabel": multilabel}
+        conversion = replace(
+            conversion,
+            preprocessing=preprocessing or conversion.preprocessing,
+            licence=licence or conversion.licence,
+        )
+        inputs = [Path(file), *(Path(file) / name for name in FILES)]
+        refuse_taken([Path(out) / name for name in FILES], overwrite=overwrite, inputs=inputs)
+        origin = {**_origin(entry, checkpoint, conversion, options), **(provenance or {})}
+        return write(conversion.transfer.tensors, _config(conversion, origin), Path(out))
 
 
 def recognise(checkpoint: Checkpoint) -> list[str]:

@@ -6,6 +6,7 @@ import click
 
 from segzoo.cli import completions as offers
 from segzoo.cli.data_words import data_recipe, root_option
+from segzoo.cli.help import progress_option
 from segzoo.cli.recipe_completions import recipe_words
 from segzoo.printing import echo
 
@@ -18,6 +19,7 @@ from segzoo.printing import echo
 @click.option("--pairs", type=click.Path(), metavar="CSV", help="Write a list of the images and their masks.")
 @click.option("--overwrite", is_flag=True, help="Replace an existing list of --pairs.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@progress_option
 @click.pass_context
 def command(
     ctx: click.Context,

@@ -8,6 +8,7 @@ import click
 
 from segzoo.cli import completions as offers
 from segzoo.cli.data_words import data_recipe, divided_parts, root_option
+from segzoo.cli.help import progress_option
 from segzoo.cli.recipe_completions import recipe_words
 from segzoo.printing import command_line, echo, printable
 
@@ -39,6 +40,7 @@ from segzoo.printing import command_line, echo, printable
     metavar="PIXELS",
     help="Tolerance for simplifying polygons; 0 keeps every corner.",
 )
+@progress_option
 def command(data: str, out: str, settings: tuple[str, ...], **options: Any) -> None:
     """Convert a dataset to COCO, YOLO, Pascal VOC or folders.
 

@@ -6,11 +6,13 @@ import click
 
 from segzoo.cli import completions as offers
 from segzoo.cli.data.prepare import show
+from segzoo.cli.help import progress_option
 
 
 @click.command("download")
 @click.argument("name", shell_complete=offers.datasets)
 @click.option("--out", type=click.Path(), help="Folder for the dataset [default: NAME].")
+@progress_option
 def command(name: str, out: str | None) -> None:
     """Download a dataset whose terms allow it, and unpack it.
 
@@ -20,4 +22,4 @@ def command(name: str, out: str | None) -> None:
     """
     from segzoo.preparation import download
 
-    show(name, download(name, out or name))
+    show(name, download(name, out or name, progress=True))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from segzoo.cli import completions as offers
+from segzoo.cli.help import progress_option
 from segzoo.printing import command_line, echo
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     help="Archive file, zip or tar; may be repeated.",
 )
 @click.option("--out", required=True, type=click.Path(), help="Folder for the dataset.")
+@progress_option
 def command(name: str, sources: tuple[str, ...], out: str) -> None:
     """Unpack the archive of a dataset safely.
 
@@ -31,7 +33,7 @@ def command(name: str, sources: tuple[str, ...], out: str) -> None:
     """
     from segzoo.preparation import prepare
 
-    show(name, prepare(name, sources, out))
+    show(name, prepare(name, sources, out, progress=True))
 
 
 def show(name: str, prepared: Prepared) -> None:

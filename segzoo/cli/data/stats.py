@@ -8,6 +8,7 @@ import click
 
 from segzoo.cli import completions as offers
 from segzoo.cli.data_words import data_recipe, root_option
+from segzoo.cli.help import progress_option
 from segzoo.cli.recipe_completions import recipe_words
 from segzoo.options import many
 from segzoo.printing import command_line, echo, plain_path, printable
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 @root_option
 @click.option("--sample", default=500, show_default=True, help="Number of images to measure.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@progress_option
 def command(data: str, words: tuple[str, ...], root: str | None, sample: int, as_json: bool) -> None:
     """Measure the mean and standard deviation of each channel.
 
