@@ -24,6 +24,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 ROOT = Path(__file__).resolve().parents[1]
+#: Our packages that are plug-ins of segzoo; one of another program, such as napari, is none.
+PLUGINS = [
+    file.parent
+    for file in sorted(ROOT.glob("plugins/segzoo-*/pyproject.toml"))
+    if '."segzoo.plugins"]' in file.read_text(encoding="utf-8")
+]
 # They kill, limit and type into processes in ways that Windows does not know.
 UNIX = ("test_completion.py", "test_training_checkpoints.py", "test_training_crashes.py")
 collect_ignore = [] if os.name == "posix" else list(UNIX)

@@ -11,7 +11,7 @@ import pytest
 import tifffile
 import torch
 import zarr
-from conftest import ROOT
+from conftest import PLUGINS
 from metric_oracles import ORACLES
 from PIL import Image
 
@@ -114,7 +114,7 @@ def test_every_kind_of_part_is_checked():
     assert {check.kind for check in CHECKS} == {"plugin", *kinds}
 
 
-@pytest.mark.parametrize("folder", sorted(ROOT.glob("plugins/segzoo-*")), ids=lambda folder: folder.name)
+@pytest.mark.parametrize("folder", PLUGINS, ids=lambda folder: folder.name)
 def test_every_plugin_of_ours_runs_all_checks_of_what_it_brings(folder):
     tests = "".join(file.read_text(encoding="utf-8") for file in (folder / "tests").glob("test_*.py"))
     assert re.search(rf'every_check\(\s*"{folder.name}"', tests)

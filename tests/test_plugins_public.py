@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 import pytest
-from conftest import ROOT
+from conftest import PLUGINS, ROOT
 
 from segzoo import zoo
 
@@ -122,8 +122,9 @@ def test_every_public_name_for_plugins_is_there(module: str) -> None:
 @pytest.mark.parametrize("name", [path.name for path in sorted(ROOT.glob("plugins/segzoo-*"))])
 def test_a_plugin_s_readme_says_how_to_install_it_and_names_all_that_it_brings(name: str) -> None:
     text = (ROOT / "plugins" / name / "README.md").read_text(encoding="utf-8")
-    (record,) = [record for record in zoo.plugins if record.distribution == name]
-    brought = {part for parts in record.provides.values() for part in parts}
+    records = [record for record in zoo.plugins if record.distribution == name]
+    assert len(records) == (name in [folder.name for folder in PLUGINS])
+    brought = {part for record in records for parts in record.provides.values() for part in parts}
     address = rf" @ git\+https://github\.com/org/segzoo#subdirectory=plugins/{name}"
     assert re.search(rf'"{name}(\[[a-z,]+\])?{address}"', text)
     assert {part for part in brought if f"`{part}`" not in text} == set()

@@ -13,7 +13,7 @@ from email import message_from_bytes
 from typing import TYPE_CHECKING
 
 import pytest
-from conftest import ROOT
+from conftest import PLUGINS, ROOT
 from made_once import made_once
 from markdown_it import MarkdownIt
 
@@ -147,7 +147,7 @@ def test_segzoo_s_wheel_holds_what_new_plugins_are_written_from(wheels):
 def test_installed_wheels_list_predict_and_go_away(environment, tmp_path):
     records = json.loads(environment("segzoo", "plugins", "--json").stdout)
     assert {record["status"] for record in records} == {"ok"}
-    assert {record["distribution"] for record in records} == {"segzoo", *(p.name for p in PACKAGES[1:])}
+    assert {record["distribution"] for record in records} == {"segzoo", *(p.name for p in PLUGINS)}
 
     picture = ROOT / "docs/images/nuclei.png"
     done = environment("segzoo", "predict", str(picture), "--model", "unet-nuclei", "--out", "masks")
@@ -180,7 +180,7 @@ print(json.dumps({"found": found, "heavy": sorted({"torch", "numpy", "PIL"} & se
 """
 
 
-@pytest.mark.parametrize("name", [package.name for package in PACKAGES[1:]])
+@pytest.mark.parametrize("name", [package.name for package in PLUGINS])
 def test_each_wheel_of_ours_is_enough_beside_segzoo_s(
     wheels: list[Path], bare_python: Run, tmp_path: Path, name: str
 ) -> None:
