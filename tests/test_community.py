@@ -107,7 +107,7 @@ def test_workflows_call_targets_files_and_groups_that_exist():
 def test_pull_requests_are_linted_and_tested_on_three_systems_and_with_the_lowest_versions():
     tests = read(GITHUB / "workflows/tests.yml")
     assert {"push", "pull_request", "workflow_call"} == set(tests[True])  # YAML's `on` is true
-    assert set(tests["jobs"]) == {"lint", "linux", "elsewhere", "lowest", "wheels"}
+    assert set(tests["jobs"]) == {"lint", "linux", "elsewhere", "napari", "lowest", "wheels"}
     assert tests["jobs"]["elsewhere"]["strategy"]["matrix"]["system"] == ["macos-latest", "windows-latest"]
     lowest = segzoo_requires().removeprefix(">=")
     assert tests["jobs"]["linux"]["strategy"]["matrix"]["python"][0] == lowest

@@ -181,14 +181,16 @@ def test_a_run_can_be_stopped(viewer, widget, app, weights):
 
 def test_napari_finds_widget_and_sample():
     import npe2
+    from npe2.manifest.utils import import_python_name
 
     manager = npe2.PluginManager()
     manager.discover()
-    assert "segzoo-napari" in manager
-    (found,) = manager.get_manifest("segzoo-napari").contributions.widgets
-    assert found.display_name == "Segment"
-    assert manager.commands.get("segzoo-napari.segment").__name__ == "SegmentWidget"
-    ((pixels, _, _),) = manager.commands.execute("segzoo-napari.nuclei")
+    contributions = manager.get_manifest("segzoo-napari").contributions
+    commands = {one.id: import_python_name(one.python_name) for one in contributions.commands}
+    (found,) = contributions.widgets
+    assert commands[found.command].__name__ == "SegmentWidget"
+    (sample,) = contributions.sample_data
+    ((pixels, _, _),) = commands[sample.command]()
     assert pixels.shape == (256, 256)
 
 
