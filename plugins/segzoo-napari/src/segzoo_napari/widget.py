@@ -85,7 +85,7 @@ class Models:
             intensity=options.intensity or None,
         )
         if options.weights not in zoo.weights:
-            self._network = None  # a run goes on, and its folder then holds other weights
+            self._network = None  # a run that continues changes the weights in its folder
         elif not made.needs_measuring:  # what was measured belongs to one stack
             self._predictor = options, made
         return made
@@ -360,7 +360,7 @@ def _overlap(spec: WeightsSpec) -> bool:
 
 
 def _text() -> Any:
-    """Return a label that wraps its lines and shows messages as they are."""
+    """Return a label that wraps its lines and shows plain text."""
     made = widgets.Label(label="")
     made.native.setWordWrap(True)
     made.native.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
