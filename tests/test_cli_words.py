@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 
 import click
 import numpy as np
@@ -37,6 +38,37 @@ def _options(command, path=()):
 
 
 EVERY = list(_options(cli.command))
+
+
+def _commands(command, path=("segzoo",)):
+    """Yield every command, with the words that call it."""
+    yield path, command
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            yield from _commands(command.get_command(context, name), (*path, name))
+
+
+def test_help_of_every_command_fits_80_columns_and_has_full_phrases():
+    texts = {}
+    for path, command in _commands(cli.command):
+        context = command.make_context(" ".join(path), [], resilient_parsing=True)
+        context.terminal_width = 80
+        lines = click.unstyle(command.get_help(context)).splitlines()
+        assert [line for line in lines if len(line) > 80] == []
+        texts[path] = command.help.partition("\n")[0]
+        for one in command.params:
+            if isinstance(one, click.Option) and not one.hidden:
+                texts[*path, one.opts[0]] = one.help or ""
+    # The default, in brackets, is not a part of the phrase.
+    phrases = {path: re.sub(r" \[[^]]*\](?=\.$)", "", text) for path, text in texts.items()}
+    wrong = {
+        path: text
+        for path, text in phrases.items()
+        if not re.fullmatch(r"(?!(?:Of|As|Likewise|Who|Whose) )[A-Z].* .*\.", text, re.DOTALL)
+    }
+    assert wrong == {}
+    assert len(phrases) > 300
 
 
 def _refused(context, option, *words):

@@ -225,7 +225,7 @@ def test_what_is_refused_is_told_in_plain_words_with_its_id(name, both, tmp_path
 def test_threshold_bands_and_intensity_of_a_request_give_the_masks_of_a_predictor_with_them(
     both, weights, tmp_path
 ):
-    client, _ = both
+    client, service = both
     deep = np.dstack([PICTURES[0].astype(np.uint16) * 16, np.full(PICTURES[0].shape[:2], 7, np.uint16)])
     file = io.BytesIO()
     tifffile.imwrite(file, deep, photometric="minisblack", planarconfig="contig")
@@ -255,6 +255,10 @@ def test_threshold_bands_and_intensity_of_a_request_give_the_masks_of_a_predicto
     np.testing.assert_array_equal(
         mask("plain", file.getvalue(), **chosen), expected("plain", tmp_path / "deep.tif", **chosen)
     )
+    white = np.full((40, 56, 3), 255, np.uint8)
+    mask("plain", png(white), intensity="range:0,60000")  # far from the training data
+    own = service.predictors["plain"].watch.drained()
+    assert len(own.far) == 1
     told = client.get("/v1/models/layers").json()
     assert (told["threshold"], told["class_thresholds"]) == (0.5, {})
     assert client.get("/v1/models/plain").json()["threshold"] is None

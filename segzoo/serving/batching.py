@@ -326,7 +326,10 @@ class Batcher:
         began = time.perf_counter()
         try:
             prepared = [image.prepared for image in images if image.prepared is not None]
-            found = images[0].predictor.segment_prepared(prepared, probabilities=images[0].probabilities)
+            predictor = images[0].predictor
+            found = predictor.segment_prepared(prepared, probabilities=images[0].probabilities)
+            if predictor is not self.predictor:  # only the server's own reports what was unusual
+                self.predictor.watch.add(predictor.watch.drained())
         except Exception as error:
             if len(images) == 1:
                 images[0].fail(error)
