@@ -1,7 +1,7 @@
 """Masks from COCO's polygons and runs against pycocotools, and against masks that are PNG files already.
 
 The same objects are written as polygons, as compressed runs and as PNG masks. Each way makes the mask of
-every image, the smaller object on the larger: segzoo through its data set, without decoding the image;
+every image, the smaller object on the larger: segzoo through its dataset, without decoding the image;
 ``pycocotools`` through ``COCO.annToMask``, painted in the same order; ``PNG`` through ``read_mask``. segzoo
 reads the annotations in the file for every image, and numbers the objects too. Ways take turns in one process
 on one thread; times are medians of CPU time in milliseconds an image. segzoo's masks are held against

@@ -8,8 +8,8 @@ was used neither to train, nor to choose the epoch, nor to plan. The data lies i
     dsb2018          its own division; the seed differs from fold to fold
     isbi2012         its own five folds of neighbouring slices
     chase_db1        folds by child: both eyes of three or four children are the test; the first observer
-    facades_coco     parts of the data set `facades`, which share no photograph; the seed differs
-    nanoshapes_coco  the five folds of the data set `nanoshapes`, without mosaics
+    facades_coco     parts of the dataset `facades`, which share no photograph; the seed differs
+    nanoshapes_coco  the five folds of the dataset `nanoshapes`, without mosaics
 
 An arm that is done (``arm.json``) is not trained again, so the benchmark can be stopped and continued; an
 interrupted arm begins anew. Let nothing else run on the machine. The table shows the mean IoU of all
@@ -104,7 +104,7 @@ def main() -> None:
     parser.add_argument("words", nargs="*", metavar="KEY=VALUE")
     parser.add_argument("--minutes", type=float, default=3)
     parser.add_argument("--data", nargs="+", default=list(DATA), choices=DATA)
-    parser.add_argument("--folds", type=int, default=1, help="how many folds, or seeds, of each data set")
+    parser.add_argument("--folds", type=int, default=1, help="how many folds, or seeds, of each dataset")
     parser.add_argument("--arms", nargs="+", default=["auto", "default"])
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--suffix", default="")

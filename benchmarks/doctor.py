@@ -4,7 +4,7 @@
 
 writes as many pairs of a JPEG and its mask to a temporary folder, checks them in a process of its own, as the
 command does, and prints seconds, images a second and the highest memory. ``--format yolo`` writes polygons in
-text files in place of masks, so that samples of a data set are checked.
+text files in place of masks, so that samples of a dataset are checked.
 """
 
 from __future__ import annotations

@@ -458,7 +458,7 @@ def _group(place: Place) -> Iterator[None]:
 
 
 def write_images(root: Path, side: int, count: int) -> None:
-    """Write a data set of noisy images, each with a bright square."""
+    """Write a dataset of noisy images, each with a bright square."""
     random = np.random.default_rng(0)
     for part in ("train", "val"):
         for kind in ("images", "masks"):

@@ -90,7 +90,7 @@ def shown(found: list[NDArray[np.bool_]] | None, truths: list[Any], like: list[A
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--root", required=True, help="the data set, as `segzoo data prepare` made it")
+    parser.add_argument("--root", required=True, help="the dataset, as `segzoo data prepare` made it")
     parser.add_argument("--images", type=int, default=40)
     given = parser.parse_args()
     warnings.simplefilter("ignore")

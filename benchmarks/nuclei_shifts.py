@@ -164,7 +164,7 @@ SHIFTS = {
 
 
 class Shifted:
-    """A data set whose images are changed."""
+    """A dataset whose images are changed."""
 
     def __init__(self, dataset: Dataset, shift: Shift, images: int) -> None:
         self.labels, self._dataset, self._shift = dataset.labels, dataset, shift

@@ -33,7 +33,7 @@ RECIPE = {
     "metrics": "miou",
     "save_every": 1000,
 }
-#: By data set: more of the recipe, and the epochs between validations, some 20 steps each.
+#: By dataset: more of the recipe, and the epochs between validations, some 20 steps each.
 DATA = {
     "dsb2018": {"split.share": 0.3, "split.of": "val", "split.order": "hash", "validate_every": 2},
     "isbi2012": {"validate_every": 5},

@@ -1,4 +1,4 @@
-"""Which kind of separator splits the objects of a data set best, measured without training.
+"""Which kind of separator splits the objects of a dataset best, measured without training.
 
 The target of each kind is computed from the true objects and blurred, like a network's output, and the true
 mask is split by it. This is an upper bound for a network. ``none`` uses connected components,

@@ -22,7 +22,7 @@ from segzoo.training.recipe.reading import read_recipe
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("data", help="a folder of images and masks, or a data set by name")
+    parser.add_argument("data", help="a folder of images and masks, or a dataset by name")
     parser.add_argument("words", nargs="*", metavar="KEY=VALUE", help="recipe settings, such as lr=1e-3")
     parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--trials", type=int, default=16)

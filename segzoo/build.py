@@ -1,4 +1,4 @@
-"""Data sets, metrics, losses and clusters, built by name."""
+"""Datasets, metrics, losses and clusters, built by name."""
 
 from __future__ import annotations
 
@@ -40,15 +40,15 @@ def open_dataset(
     cache: bool | str | os.PathLike[str] = False,
     **options: Any,
 ) -> Dataset:
-    """Open a data set.
+    """Open a dataset.
 
     Args:
-        data: name of a registered data set; or a folder or file in a format that one of them recognises, such
+        data: name of a registered dataset; or a folder or file in a format that one of them recognises, such
             as two folders of images and masks or a COCO file; or an address, such as ``hf:org/name``.
-        root: folder of a registered data set; by default the folder with its name in ``$SEGZOO_DATA``.
-        split: part of the data set to open.
+        root: folder of a registered dataset; by default the folder with its name in ``$SEGZOO_DATA``.
+        split: part of the dataset to open.
         cache: whether to keep decoded samples in memory; or the folder to keep them in on disk.
-        **options: options of the data set.
+        **options: options of the dataset.
 
     Raises:
         UnknownNameError: ``data`` is neither a name nor a folder or file that is recognised.
@@ -63,7 +63,7 @@ def open_dataset(
     place: Any = reading.root if spec.scheme else _root(reading.name, reading.root)
     made = _build(spec, place, split=split, **options)
     if not isinstance(made, Dataset):
-        raise PluginError(f"data set {spec.name!r}: {type(made).__name__} has no labels, length or items")
+        raise PluginError(f"dataset {spec.name!r}: {type(made).__name__} has no labels, length or items")
     if cache is False:
         return made
     from segzoo.datasets.cached import Cached
@@ -74,13 +74,13 @@ def open_dataset(
 
 
 def place_of(data: str, root: str | os.PathLike[str] | None = None) -> Path | None:
-    """Return the folder of a data set, or ``None`` if the data set is at an address.
+    """Return the folder of a dataset, or ``None`` if the dataset is at an address.
 
     Raises the same errors as `open_dataset`.
 
     Args:
-        data: data set to look up; see `open_dataset`.
-        root: folder of a registered data set; see `open_dataset`.
+        data: dataset to look up; see `open_dataset`.
+        root: folder of a registered dataset; see `open_dataset`.
     """
     reading = chosen(data, root)
     if zoo.registry("datasets").get(reading.name).scheme and not Path(str(reading.root)).exists():

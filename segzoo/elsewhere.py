@@ -10,7 +10,7 @@ import shlex
 #: Reads and writes the files of annotation tools.
 FORMATS = "segzoo-formats"
 
-#: Names of models, weights, encoders, decoders, data sets, augmentation steps, outputs, clusters and recipes,
+#: Names of models, weights, encoders, decoders, datasets, augmentation steps, outputs, clusters and recipes,
 #: and beginnings of addresses.
 BROUGHT = {
     "segzoo-albumentations": (

@@ -281,7 +281,7 @@ def keep_apart(folder: Path, inputs: Iterable[Path], *, below: bool = True, insi
         inputs: files that are read.
         below: whether they must not lie in the folders below it either.
         inside: whether it must not lie below one of their folders either, such as ``images`` and ``masks`` of
-            a data set, which are read with all that is in them; below the folder that holds them all it may.
+            a dataset, which are read with all that is in them; below the folder that holds them all it may.
     """
     parents = {path.parent: path for path in inputs}
     shared = common_folder(map(resolved, parents)) if inside else None

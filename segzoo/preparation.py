@@ -1,4 +1,4 @@
-"""Data sets from their archives: fetched where their terms allow it, unpacked, and tried out."""
+"""Datasets from their archives: fetched where their terms allow it, unpacked, and tried out."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A data set that is ready to use.
+    """A dataset that is ready to use.
 
     Attributes:
-        folder: root folder of the data set.
+        folder: root folder of the dataset.
         files: number of files that were unpacked.
         samples: number of samples of each split.
     """
@@ -45,18 +45,18 @@ def prepare(
     limits: Limits | None = None,
     progress: bool = False,
 ) -> Prepared:
-    """Unpack a data set's archives into a new folder, and see that it opens.
+    """Unpack a dataset's archives into a new folder, and see that it opens.
 
     Args:
-        name: name of a registered data set.
-        sources: zip or tar archives of the data set.
+        name: name of a registered dataset.
+        sources: zip or tar archives of the dataset.
         out: new folder; it must not exist, or be empty.
         limits: limits for the size and number of files that each archive may unpack.
         progress: whether to show a progress bar, on a terminal only.
 
     Raises:
-        UnknownNameError: no data set has that name.
-        FailureError: an archive is damaged or not to be trusted, or does not hold that data set; nothing is
+        UnknownNameError: no dataset has that name.
+        FailureError: an archive is damaged or not to be trusted, or does not hold that dataset; nothing is
             left behind then.
     """
     spec = zoo.registry("datasets").get(name)
@@ -71,15 +71,15 @@ def prepare(
 
 
 def download(name: str, out: str | os.PathLike[str], *, progress: bool = False) -> Prepared:
-    """Fetch a data set whose terms allow it, and `prepare` it; archives stay in the cache.
+    """Fetch a dataset whose terms allow it, and `prepare` it; archives stay in the cache.
 
     Args:
-        name: name of a registered data set.
+        name: name of a registered dataset.
         out: new folder; it must not exist, or be empty.
         progress: whether to show a progress bar while unpacking, on a terminal only.
 
     Raises:
-        UnknownNameError: no data set has that name.
+        UnknownNameError: no dataset has that name.
         OptionError: its terms do not allow it, or Kaggle's credentials are missing; the message says what to
             do.
         FailureError: it cannot be fetched, or is not what it should be.

@@ -1,6 +1,6 @@
-"""Which data set a folder or a file is: asked by everything that takes ``--data PATH``.
+"""Which dataset a folder or a file is: asked by everything that takes ``--data PATH``.
 
-Each registered data set that has a ``recognise`` is asked. Nothing is guessed: where two say yes, the person
+Each registered dataset that has a ``recognise`` is asked. Nothing is guessed: where two say yes, the person
 chooses.
 """
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from segzoo.specs import Recognition
 
 FOLDER = "folder"
-#: Folders in a folder that may be data sets of their own; of more, the first are looked at.
+#: Folders in a folder that may be datasets of their own; of more, the first are looked at.
 _MOST_FOLDERS = 50
 
 
@@ -34,12 +34,12 @@ class Reading:
     """One way to read a place.
 
     Attributes:
-        name: name of the registered data set.
+        name: name of the registered dataset.
         summary: description of the place.
         root: path or address to open; ``None`` if the environment defines it.
-        options: options of the data set.
+        options: options of the dataset.
         masks: whether its masks are image files, as `segzoo.specs.Recognition` says.
-        alone: whether the path alone is read so, without the name of the data set.
+        alone: whether the path alone is read so, without the name of the dataset.
         ways: the ways to read it, where an option must say which of several files is meant.
     """
 
@@ -72,10 +72,10 @@ class Reading:
 
 
 def recognise(path: str | os.PathLike[str]) -> list[Reading]:
-    """Return every way to read a folder or a file, by the names of data sets.
+    """Return every way to read a folder or a file, by the names of datasets.
 
     A format whose masks are image files comes before the plain reading, two folders of images and masks, as
-    both read the same files. A data set with classes of its own, such as Pascal VOC 2012, hides no other:
+    both read the same files. A dataset with classes of its own, such as Pascal VOC 2012, hides no other:
     files that are called like its own may be anybody's, so the person chooses.
 
     Args:
@@ -118,8 +118,8 @@ def chosen(data: str, root: str | os.PathLike[str] | None = None) -> Reading:
     """Return the one way to read what ``--data`` names.
 
     Args:
-        data: registered data set, address of a data set, folder or file.
-        root: folder of a registered data set.
+        data: registered dataset, address of a dataset, folder or file.
+        root: folder of a registered dataset.
 
     Raises:
         UnknownNameError: it is none of these.

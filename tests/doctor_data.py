@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 HEIGHT, WIDTH = 24, 32
-#: Names of which the hash of the folder data set puts some into each split.
+#: Names of which the hash of the folder dataset puts some into each split.
 NAMES = tuple(f"img.{number:02}" for number in range(12))
 
 

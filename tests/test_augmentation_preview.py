@@ -1,4 +1,4 @@
-"""``segzoo data preview --augment`` draws what training makes of a data set."""
+"""``segzoo data preview --augment`` draws what training makes of a dataset."""
 
 from __future__ import annotations
 

@@ -264,12 +264,12 @@ def test_an_extra_that_every_image_takes_is_told_once(weights, tmp_path, monkeyp
     assert all(f"{number}.tif" in err for number in range(3))
 
 
-# -- data sets
+# -- datasets
 
 
 @pytest.fixture
 def pairs(tmp_path):
-    """A data set with a good pair under each odd name, and under enough plain ones for every split."""
+    """A dataset with a good pair under each odd name, and under enough plain ones for every split."""
     root = folder(tmp_path / "data")
     for number, name in enumerate(NAMES):
         for part, pixels in (("images", picture(number)), ("masks", disc(number))):

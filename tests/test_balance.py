@@ -14,7 +14,7 @@ from segzoo.training.data.class_weights import absent, balanced_weights, class_p
 
 
 class Samples:
-    """A data set in memory."""
+    """A dataset in memory."""
 
     def __init__(self, labels, masks, views=None):
         self.labels = labels

@@ -284,7 +284,7 @@ def test_another_temperature_is_another_setting_of_a_run():
 
 @pytest.fixture
 def folder(tmp_path):
-    """Cells as a data set divided into parts."""
+    """Cells as a dataset divided into parts."""
     for number, one in enumerate(cells(9)):
         part = ("train", "train", "val")[number % 3]
         for kind, picture in (("images", one.image[..., 0]), ("masks", one.mask * np.uint8(255))):

@@ -1,4 +1,4 @@
-"""What every data set keeps, and how one is opened by name."""
+"""What every dataset keeps, and how one is opened by name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``segzoo data prepare`` and ``download``: from an archive, a server or Kaggle to a data set that opens."""
+"""``segzoo data prepare`` and ``download``: from an archive, a server or Kaggle to a dataset that opens."""
 
 from __future__ import annotations
 

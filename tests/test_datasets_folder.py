@@ -1,4 +1,4 @@
-"""A folder or a list of images and masks is a data set, or an error that names what does not pair."""
+"""A folder or a list of images and masks is a dataset, or an error that names what does not pair."""
 
 from __future__ import annotations
 

@@ -142,7 +142,7 @@ def test_what_is_wrong_with_a_block_is_found() -> None:
 #: Examples in docstrings that are only read, and why.
 UNDONE = {
     "segzoo.convert": "needs milesial's file",
-    "segzoo.evaluation.score_model": "needs the data set",
+    "segzoo.evaluation.score_model": "needs the dataset",
     "segzoo.evaluation.score_predictions": "needs predictions of four classes",
     "segzoo.exporting.certify": "needs an exported file",
     "segzoo.exporting.verify": "needs an exported file",

@@ -109,7 +109,7 @@ def test_every_setting_that_the_guide_of_data_names_is_an_option_of_folders():
 
     known = set(inspect.signature(FolderDataset).parameters)
     named = set(re.findall(r"\bdata\.(\w+)=", text_of("guides/data.md") + text_of("guides/findings.md")))
-    assert named - {"bands", "intensity"} <= known  # those two are of every data set
+    assert named - {"bands", "intensity"} <= known  # those two are of every dataset
     assert known - named <= {"root", "split", "scale"}, "docs/guides/data.md does not tell of all"
 
 

@@ -91,7 +91,7 @@ def test_every_picture_has_an_alternative_text_and_every_link_leads_somewhere(pa
 
 @pytest.mark.parametrize("page", RECIPES)
 def test_every_setting_in_a_table_of_another_program_is_a_key_of_ours(page, folder):
-    # Folds are an option of the data set that the recipe names, classes are one of folders.
+    # Folds are an option of the dataset that the recipe names, classes are one of folders.
     values = {} if page == "mindspore.md" else {"data": "photos"}
     seen = 0
     for row in (row for table in Page(ROOT / "docs/coming-from" / page).tables for row in table):

@@ -447,7 +447,7 @@ def test_a_registered_data_set_is_looked_at_through_its_samples_and_recognised(t
 
 
 @pytest.mark.slow
-@pytest.mark.skipif("SEGZOO_DATA" not in os.environ, reason="SEGZOO_DATA names no folder of data sets")
+@pytest.mark.skipif("SEGZOO_DATA" not in os.environ, reason="SEGZOO_DATA names no folder of datasets")
 def test_the_membranes_of_isbi_2012_are_recognised_and_nothing_stops_training() -> None:
     report = check_data(Path(os.environ["SEGZOO_DATA"]) / "isbi2012")
     assert report.ok
@@ -472,7 +472,7 @@ def test_a_report_prints_itself_and_is_json(tmp_path: Path) -> None:
 
 
 def test_what_is_no_data_is_told_with_what_there_is(tmp_path: Path) -> None:
-    with pytest.raises(UnknownNameError, match="neither a folder nor a data set"):
+    with pytest.raises(UnknownNameError, match="neither a folder nor a dataset"):
         check_data(tmp_path / "nowhere")
     assert "is empty" in finding(check_data(tmp_path), "unrecognised").what
     file = save(tmp_path / "a.png", disc(0))

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 DATA = Path(os.environ.get("SEGZOO_DATA", "no-such-folder"))
 needs_data = pytest.mark.skipif(
-    "SEGZOO_DATA" not in os.environ, reason="SEGZOO_DATA names no folder of data sets"
+    "SEGZOO_DATA" not in os.environ, reason="SEGZOO_DATA names no folder of datasets"
 )
 
 
@@ -240,7 +240,7 @@ def test_samples_are_looked_at_in_threads_and_come_in_their_order(tmp_path: Path
 
 
 class Strange:
-    """A data set of which nobody knows whether several threads may ask it."""
+    """A dataset of which nobody knows whether several threads may ask it."""
 
 
 def test_parts_stand_in_the_order_of_their_use(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 SHARED = Path(os.environ.get("SEGZOO_DATA", "no-such-folder")).parent
 needs_shared = pytest.mark.skipif(
-    "SEGZOO_DATA" not in os.environ, reason="SEGZOO_DATA names no folder of data sets"
+    "SEGZOO_DATA" not in os.environ, reason="SEGZOO_DATA names no folder of datasets"
 )
 #: Makes a printed training one step of a tiny network.
 TINY = ("model.width=2", "epochs=1", "steps=1", "crop=32", "batch_size=2", "device=cpu", "workers=0")

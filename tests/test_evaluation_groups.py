@@ -1,4 +1,4 @@
-"""Scores of groups of images: by tags of a data set, and by what names have in common."""
+"""Scores of groups of images: by tags of a dataset, and by what names have in common."""
 
 from __future__ import annotations
 

@@ -96,7 +96,7 @@ def test_one_module_speaks_http_and_the_rooms_of_the_hub_its_client() -> None:
         "segzoo/weights/hub.py": {"huggingface_hub"},
         "segzoo/publishing/push.py": {"huggingface_hub"},
         "segzoo/publishing/card.py": {"huggingface_hub"},
-        # Names of classes lie in a file of their own in data sets of the Hub.
+        # Names of classes lie in a file of their own in datasets of the Hub.
         "plugins/segzoo-formats/src/segzoo_formats/huggingface.py": {"huggingface_hub"},
     }
     found: dict[str, set[str]] = {}

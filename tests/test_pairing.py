@@ -441,7 +441,7 @@ def test_two_data_sets_that_are_divided_are_not_mixed(tmp_path: Path) -> None:
     for name in ("first", "second"):
         for part in ("train", "val", "test"):
             tree(tmp_path / name / part, "images/{}.png", "masks/{}.png")
-    with pytest.raises(FailureError, match=r"holds 2 data sets, each divided .*first, second: choose one"):
+    with pytest.raises(FailureError, match=r"holds 2 datasets, each divided .*first, second: choose one"):
         FolderDataset(tmp_path)
     assert recognise(tmp_path) == []
     told = str(check_data(tmp_path))

@@ -411,7 +411,7 @@ def test_other_data_keeps_the_options_where_the_same_data_set_reads_it(tmp_path,
     options = {"classes": 4, "ignore_index": 255}
     assert read_recipe("mine.toml", data="more").data_options == options
     assert read_recipe("mine.toml", ["data.classes=5"], data="more").data_options == {**options, "classes": 5}
-    # A data set with a name has options of its own.
+    # A dataset with a name has options of its own.
     assert read_recipe("mine.toml", data="dsb2018").data_options == {}
     (tmp_path / "photos").rename(tmp_path / "elsewhere")
     assert read_recipe("mine.toml", data="more").data_options == options

@@ -191,7 +191,7 @@ def test_a_split_that_nobody_knows_is_told_with_its_sample(folder: Path, tmp_pat
         ({"share": 0.1, "of": "trian"}, "not 'trian'"),
         ({"share": 0.1, "val": "test"}, "split.share and split.val exclude each other"),
         ({"train": "train,val"}, "split.train and split.val both name 'val'"),
-        ({"train": 3}, "split.train must be a split of the data set"),
+        ({"train": 3}, "split.train must be a split of the dataset"),
     ],
 )
 def test_what_cannot_be_is_told_with_its_key(folder: Path, options: dict[str, Any], told: str) -> None:
@@ -275,7 +275,7 @@ def test_samples_of_different_classes_do_not_make_one_data_set(folder: Path) -> 
     two, three = (open_dataset(str(folder), split="all", classes=number) for number in (2, 3))
     with pytest.raises(OptionError, match="different labels"):
         Subset([two, three], [(0, 0), (1, 0)])
-    with pytest.raises(OptionError, match="at least one data set"):
+    with pytest.raises(OptionError, match="at least one dataset"):
         Subset([], [])
 
 

@@ -1,4 +1,4 @@
-"""A data set without a background, sky being class 0, from the command line: trained, scored, predicted."""
+"""A dataset without a background, sky being class 0, from the command line: trained, scored, predicted."""
 
 from __future__ import annotations
 

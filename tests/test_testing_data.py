@@ -1,4 +1,4 @@
-"""The checks of data sets, weights and layouts catch those that break a promise, and say which."""
+"""The checks of datasets, weights and layouts catch those that break a promise, and say which."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What differs between two trainings is told value by value; data sets are told apart without decoding."""
+"""What differs between two trainings is told value by value; datasets are told apart without decoding."""
 
 from __future__ import annotations
 

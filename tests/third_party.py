@@ -82,7 +82,7 @@ class Environment:
         self.pip("install", "--quiet", "--no-deps", "--no-index", "--no-build-isolation", *map(str, what))
 
 
-#: A model, a data set and a metric, as somebody who read the documentation would write them.
+#: A model, a dataset and a metric, as somebody who read the documentation would write them.
 YOURS = {
     "__init__.py": '''
         """Stripes."""

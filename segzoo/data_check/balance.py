@@ -1,4 +1,4 @@
-"""Statistics of a data set: mean and std, sizes, share of each class; and findings about them."""
+"""Statistics of a dataset: mean and std, sizes, share of each class; and findings about them."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def _missing(numbers: Statistics, guessed: bool) -> Iterator[Finding]:
                 " The number of classes follows from the highest value; if that is not a class, list the "
                 "values that count: data.values=[...]."
                 if guessed
-                else " If you do not need them, list the classes that you need, if the data set has the "
+                else " If you do not need them, list the classes that you need, if the dataset has the "
                 "option: data.classes=A,B."
             ),
         )

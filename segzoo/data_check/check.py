@@ -55,11 +55,11 @@ def check_data(
     """Find problems in images and masks before training does.
 
     Args:
-        data: a folder or a file that any data set recognises, such as two folders of images and masks or the
-            export of an annotation tool; or a registered data set.
-        root: location of a registered data set; by default the folder of its name in ``$SEGZOO_DATA``.
-        options: options of the data set, as in a recipe's ``data_options``; it is checked with these.
-        parts: the opened parts of the data set, if it is not divided in its own way.
+        data: a folder or a file that any dataset recognises, such as two folders of images and masks or the
+            export of an annotation tool; or a registered dataset.
+        root: location of a registered dataset; by default the folder of its name in ``$SEGZOO_DATA``.
+        options: options of the dataset, as in a recipe's ``data_options``; it is checked with these.
+        parts: the opened parts of the dataset, if it is not divided in its own way.
         fix: a new folder for a repaired copy; the data itself is never changed.
         sample: maximum number of images for measuring mean and std.
         progress: whether to show a progress bar on stderr.
@@ -158,12 +158,12 @@ def _report(source: Source, looks: Sequence[Look], meaning: Meaning) -> Report:
 
 
 def _of_remark(remark: Remark) -> Finding:
-    """Return a data set's remark on its files as a finding."""
+    """Return a dataset's remark on its files as a finding."""
     return Finding(**asdict(remark))
 
 
 def _empty_parts(source: Source) -> Iterator[Finding]:
-    """Report empty parts of a data set that training needs, except those that cannot be opened."""
+    """Report empty parts of a dataset that training needs, except those that cannot be opened."""
     if not source.datasets:
         return
     known = zoo.registry("datasets").get(source.readings[0].name).splits
@@ -176,7 +176,7 @@ def _empty_parts(source: Source) -> Iterator[Finding]:
 
 
 def divided_by_share(pairs: Mapping[str, int]) -> tuple[str, ...]:
-    """Return options that use a tenth of train for validation, if the data set has no part for it."""
+    """Return options that use a tenth of train for validation, if the dataset has no part for it."""
     train = pairs.get("train", 0)
     if pairs.get("val") or train < 2:
         return ()

@@ -29,16 +29,16 @@ def write_pairs(
     options: Mapping[str, Any] | None = None,
     overwrite: bool = False,
 ) -> int:
-    """Write the images and masks of a data set as a list: ``image``, ``mask``, ``name`` and ``split``.
+    """Write the images and masks of a dataset as a list: ``image``, ``mask``, ``name`` and ``split``.
 
-    Paths are relative to the list's folder. Parts are written if the data set defines them; otherwise they
+    Paths are relative to the list's folder. Parts are written if the dataset defines them; otherwise they
     follow from the names, as in the folder.
 
     Args:
         data: data, see `check_data`.
         path: path of the list, a ``.csv``.
-        root: location of a registered data set.
-        options: options of the data set.
+        root: location of a registered dataset.
+        options: options of the dataset.
         overwrite: whether an existing file is replaced.
 
     Returns:
@@ -72,7 +72,7 @@ def write_pairs(
 
 
 def _rows(source: Source) -> list[tuple[str, Pair]]:
-    """Return each pair once, with its part if the data set defines parts."""
+    """Return each pair once, with its part if the dataset defines parts."""
     if source.layout is not None:
         layout = source.layout
         if layout.missing or layout.choices:

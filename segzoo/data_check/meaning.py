@@ -1,4 +1,4 @@
-"""Determines the meaning of mask values from all masks of a data set together.
+"""Determines the meaning of mask values from all masks of a dataset together.
 
 One mask alone is not enough: 0 and 255 may be background and cell, or background and void. So values are
 first collected from all masks.
@@ -52,7 +52,7 @@ Colour = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class Meaning:
-    """How the masks of a data set represent classes.
+    """How the masks of a dataset represent classes.
 
     Attributes:
         kind: what they hold.
@@ -138,7 +138,7 @@ def options(classes: int, ignore: int | None) -> tuple[str, ...]:
 
 
 def meaning_of_labels(labels: Labels) -> Meaning:
-    """Return the meaning of a registered data set's masks, which are class indices already."""
+    """Return the meaning of a registered dataset's masks, which are class indices already."""
     if labels.overlapping:
         return Meaning("indices", names=labels.classes, background=None, overlapping=True)
     return Meaning("indices", names=labels.classes, ignore=labels.ignore_index, background=labels.background)

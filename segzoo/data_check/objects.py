@@ -127,7 +127,7 @@ def _smooth(mask: NDArray[Any]) -> float:
 
 @dataclass(frozen=True)
 class Evidence:
-    """Evidence for and against numbered objects in the masks of a data set.
+    """Evidence for and against numbered objects in the masks of a dataset.
 
     Attributes:
         files: number of files.

@@ -42,7 +42,7 @@ def _damage(looks: Sequence[Look]) -> Iterator[Finding]:
     broken = [f"{look.image_path}: {look.image.problem}" for look in looks if look.image.problem]
     broken += [f"{look.mask_path}: {look.mask.problem}" for look in looks if look.mask.problem]
     if broken:
-        # Samples of a data set have one name for image and mask.
+        # Samples of a dataset have one name for image and mask.
         noun = "sample" if all(look.image_path == look.mask_path for look in looks) else "file"
         yield _found(
             ("damaged", "error", f"{many(len(broken), noun)} cannot be read"),

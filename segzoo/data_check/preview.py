@@ -1,4 +1,4 @@
-"""Chooses the content of a contact sheet: some images of a data set with their masks, evenly chosen."""
+"""Chooses the content of a contact sheet: some images of a dataset with their masks, evenly chosen."""
 
 from __future__ import annotations
 
@@ -68,18 +68,18 @@ def preview(
     """Draw a contact sheet of images with their masks, and return its path.
 
     Args:
-        data: a folder of images and masks, or a registered data set.
-        root: location of a registered data set.
-        options: options of the data set, as in a recipe's ``data_options``.
-        parts: the opened parts of the data set, if it is not divided in its own way.
+        data: a folder of images and masks, or a registered dataset.
+        root: location of a registered dataset.
+        options: options of the dataset, as in a recipe's ``data_options``.
+        parts: the opened parts of the dataset, if it is not divided in its own way.
         split: only this part of it.
         count: maximum number of images.
         out: the picture file; ``NAME_preview.png`` in the working folder if ``None``. It must not be in a
-            folder with images or masks of the data set.
+            folder with images or masks of the dataset.
         overwrite: whether an existing file may be replaced; an unchanged sheet of ours always is.
         vary: function that returns further images with masks, to draw next to an image ``(H, W, C)`` and its
             mask ``(H, W)``. Its third argument is the mask's labels, whose ``ignore_index`` is ``None`` if
-            the data set ignores nothing.
+            the dataset ignores nothing.
         bands: one or three bands of the images to show, by number from 1 or by name; if empty, red, green
             and blue, or the first.
         on_message: called with a message for each sample of the sheet whose files cannot be read.
@@ -161,7 +161,7 @@ def _format(path: Path) -> str:
 
 
 def _files(source: Source) -> list[Path]:
-    """Return the images and masks of a data set, if it lists them."""
+    """Return the images and masks of a dataset, if it lists them."""
     layout = source.layout
     if layout is not None:
         paired = [file for one in layout.pairs for file in one.pair.files]
@@ -263,7 +263,7 @@ def _cells_of_samples(
     total = {name: len(dataset) for name, dataset in datasets.items()}
     keys = [(name, index) for name, length in total.items() for index in range(length)]
     if not keys:
-        raise FailureError("the data set is empty: there is nothing to show")
+        raise FailureError("the dataset is empty: there is nothing to show")
     known = next(iter(datasets.values())).labels
     labels = with_void(known)
 
@@ -272,7 +272,7 @@ def _cells_of_samples(
             name, index = keys[position]
             try:
                 sample = datasets[name][index]
-            except Exception as error:  # a data set's code may raise any error
+            except Exception as error:  # a dataset's code may raise any error
                 yield Cell(f"{name} {index}", name, None, None, str(error))
                 continue
             mask = _void_last(sample.mask, known.ignore_index, labels)

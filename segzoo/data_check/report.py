@@ -98,11 +98,11 @@ class Report:
         repaired: report on the copy that ``--fix`` wrote.
         left_out: files that the copy leaves out, with the reason.
         root: location, as for ``segzoo train --root``; empty if ``data`` or the environment defines it.
-        format: name of the data set that reads it, such as ``folder`` or ``coco``; empty if none or several
+        format: name of the dataset that reads it, such as ``folder`` or ``coco``; empty if none or several
             recognise it.
         summary: description of the data.
         readings: all ways to read it.
-        remarks: remarks of the data set on its files; they are included in the findings.
+        remarks: remarks of the dataset on its files; they are included in the findings.
     """
 
     data: str

@@ -1,4 +1,4 @@
-"""The data for ``segzoo data``: a registered data set, or a recognised folder or file.
+"""The data for ``segzoo data``: a registered dataset, or a recognised folder or file.
 
 Data that cannot be opened becomes a finding, so that everything else is still checked.
 """
@@ -55,13 +55,13 @@ class Source:
         root: its location; empty if the environment or ``data`` defines it.
         readings: how it is read; several if the user must choose, none if nothing is recognised.
         layout: pairing of a folder of images and masks.
-        datasets: the parts of a data set.
-        given: options of the data set from the user.
-        parts: the parts of the data set, if the user divided it differently.
+        datasets: the parts of a dataset.
+        given: options of the dataset from the user.
+        parts: the parts of the dataset, if the user divided it differently.
         options: options that `segzoo train` needs.
         overlaps: overlaps of classes with separate mask files, or of objects that may lie on others.
         findings: reasons why it, or a part of it, cannot be opened.
-        remarks: remarks of the data set on its files.
+        remarks: remarks of the dataset on its files.
         refused: the parts that cannot be opened, with the error; empty parts are included.
     """
 
@@ -136,15 +136,15 @@ def find_source(
     """Return the source that ``data`` names.
 
     Args:
-        data: a registered data set, an address of one, a folder or a file.
-        root: location of a registered data set.
-        options: options of the data set: it is then checked with these, and the meaning of masks is not
+        data: a registered dataset, an address of one, a folder or a file.
+        root: location of a registered dataset.
+        options: options of the dataset: it is then checked with these, and the meaning of masks is not
             determined.
         parts: its opened parts, if it is not divided in its own way.
 
     Raises:
-        UnknownNameError: it is neither a registered data set nor an address, a folder or a file.
-        SegzooError: a registered data set cannot be opened at all.
+        UnknownNameError: it is neither a registered dataset nor an address, a folder or a file.
+        SegzooError: a registered dataset cannot be opened at all.
     """
     registered = zoo.registry("datasets")
     said = tuple(f"data.{name}={as_word(value)}" for name, value in (options or {}).items())
@@ -169,7 +169,7 @@ def _place(data: str) -> Path:
         return path
     names = zoo.registry("datasets").names()
     raise UnknownNameError(
-        f"there is neither a folder nor a data set {data!r}"
+        f"there is neither a folder nor a dataset {data!r}"
         + did_you_mean(data, names, "`segzoo list datasets` shows the names")
         + no_address(data)
         + zoo.needs(data)
@@ -267,12 +267,12 @@ def _not_opened(told: str, what: str = "it cannot be opened") -> Finding:
 
 
 def _unasked(path: Path) -> Source | None:
-    """Return the only data set that opens at a path, of those without a recogniser."""
+    """Return the only dataset that opens at a path, of those without a recogniser."""
     found = []
     for name, (spec, _) in zoo.registry("datasets").items():
         if spec.recognise or spec.scheme or name == FOLDER:
             continue
-        reading = Reading(name, f"in the layout of the data set {name!r}", path)
+        reading = Reading(name, f"in the layout of the dataset {name!r}", path)
         source = _opened(Source(name, str(path), readings=(reading,)))
         if any(len(dataset) for dataset in source.datasets.values()):
             found.append(source)
@@ -301,7 +301,7 @@ def _layered(source: Source, path: Path, layout: Pairing) -> Source | None:
 
 
 def _overlapped(source: Source) -> Source:
-    """Return a data set with the places where its objects cover those of other classes.
+    """Return a dataset with the places where its objects cover those of other classes.
 
     This also happens if one object hides another, as a window hides a wall: it alone is no reason to train
     with classes that overlap.
@@ -321,7 +321,7 @@ def _overlapped(source: Source) -> Source:
 
 
 def _opened_layers(path: Path, layout: Pairing, classes: Sequence[str], kind: str) -> dict[str, Dataset]:
-    """Return the splits of a folder with one mask file per class, as one kind of data set or another."""
+    """Return the splits of a folder with one mask file per class, as one kind of dataset or another."""
     told = {kind: True, "classes": classes, **layout.naming.options}
     opened: dict[str, Dataset] = {}
     for split in SPLITS:
@@ -381,7 +381,7 @@ def _opened(source: Source, **options: Any) -> Source:
             dataset = open_dataset(reading.name, root=reading.root, split=split, **told)
         except MissingExtraError:
             raise
-        except Exception as error:  # a data set's code may raise any error
+        except Exception as error:  # a dataset's code may raise any error
             refused[split] = error
         else:
             opened[split] = dataset

@@ -53,7 +53,7 @@ class Look:
     Attributes:
         name: name of the sample.
         split: split of the sample.
-        image_path: path of its image, or its name in the data set.
+        image_path: path of its image, or its name in the dataset.
         mask_path: path of its mask.
         image: facts of the image.
         mask: facts of the mask.
@@ -116,7 +116,7 @@ def _ahead(pool: ThreadPoolExecutor, look: Callable[[int], Look], total: int, ah
 def look_at_samples(
     datasets: Mapping[str, Dataset], *, sample: int, progress: bool, objects: bool = False
 ) -> list[Look]:
-    """Read every sample of a registered data set's splits once; in threads if its code supports them."""
+    """Read every sample of a registered dataset's splits once; in threads if its code supports them."""
     keys = _keys(datasets)
     measured = frozenset(evenly_spread(len(keys), sample))
 
@@ -146,7 +146,7 @@ def again(
 
     Args:
         looks: result of `look_at_pairs` or `look_at_samples`.
-        datasets: data sets of the samples; empty for pairs.
+        datasets: datasets of the samples; empty for pairs.
         side: side of the thumbnail, in pixels.
     """
     if not datasets:
@@ -160,7 +160,7 @@ def again(
             with alone:
                 sample = datasets[split][index]
             return grey_of(np.atleast_3d(sample.image), sample.info, side)
-        except Exception:  # a data set's code may raise any error
+        except Exception:  # a dataset's code may raise any error
             return None
 
     return picture
@@ -171,7 +171,7 @@ def _keys(datasets: Mapping[str, Dataset]) -> list[tuple[str, int]]:
 
 
 def workers(datasets: Mapping[str, Dataset]) -> int:
-    """Return how many threads may read samples: one if a data set does not support several."""
+    """Return how many threads may read samples: one if a dataset does not support several."""
     threaded = all(isinstance(dataset, Pairs | AnnotatedImages) for dataset in datasets.values())
     return min(os.cpu_count() or 1, 8) if threaded else 1
 
@@ -183,7 +183,7 @@ def _sample(dataset: Dataset, split: str, index: int, measure: bool, objects: bo
         image = replace(facts_of(pixels, sample.info, measure=measure), digest=digest_of(pixels))
         mask = _mask_of(sample)
         found = look_at_objects(sample, dataset.labels) if objects else None
-    except Exception as error:  # a data set's code may raise any error
+    except Exception as error:  # a dataset's code may raise any error
         name = f"{split} {index}"
         return Look(
             name, split, name, name, ImageFacts(problem=str(error) or type(error).__name__), MaskFacts()

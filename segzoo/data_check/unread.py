@@ -52,7 +52,7 @@ _KINDS = (
         "archive",
         (".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar"),
         "Unpack it and check the folder. `segzoo data prepare NAME --source FILE --out DIR` unpacks archives "
-        "of data sets that segzoo knows.",
+        "of datasets that segzoo knows.",
     ),
     _Kind(
         "MATLAB file",
@@ -80,7 +80,7 @@ _KINDS = (
     _Kind(
         "columnar file",
         (".parquet", ".arrow", ".feather", ".tfrecord", ".tfrecords", ".lmdb"),
-        "They are not read as files. A data set on the Hugging Face Hub opens with --data hf:ORG/NAME, a "
+        "They are not read as files. A dataset on the Hugging Face Hub opens with --data hf:ORG/NAME, a "
         "folder of its Parquet files with --data hf:./FOLDER.",
     ),
     _Kind(
@@ -131,7 +131,7 @@ def unread(path: Path) -> Finding:
     tool = annotation_tool(files)
     told = [tool] if tool else [*_unread_kinds(files), *_boxes(files), *_images(files)]
     if path.is_file():
-        what = f"{path} is a file that is not recognised as a data set"
+        what = f"{path} is a file that is not recognised as a dataset"
         told = told or ["Name the folder that holds the images and the masks."]
         return _finding(what, " ".join(told))
     inside = [

@@ -1,4 +1,4 @@
-"""Converts a data set of any format to another: ``segzoo data convert``.
+"""Converts a dataset of any format to another: ``segzoo data convert``.
 
 `convert_data` converts the samples one by one; `targets` defines the files of each format, `objects` extracts
 the objects of a sample.

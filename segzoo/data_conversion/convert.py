@@ -1,4 +1,4 @@
-"""Converts a data set sample by sample to the files of another format.
+"""Converts a dataset sample by sample to the files of another format.
 
 A record, ``conversion.jsonl``, has a line for each sample, written before its files get their names. So a run
 that was stopped, by Ctrl-C or a crash, continues when it is started again, and foreign files are never
@@ -90,17 +90,17 @@ def convert_data(
     simplify: float = 0.0,
     progress: bool | None = None,
 ) -> Converted:
-    """Write a data set as files of another format, with its parts, its classes and its images.
+    """Write a dataset as files of another format, with its parts, its classes and its images.
 
     If an earlier conversion was stopped, the same call continues it.
 
     Args:
-        data: a registered data set, an address of one, or a recognised folder or file.
+        data: a registered dataset, an address of one, or a recognised folder or file.
         out: a new folder, or that of a stopped conversion.
         to: ``coco``, ``yolo``, ``folder`` (images and masks) or ``voc``.
-        root: location of a registered data set.
-        options: options of the data set.
-        parts: the opened parts of the data set, if it is not divided in its own way.
+        root: location of a registered dataset.
+        options: options of the dataset.
+        parts: the opened parts of the dataset, if it is not divided in its own way.
         link: whether images are hard links to the original files instead of copies.
         coco: whether COCO files store objects as run lengths or polygons.
         simplify: maximum distance of simplified polygons from removed corners, in pixels; 0 keeps every
@@ -177,7 +177,7 @@ def _command(target: Target, folder: Path) -> tuple[str, ...]:
 def _parts_of(
     data: str, root: str | os.PathLike[str] | None, options: Mapping[str, Any]
 ) -> dict[str, Dataset]:
-    """Return the parts of a data set, opened."""
+    """Return the parts of a dataset, opened."""
     reading = chosen(data, root)
     found: dict[str, Dataset] = {}
     empty: OptionError | None = None
@@ -213,7 +213,7 @@ def _target(to: str, labels: Labels, coco: Literal["rle", "polygons"], simplify:
 
 
 def _place(data: str, root: str | os.PathLike[str] | None) -> str:
-    """Return an identifier of a data set that includes its location."""
+    """Return an identifier of a dataset that includes its location."""
     place = Path(data if root is None else root)
     return f"{data} {place.resolve()}" if place.exists() else f"{data} {root or ''}"
 
@@ -415,7 +415,7 @@ class _Record:
         return Keeping(owns, naming)
 
     def add(self, entry: Entry | None, files: Mapping[str, int]) -> None:
-        """Write a line for a sample, or for files of the whole data set."""
+        """Write a line for a sample, or for files of the whole dataset."""
         self._sizes.update(files)
         line: dict[str, Any] = {"files": dict(files)}
         if entry is not None:

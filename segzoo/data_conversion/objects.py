@@ -1,6 +1,6 @@
-"""The objects of a sample, for any data set.
+"""The objects of a sample, for any dataset.
 
-A data set of annotations has whole objects, even if others cover them (`segzoo.datasets.AnnotatedImages`).
+A dataset of annotations has whole objects, even if others cover them (`segzoo.datasets.AnnotatedImages`).
 For other data, objects are its instances, or connected components if there are none.
 """
 
@@ -31,7 +31,7 @@ def objects_of(dataset: Dataset, index: int, sample: Sample) -> tuple[list[Piece
     An ignored region has the class that it lies in if classes overlap, else the first class.
 
     Args:
-        dataset: data set of the sample.
+        dataset: dataset of the sample.
         index: index of the sample.
         sample: the sample.
     """

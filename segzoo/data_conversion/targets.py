@@ -50,7 +50,7 @@ class Item:
     """A sample to convert.
 
     Attributes:
-        dataset: data set of the sample.
+        dataset: dataset of the sample.
         index: index of the sample in it.
         sample: the sample.
         part: train, val or test.
@@ -92,7 +92,7 @@ class Target(Protocol):
     """A format to convert to.
 
     Attributes:
-        reader: name of the data set that reads it.
+        reader: name of the dataset that reads it.
     """
 
     reader: str
@@ -108,7 +108,7 @@ class Target(Protocol):
     def summary(
         self, entries: Callable[[], Iterable[Entry]], parts: Iterable[str]
     ) -> Mapping[str, Callable[[BinaryIO], object]]:
-        """Return functions that write the files of the whole data set, by their paths in the folder."""
+        """Return functions that write the files of the whole dataset, by their paths in the folder."""
         ...
 
     def options(self) -> list[str]:

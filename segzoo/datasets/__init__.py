@@ -1,4 +1,4 @@
-"""Data sets: images with their masks. One file each; all names here are public for plug-ins."""
+"""Datasets: images with their masks. One file each; all names here are public for plug-ins."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from segzoo.files import lines_of, read_words, regular
     from segzoo.options import as_names, check_choice, check_flags, listed, many
 
-# Imported at first use: listing the data sets needs none of it.
+# Imported at first use: listing the datasets needs none of it.
 _WHERE = {
     "AnnotatedImage": "annotated",
     "AnnotatedImages": "annotated",

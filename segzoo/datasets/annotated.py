@@ -1,4 +1,4 @@
-"""Images with annotated regions as a data set: the common form of all annotation files.
+"""Images with annotated regions as a dataset: the common form of all annotation files.
 
 A reader of a format lists its images with `AnnotatedImage`, describes their content with `Region`, and
 returns `AnnotatedImages`. This module decides how regions cover each other, what is ignored and how objects
@@ -58,7 +58,7 @@ class AnnotatedImage:
     """An image that an annotation file lists.
 
     Attributes:
-        name: unique within the data set.
+        name: unique within the dataset.
         part: ``train``, ``val`` or ``test``.
         image: its image file.
         source: the annotation file.
@@ -245,8 +245,8 @@ def _read(one: AnnotatedImage) -> tuple[NDArray[Any], ImageInfo]:
         if one.image.is_file():
             raise
         raise ImageError(
-            f"{one.image} is gone: it existed when the data set was opened. Put it back, or"
-            " open the data set again"
+            f"{one.image} is gone: it existed when the dataset was opened. Put it back, or"
+            " open the dataset again"
         ) from error
 
 

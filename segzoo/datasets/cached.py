@@ -24,16 +24,16 @@ _VERSION = 2
 
 
 class Cached:
-    """A data set that caches every sample.
+    """A dataset that caches every sample.
 
     On disk all arrays of a sample are stored, uncompressed, in a file whose name is a hash of the sample's
     name, the options, and the sizes and times of its files, so that a changed file or another option never
     returns an old sample; old files are not deleted.
 
     Args:
-        dataset: the data set to cache.
+        dataset: the dataset to cache.
         folder: folder on disk; ``None`` caches in memory.
-        key: what the samples depend on in addition to their files, such as the options of the data set.
+        key: what the samples depend on in addition to their files, such as the options of the dataset.
         instances: whether instances are cached in memory too; training does not need them.
     """
 
@@ -53,7 +53,7 @@ class Cached:
         self._samples: dict[int, Sample] = {}
 
     def __getattr__(self, name: str) -> Any:
-        """Return names, tags and files of samples, if the data set has them."""
+        """Return names, tags and files of samples, if the dataset has them."""
         if name in ("names", "tags", "files"):
             return getattr(self._dataset, name)
         raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")

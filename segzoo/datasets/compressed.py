@@ -84,8 +84,8 @@ class Evaluator:
         self._entries += count
         if self._entries > self.limits.files:
             raise FailureError(
-                f"{self.source} holds more than {self.limits.files:,} files and folders, more than any data "
-                "set. If you trust it, unpack it yourself"
+                f"{self.source} holds more than {self.limits.files:,} files and folders, more than any "
+                "dataset. If you trust it, unpack it yourself"
             )
 
     def decompressed(self, count: int) -> None:

@@ -75,5 +75,5 @@ def folded(parts: list[str]) -> str:
 
 
 def refusal(source: Path, name: str, what: str) -> str:
-    """Return the error message for an entry that no archive of a data set should have."""
-    return f"{source}: its entry {name[:100]!r} {what}. No data set needs that: do not use this archive"
+    """Return the error message for an entry that no archive of a dataset should have."""
+    return f"{source}: its entry {name[:100]!r} {what}. No dataset needs that: do not use this archive"

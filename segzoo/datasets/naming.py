@@ -1,4 +1,4 @@
-"""Common names of image and mask folders and files, from existing data sets."""
+"""Common names of image and mask folders and files, from existing datasets."""
 
 from __future__ import annotations
 

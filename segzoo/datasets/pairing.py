@@ -46,7 +46,7 @@ _MOST_LAYERS = 32
 _MOST_FOLDERS = 32
 #: Folders that archives add around their data.
 _DEEPEST = 2
-#: Maximum number of inner folders that are checked for being separate data sets.
+#: Maximum number of inner folders that are checked for being separate datasets.
 _MOST_INSIDE = 50
 #: Files of a folder that a quick look reads.
 _MOST_NAMES = 20_000
@@ -109,7 +109,7 @@ class Naming:
 
     @property
     def options(self) -> dict[str, str]:
-        """Values that differ from the defaults, as options of the data set."""
+        """Values that differ from the defaults, as options of the dataset."""
         usual = Naming()
         return {key: value for key, value in vars(self).items() if value != getattr(usual, key)}
 
@@ -131,7 +131,7 @@ class Naming:
         return folder + slash + stem[len(prefix) : len(stem) - len(suffix)]
 
 
-#: Options of the data set about the names of folders and files.
+#: Options of the dataset about the names of folders and files.
 NAMING = tuple(one.name for one in fields(Naming))
 
 
@@ -159,7 +159,7 @@ class Found:
 
     @property
     def pair(self) -> Pair:
-        """The pair in the form that data sets use."""
+        """The pair in the form that datasets use."""
         name = f"{self.word}/{self.name}" if self.word else self.name
         return Pair(name, self.image, self.mask, self.field_of_view, self.page)
 
@@ -170,7 +170,7 @@ class Choice:
 
     Attributes:
         summary: description of the files that it takes as masks.
-        options: options of the data set that select it.
+        options: options of the dataset that select it.
     """
 
     summary: str
@@ -337,7 +337,7 @@ class _Search:
         inside = self._divided_folders(root) if self.naming == Naming() else []
         if len(inside) > 1:
             found.problems.append(
-                f"{root} holds {len(inside)} data sets, each divided into parts, "
+                f"{root} holds {len(inside)} datasets, each divided into parts, "
                 f"{in_words([one.name for one in inside])}: choose one of them"
             )
             return
@@ -349,7 +349,7 @@ class _Search:
             self._read_parts(self._inside)
 
     def _divided_folders(self, root: Path) -> list[Path]:
-        """Return the folders in a folder that are separate data sets with parts, which must not be mixed."""
+        """Return the folders in a folder that are separate datasets with parts, which must not be mixed."""
         inner = [one for one in self._folders(root)[:_MOST_INSIDE] if not part_named(one.name)]
         inner = [one for one in inner if any(part_named(part.name) for part in self._folders(one))]
         return [one for one in inner if len(inner) > 1 and find_pairs(one, quick=True).pairs]

@@ -1,6 +1,6 @@
-"""Image and mask files as a data set: the form of most data sets, once their files are found.
+"""Image and mask files as a dataset: the form of most datasets, once their files are found.
 
-A plug-in's data set finds its files, describes them with `Pair`, and returns `Pairs`::
+A plug-in's dataset finds its files, describes them with `Pair`, and returns `Pairs`::
 
     def mine(root, split="train", *, scale=1.0):
         files = sorted(Path(root).glob("*.jpg"))
@@ -40,7 +40,7 @@ class Pair:
     """An image file and its mask.
 
     Attributes:
-        name: unique within the data set.
+        name: unique within the dataset.
         image: the image's file.
         mask: the mask's file; or several of them, each with the class of its pixels that are not 0. Later
             ones cover earlier ones, unless classes overlap. If they overlap, one file is a stack of masks,
@@ -69,7 +69,7 @@ class Pair:
 
 
 class Pairs:
-    """A data set of `Pair`; files are opened only when a sample is requested.
+    """A dataset of `Pair`; files are opened only when a sample is requested.
 
     Args:
         pairs: the files.
@@ -143,8 +143,8 @@ class Pairs:
             if gone is None:
                 raise
             raise ImageError(
-                f"{gone} is gone: it existed when the data set was opened. Put it back, or"
-                " open the data set again"
+                f"{gone} is gone: it existed when the dataset was opened. Put it back, or"
+                " open the dataset again"
             ) from error
 
     def _sample(self, pair: Pair) -> Sample:

@@ -1,4 +1,4 @@
-"""Selection of samples that represent a whole data set."""
+"""Selection of samples that represent a whole dataset."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Divides a data set without parts into train, val and test.
+"""Divides a dataset without parts into train, val and test.
 
 Names are sorted by their hashes, with exact quotas: 80 % train, 10 % validate, 10 % test. The result depends
 neither on the order of files on a disk nor on chance, and a new image moves few others. Images that belong
@@ -51,7 +51,7 @@ _NUMBERS = re.compile(r"(\d+)")
 
 
 def divided(names: Sequence[str], groups: Sequence[str] | None = None) -> list[Split]:
-    """Divide a data set without parts: 80 % train, 10 % validate, 10 % test.
+    """Divide a dataset without parts: 80 % train, 10 % validate, 10 % test.
 
     Quotas are exact, and from three images on each part has at least one; two images are one for training and
     one for validation. Groups stay together, so parts come as close to their quotas as whole groups allow,
@@ -114,7 +114,7 @@ def part_named(name: str) -> Split | Literal[""]:
 def split_of(name: str) -> Split:
     """Return the part that follows from a name alone: about 80 % train, 10 % validate and 10 % test.
 
-    For data sets whose division was published like this; `divided` has exact quotas.
+    For datasets whose division was published like this; `divided` has exact quotas.
     """
     hundredth = hundredth_of(name)
     return "train" if hundredth < 80 else "val" if hundredth < 90 else "test"
@@ -126,10 +126,10 @@ def hundredth_of(name: str) -> int:
 
 
 def check_split(data: str, split: str, known: Sequence[str] = (*FOLDERS, "all")) -> None:
-    """Raise `OptionError` unless a data set has that part.
+    """Raise `OptionError` unless a dataset has that part.
 
     Args:
-        data: name of the data set, for the error message.
+        data: name of the dataset, for the error message.
         split: the requested part.
         known: the existing parts; by default ``train``, ``val``, ``test`` and ``all``.
     """

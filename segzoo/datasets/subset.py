@@ -1,4 +1,4 @@
-"""Some samples of one data set, or of several parts of it, as a data set."""
+"""Some samples of one dataset, or of several parts of it, as a dataset."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 
 class Subset:
-    """Samples in a given order; the underlying data sets decode them, and may cache them.
+    """Samples in a given order; the underlying datasets decode them, and may cache them.
 
     Args:
-        parts: data sets with the same labels, such as a data set's own ``train`` and ``val``.
+        parts: datasets with the same labels, such as a dataset's own ``train`` and ``val``.
         places: the number of the part and the index in it, for every sample.
 
     Raises:
@@ -27,16 +27,16 @@ class Subset:
 
     def __init__(self, parts: Sequence[Dataset], places: Sequence[tuple[int, int]]) -> None:
         if not parts:
-            raise OptionError("choose samples from at least one data set")
+            raise OptionError("choose samples from at least one dataset")
         if any(part.labels != parts[0].labels for part in parts):
-            raise OptionError("data sets with different labels cannot be combined into one")
+            raise OptionError("datasets with different labels cannot be combined into one")
         self.labels = parts[0].labels
         self.scale = float(getattr(parts[0], "scale", 1.0))
         self.parts, self.places = list(parts), list(places)
 
     @property
     def names(self) -> list[str]:
-        """The name of each sample; samples are decoded for it only if their data set does not list names."""
+        """The name of each sample; samples are decoded for it only if their dataset does not list names."""
         told = [getattr(part, "names", None) for part in self.parts]
         return [
             self.parts[part][index].name if names is None else names[index]
@@ -61,7 +61,7 @@ class Subset:
         return [{} if tags is None else tags[index] for part, index in self.places for tags in [told[part]]]
 
     def files(self, index: int) -> tuple[Path, ...]:
-        """Return the files of a sample; none if its data set does not list them."""
+        """Return the files of a sample; none if its dataset does not list them."""
         part, place = self.places[index]
         dataset: Any = self.parts[part]
         return tuple(dataset.files(place)) if hasattr(dataset, "files") else ()
@@ -70,6 +70,6 @@ class Subset:
         return len(self.places)
 
     def __getitem__(self, index: int) -> Sample:
-        """Return sample ``index`` from its data set."""
+        """Return sample ``index`` from its dataset."""
         part, place = self.places[index]
         return self.parts[part][place]

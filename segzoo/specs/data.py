@@ -1,4 +1,4 @@
-"""Data sets, and the metrics and losses that use them."""
+"""Datasets, and the metrics and losses that use them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Archive:
-    """A file of a data set.
+    """A file of a dataset.
 
     Attributes:
         url: http or https; or ``kaggle:competition/file``, downloaded with the user's own credentials.
@@ -41,7 +41,7 @@ class Archive:
 
 @dataclass(frozen=True, kw_only=True)
 class DatasetSpec(PartSpec):
-    """A data set: ``factory(root, split=..., **options)`` returns a `segzoo.interfaces.Dataset`.
+    """A dataset: ``factory(root, split=..., **options)`` returns a `segzoo.interfaces.Dataset`.
 
     Attributes:
         splits: names of its parts.
@@ -51,11 +51,11 @@ class DatasetSpec(PartSpec):
         homepage: web page where people get it.
         archives: the files to download, if the licence lets a program download them.
         by_hand: instructions for a manual download, if it does not.
-        recognise: ``"package.module:callable"`` that checks whether a folder or a file is this data set; if
+        recognise: ``"package.module:callable"`` that checks whether a folder or a file is this dataset; if
             empty, only its name opens it. It is called with a `segzoo.datasets.Glance` and returns a
             `Recognition` or ``None``. It must be quick, so it checks only names and the beginnings of files,
             and it must not raise errors.
-        scheme: prefix of an address of this data set, such as ``"hf:"``: ``--data hf:org/name`` opens it with
+        scheme: prefix of an address of this dataset, such as ``"hf:"``: ``--data hf:org/name`` opens it with
             ``org/name`` as its root; empty if it is a folder.
     """
 
@@ -83,13 +83,13 @@ class DatasetSpec(PartSpec):
 
 @dataclass(frozen=True, kw_only=True)
 class Recognition:
-    """The description of a folder or a file that a data set has recognised.
+    """The description of a folder or a file that a dataset has recognised.
 
     Attributes:
         summary: a description that begins with the format: ``"YOLO-seg, 3 classes, train and val as
             data.yaml says"``.
         root: the path to open, if it is not the path that was checked.
-        options: options of the data set for opening it.
+        options: options of the dataset for opening it.
         masks: whether its masks are image files next to the images, so that reading it as a plain folder
             would find the same files and does not count as a second reading.
         choices: if an option must select one of several files: a description of each choice, and the

@@ -497,7 +497,7 @@ def voc_colour(index: int) -> tuple[int, int, int]:
 
 @cache
 def known_labels(name: str) -> Labels:
-    """Return the classes and colours of a data set that many published weights were trained on.
+    """Return the classes and colours of a dataset that many published weights were trained on.
 
     Args:
         name: ``ade20k``, the 150 classes of its scene parsing benchmark; ``cityscapes``, its 19 scored

@@ -16,7 +16,7 @@ class RecipeSpec(Spec):
 
     Attributes:
         file: a TOML file inside a package, ``"package:recipes/name.toml"``.
-        data: the data set that it is for; empty if it is for any data.
+        data: the dataset that it is for; empty if it is for any data.
         origin: the program with the original settings, and its version.
         homepage: web page of that program.
         planner: a function ``"package.module:name"`` that looks at the data and completes the file's keys,

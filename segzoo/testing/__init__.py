@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     from segzoo.testing.trackers import check_tracker
     from segzoo.testing.weights import check_weights
 
-# Imported when first used: checks of metrics and data sets need no torch.
+# Imported when first used: checks of metrics and datasets need no torch.
 _WHERE = {
     "Check": "checks",
     "Example": "examples",

@@ -14,7 +14,7 @@ from segzoo.distribution import owner_of
 from segzoo.errors import PluginError, UnknownNameError, UsageError, did_you_mean
 from segzoo.registry import plural
 from segzoo.testing.listing import check_listing
-from segzoo.testing.promises import CHECKED, checking, noun
+from segzoo.testing.promises import CHECKED, checking
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -158,7 +158,7 @@ def _checks(spec: Spec, called: str, name: str, arguments: Mapping[str, Any]) ->
     part = object()
 
     def run(promise: str) -> None:
-        with checking(f"{noun(spec.kind)} {called!r}", promise):
+        with checking(f"{spec.kind} {called!r}", promise):
             if part not in _CHECKED:
                 _CHECKED.clear()
                 _CHECKED[part] = made().promises()

@@ -1,4 +1,4 @@
-"""The contract of data sets: `segzoo.interfaces.Dataset`, checked by reading samples."""
+"""The contract of datasets: `segzoo.interfaces.Dataset`, checked by reading samples."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def check_dataset(
     samples: int = 4,
     **options: Any,
 ) -> None:
-    """Check a data set.
+    """Check a dataset.
 
     By name or spec, what it says of itself: what it is, under which terms and how people get it; and that it
     names a root that does not hold it, and a split that it does not have.
@@ -40,11 +40,11 @@ def check_dataset(
     and an index past the end is an `IndexError`, so that ``for`` ends.
 
     Args:
-        dataset: its name or spec, or the data set itself.
-        root: folder of the data set; by default the folder with its name in ``$SEGZOO_DATA``, if it exists.
-        example: writes a tiny data set into an empty folder; used if there is no ``root``.
-        split: part of the data set to read.
-        samples: number of samples to read, from both ends of the data set.
+        dataset: its name or spec, or the dataset itself.
+        root: folder of the dataset; by default the folder with its name in ``$SEGZOO_DATA``, if it exists.
+        example: writes a tiny dataset into an empty folder; used if there is no ``root``.
+        split: part of the dataset to read.
+        samples: number of samples to read, from both ends of the dataset.
         **options: options of its factory.
 
     Raises:
@@ -53,14 +53,14 @@ def check_dataset(
     if isinstance(dataset, str):
         dataset = zoo.registry("datasets").get(dataset)
     if not isinstance(dataset, DatasetSpec):
-        what, made = f"data set {type(dataset).__name__}", dataset
+        what, made = f"dataset {type(dataset).__name__}", dataset
         keep(what, {"samples": lambda: _check_samples(made, what, samples)})
         return
     _Subject(dataset, root=root, example=example, split=split, samples=samples, **options).keep()
 
 
 class _Subject(Checked[DatasetSpec], of="dataset"):
-    """A data set under check."""
+    """A dataset under check."""
 
     def __init__(
         self,

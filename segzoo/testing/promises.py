@@ -41,7 +41,7 @@ class Checked(Generic[Part]):
         CHECKED[of] = cls
 
     def __init__(self, spec: Part, **options: Any) -> None:
-        self.spec, self.options, self.what = spec, options, f"{noun(spec.kind)} {spec.name!r}"
+        self.spec, self.options, self.what = spec, options, f"{spec.kind} {spec.name!r}"
 
     def promises(self) -> Promises:
         """Return the checks by promise, in the order of the methods."""
@@ -53,11 +53,6 @@ class Checked(Generic[Part]):
     def keep(self) -> None:
         """Check every promise; see `keep`."""
         keep(self.what, self.promises())
-
-
-def noun(kind: str) -> str:
-    """Return what messages call a kind of part."""
-    return "data set" if kind == "dataset" else kind
 
 
 def described(part: str | Part, kind: type[Part]) -> Part:

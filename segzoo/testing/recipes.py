@@ -19,7 +19,7 @@ def check_recipe(recipe: str | RecipeSpec) -> None:
     """Check a recipe that ships with a plug-in.
 
     It says what it is; its file is in the package, and is TOML whose keys, values and names are good; the
-    data set that the spec names is the one that the file names; and its planner, where it has one, is there
+    dataset that the spec names is the one that the file names; and its planner, where it has one, is there
     and takes what it is called with.
 
     Args:
@@ -52,7 +52,7 @@ class _Subject(Checked[RecipeSpec], of="recipe"):
     def data(self) -> None:
         promise(
             not self.spec.data or self.spec.data in zoo.registry("datasets"),
-            f"{self.what}: no plug-in that is loaded has its data set {self.spec.data!r}",
+            f"{self.what}: no plug-in that is loaded has its dataset {self.spec.data!r}",
         )
 
     def planner(self) -> None:

@@ -165,7 +165,7 @@ def choose(
         progress: whether to show a bar.
 
     Raises:
-        OptionError: the data set is empty, a name is unknown, or the model lacks a class.
+        OptionError: the dataset is empty, a name is unknown, or the model lacks a class.
 
     Example:
         >>> chosen = choose("runs/cells", validation, "dice.per_image")
@@ -282,10 +282,10 @@ def calibrate(
     Args:
         model: weights by name, or their folder; they are not changed.
         out: folder for the new weights.
-        data: a data set by name, or a folder or file; if ``None``, the data that the model was trained on.
-        root: location of a registered data set.
+        data: a dataset by name, or a folder or file; if ``None``, the data that the model was trained on.
+        root: location of a registered dataset.
         part: part of the data, such as ``val``.
-        data_options: options of the data set; if ``None``, those that the model was trained with.
+        data_options: options of the dataset; if ``None``, those that the model was trained with.
         metric: the score to maximise, see `choose`.
         what: which values to choose, see `choose`.
         device: device to compute on; by default a GPU if there is one.

@@ -23,7 +23,7 @@ MAY_DIFFER = (
 #: Characters of a value that a line shows.
 _SHOWN = 60
 
-#: Number of samples that are opened for their names, if a data set does not list them.
+#: Number of samples that are opened for their names, if a dataset does not list them.
 _OPENED = 4
 
 _MISSING = object()
@@ -62,9 +62,9 @@ def differences(
 
 
 def fingerprint(dataset: Dataset) -> dict[str, Any]:
-    """Return values that identify a data set cheaply: number of samples, their names, the classes.
+    """Return values that identify a dataset cheaply: number of samples, their names, the classes.
 
-    No image is decoded if the data set lists its ``names``; otherwise a few samples are opened for their
+    No image is decoded if the dataset lists its ``names``; otherwise a few samples are opened for their
     names. Pixels are not compared.
 
     Returns:

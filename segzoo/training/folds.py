@@ -1,8 +1,8 @@
 """Cross-validation: every fold is left out once, and the scores are reported with their spread.
 
-The folds come from the recipe's ``split.folds``. If it has none, they are the data set's own, if that has an
-option ``fold``: folds are opened one after another until the data set has no more. A fold is scored on data
-that neither trained nor chose its weights if the data set has that: its own ``test`` part. Otherwise it is
+The folds come from the recipe's ``split.folds``. If it has none, they are the dataset's own, if that has an
+option ``fold``: folds are opened one after another until the dataset has no more. A fold is scored on data
+that neither trained nor chose its weights if the dataset has that: its own ``test`` part. Otherwise it is
 scored on the part that validated, which also chose the epoch, so the scores are slightly too good.
 """
 
@@ -44,7 +44,7 @@ FILE = "fold.json"
 
 #: Files with the scores of all folds.
 TABLES = ("folds.json", "folds.csv")
-#: Most folds of a data set.
+#: Most folds of a dataset.
 _MOST = 100
 
 
@@ -76,7 +76,7 @@ def cross_validate(
         overwrite: whether existing runs in the folders may be deleted.
 
     Raises:
-        OptionError: neither the recipe nor its data set has folds, or ``out`` holds another run.
+        OptionError: neither the recipe nor its dataset has folds, or ``out`` holds another run.
         FailureError: a file cannot be written, or a run failed.
 
     Example:
@@ -105,7 +105,7 @@ def cross_validate(
 
 
 def own_folds(source: DataSource) -> int:
-    """Return the number of folds that a data set defines, 0 if it has no option ``fold``."""
+    """Return the number of folds that a dataset defines, 0 if it has no option ``fold``."""
     registered = zoo.registry("datasets")
     if source.data not in registered:
         return 0
@@ -146,7 +146,7 @@ def _plans(recipe: Recipe) -> list[_Plan]:
 
 
 def _scored(source: DataSource) -> str:
-    """Return the part that scores a fold of a data set with its own folds: test, unless it validates."""
+    """Return the part that scores a fold of a dataset with its own folds: test, unless it validates."""
     try:
         names = {part: _names(open_part(source, {}, part)) for part in ("val", "test")}
     except OptionError:

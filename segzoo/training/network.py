@@ -56,7 +56,7 @@ def make_network(recipe: Recipe, training: Dataset) -> nn.Module:
         preprocessing = with_bands(preprocessing, recipe.bands, config.architecture.in_channels)
     if recipe.intensity:
         preprocessing = replace(preprocessing, intensity=parse_intensity(recipe.intensity))
-    # The data set gives images at the training size; the resizing of the start weights is not repeated.
+    # The dataset gives images at the training size; the resizing of the start weights is not repeated.
     resize = Resize(**recipe.resize) if recipe.resize else None
     preprocessing = replace(preprocessing, resize=resize)
     if recipe.mean:
@@ -118,7 +118,7 @@ def _check_bands(sample: Sample, config: ModelConfig) -> None:
 
 
 def for_whole_images(config: ModelConfig, dataset: Dataset) -> ModelConfig:
-    """Return the config for whole images, which no data set has resized."""
+    """Return the config for whole images, which no dataset has resized."""
     scale = float(getattr(dataset, "scale", 1.0))
     if scale == 1 or config.preprocessing.resize is not None:
         return config

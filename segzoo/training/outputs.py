@@ -176,7 +176,7 @@ class Outputs:
 
     @cached_property
     def _kind(self) -> str:
-        """Name of the registered data set that reads the data."""
+        """Name of the registered dataset that reads the data."""
         return chosen(self.recipe.data, self.recipe.root).name
 
     def _write(self, folder: Path, *, found: Validation, epoch: int, seconds: float) -> None:

@@ -131,7 +131,7 @@ def check_objects(sample: Sample, labels: Labels) -> NDArray[Any]:
     if labels.overlapping:
         raise OptionError(
             "separator does not work with classes that overlap, whose samples do not number objects: set "
-            "data.overlapping=false if the data set has that option, or leave separator out"
+            "data.overlapping=false if the dataset has that option, or leave separator out"
         )
     if sample.instances is None:
         raise OptionError(

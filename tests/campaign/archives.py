@@ -33,7 +33,7 @@ FORMS = ("tar.gz", "tar.bz2", "tar.xz", "zip")
 
 @lru_cache
 def files() -> dict[str, bytes]:
-    """Return a small data set, of noise, which no compression can shrink."""
+    """Return a small dataset, of noise, which no compression can shrink."""
     made = {}
     for number in range(6):
         noise = np.random.default_rng(number).integers(0, 256, (24, 32, 3), np.uint8)
@@ -63,14 +63,14 @@ def entry(
 
 
 def whole_tar() -> bytes:
-    """Return the data set as a tar."""
+    """Return the dataset as a tar."""
     return tarred([entry(name, data) for name, data in files().items()])
 
 
 def zipped(
     more: Sequence[tuple[str | zipfile.ZipInfo, bytes]] = (), kind: int = zipfile.ZIP_DEFLATED
 ) -> bytes:
-    """Return the data set as a zip, with more entries."""
+    """Return the dataset as a zip, with more entries."""
     made = io.BytesIO()
     with zipfile.ZipFile(made, "w", kind) as archive:
         for name, data in [*files().items(), *more]:
@@ -80,7 +80,7 @@ def zipped(
 
 @lru_cache
 def whole(form: str) -> bytes:
-    """Return the data set as an archive of a form."""
+    """Return the dataset as an archive of a form."""
     if form == "zip":
         return zipped()
     return _packed(whole_tar(), form)

@@ -120,7 +120,7 @@ def disc(number: int, height: int = 24, width: int = 32) -> NDArray[np.uint8]:
 
 
 def save_data(folder: Path, odd: bytes | str) -> None:
-    """Write a data set without a fault: three pairs in ``train``, one of odd name, and one in ``val``."""
+    """Write a dataset without a fault: three pairs in ``train``, one of odd name, and one in ``val``."""
     for number, name in enumerate(("one", "two", odd)):
         save_pair(folder / "train", name, number)
     save_pair(folder / "val", "three", 3)

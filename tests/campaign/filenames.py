@@ -105,7 +105,7 @@ def case(number: int, seed: int) -> Case:
     )  # fmt: skip
     if number % 4:  # drawing takes as long as all else
         steps = tuple(step for step in steps if step.words[:2] != ("data", "preview"))
-    # Data sets pass over what is hidden, as macOS leaves such files beside images; predict does not.
+    # Datasets pass over what is hidden, as macOS leaves such files beside images; predict does not.
     hidden = name.startswith(b".")
     steps = tuple(replace(step, hidden=name if hidden else b"") for step in steps)
     return Case(told, steps, prepare, lambda here, ended: list(_check(here, ended, hidden=hidden)))

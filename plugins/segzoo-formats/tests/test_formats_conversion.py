@@ -1,4 +1,4 @@
-"""A data set as files of another format: parts, classes, objects and images are kept; a stop is no loss."""
+"""A dataset as files of another format: parts, classes, objects and images are kept; a stop is no loss."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def same(one: dict, other: dict, *, void: bool = True) -> bool:
 
 
 def options_of(command) -> dict:
-    """Return the options of a data set that a command has."""
+    """Return the options of a dataset that a command has."""
     found = {}
     for word in command:
         if word.startswith("data."):

@@ -1,4 +1,4 @@
-"""Data sets of the Hub and folders that its library reads are samples; streamed where they come in order."""
+"""Datasets of the Hub and folders that its library reads are samples; streamed where they come in order."""
 
 from __future__ import annotations
 
@@ -202,7 +202,7 @@ def test_a_stream_is_read_in_order_and_else_everything_is_fetched(tmp_path, capl
 
 
 def test_what_is_not_there_and_the_missing_library_are_said(tmp_path, monkeypatch):
-    with pytest.raises(OptionError, match="say which data set of the Hub: --data hf:org/name"):
+    with pytest.raises(OptionError, match="say which dataset of the Hub: --data hf:org/name"):
         open_dataset("huggingface")
     assert place_of("hf:org/name") is None
     assert place_of(f"hf:{tmp_path}") == tmp_path
@@ -217,7 +217,7 @@ def test_what_is_not_there_and_the_missing_library_are_said(tmp_path, monkeypatc
 
 
 class Hub(BaseHTTPRequestHandler):
-    """As much of the Hub's interface as a data set of files needs."""
+    """As much of the Hub's interface as a dataset of files needs."""
 
     commit = "0" * 39 + "1"
 

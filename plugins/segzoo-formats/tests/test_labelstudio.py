@@ -177,7 +177,7 @@ def test_images_that_nobody_annotated_are_left_out_and_predictions_are_taken_on_
     data = opened(tmp_path)
     assert data.names == ["a"]
     assert {remark.kind: remark.what for remark in data.remarks} == {
-        "no-annotation": "1 task has no annotation that counts, and no place in the data set"
+        "no-annotation": "1 task has no annotation that counts, and no place in the dataset"
     }
     assert opened(tmp_path, predictions=True).names == ["a", "b"]
     with pytest.raises(OptionError, match="predictions=true takes its predictions"):

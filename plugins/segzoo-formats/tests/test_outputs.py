@@ -1,4 +1,4 @@
-"""Segmentations written for annotation tools, and read back by the data sets of their formats."""
+"""Segmentations written for annotation tools, and read back by the datasets of their formats."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ LABELS = Labels(
     classes=("background", "cell", "nucléus & <co>"), palette=((0, 0, 0), (200, 9, 30), (20, 90, 255))
 )
 OUTPUTS = ("coco", "cvat", "imagej", "labelme", "labelstudio", "qupath", "yolo")
-#: Outputs that a data set of their own reads.
+#: Outputs that a dataset of their own reads.
 READ = ("coco", "cvat", "imagej", "labelme", "labelstudio", "qupath", "yolo")
 
 
@@ -74,7 +74,7 @@ def written(folder: Path, mask: np.ndarray, output: str, labels: Labels = LABELS
 
 
 def read_back(folder: Path, output: str, labels: Labels = LABELS, **options) -> np.ndarray:
-    """Return the mask that the data set of a format reads, in the classes of the labels."""
+    """Return the mask that the dataset of a format reads, in the classes of the labels."""
     names = [name for name in labels.classes if name != "background"]
     if output == "yolo":
         (folder / "data.yaml").write_text(json.dumps({"train": ".", "names": names}), encoding="utf-8")

@@ -15,7 +15,7 @@ from segzoo.recognition import recognise
 from segzoo.testing import check_dataset
 
 needs_data = pytest.mark.skipif(
-    "SEGZOO_DATA" not in os.environ, reason="SEGZOO_DATA names no folder of data sets"
+    "SEGZOO_DATA" not in os.environ, reason="SEGZOO_DATA names no folder of datasets"
 )
 
 

@@ -22,7 +22,7 @@ from segzoo.testing import check_dataset
 from segzoo_medical.dsb2018 import DSB2018, split_of
 
 DATA = os.environ.get("SEGZOO_DATA")
-needs_data = pytest.mark.skipif(not DATA, reason="SEGZOO_DATA names no folder of data sets")
+needs_data = pytest.mark.skipif(not DATA, reason="SEGZOO_DATA names no folder of datasets")
 IDS = [f"image{number}" for number in range(20)]
 
 

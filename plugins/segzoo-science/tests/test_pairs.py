@@ -1,4 +1,4 @@
-"""Volumes with volumes of labels are a data set, slice by slice."""
+"""Volumes with volumes of labels are a dataset, slice by slice."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Steps that combine two samples: blending, cutting together, or pasting objects of one into the other.
 
-The first sample's generator draws the second one from the data set, which goes through the same steps up to
+The first sample's generator draws the second one from the dataset, which goes through the same steps up to
 this one. If its size differs, a window of it is used.
 """
 

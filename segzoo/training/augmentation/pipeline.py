@@ -177,7 +177,7 @@ class Augmentation:
         Args:
             opened: the sample.
             random: source of all randomness.
-            partner: draws another sample of the data set with a generator, for steps that combine two
+            partner: draws another sample of the dataset with a generator, for steps that combine two
                 samples; these are skipped if it or `labels` is ``None``.
         """
         made, begun = Mixture(opened.sample), 0
@@ -284,11 +284,11 @@ def _make(key: str, name: str, options: Any, ignore_index: int | None, backgroun
     if setting and ignore_index is None:
         if becomes_ignored:
             raise OptionError(
-                f"{key}.{setting} = 'background' needs a background class, and the data set has none: give "
+                f"{key}.{setting} = 'background' needs a background class, and the dataset has none: give "
                 "its labels an ignore_index, such as 255, for pixels outside"
             )
         raise OptionError(
-            f"{key}.{setting} = 'ignore' needs a value for ignored pixels, and the data set has none: give "
+            f"{key}.{setting} = 'ignore' needs a value for ignored pixels, and the dataset has none: give "
             f"its labels an ignore_index, such as 255, or set another {key}.{setting}"
         )
     return step

@@ -47,7 +47,7 @@ class Batch(NamedTuple):
         images: ``(N, C, H, W)`` float32, preprocessed.
         masks: ``(N, H, W)`` uint8, because bytes travel faster between processes and to the device;
             ``(N, K, H, W)`` if classes overlap.
-        indices: ``(N,)`` indices of the samples in their data set.
+        indices: ``(N,)`` indices of the samples in their dataset.
         separation: ``(N, H, W)`` uint8, target of the network's separator; ``None`` if it has none. See
             `segzoo.training.separation.Separation.target`.
         others: the `targets` of the images that were blended in; empty if there are none.
@@ -160,13 +160,13 @@ class Augmented(Dataset[Batch]):
     """Samples after augmentation, see `Batch`, without the first axis.
 
     Args:
-        dataset: data set of the samples.
+        dataset: dataset of the samples.
         augment: the steps by name, with their options.
         preprocessing: converts images to the network's input.
         seed: seed of the augmentation.
         batched: whether samples are put into batches, and so must have one size.
         in_channels: number of bands that the network takes.
-        labels: labels of the masks, if they need an ``ignore_index`` that the data set's labels lack.
+        labels: labels of the masks, if they need an ``ignore_index`` that the dataset's labels lack.
         separation: target of a separator, if the network has one.
 
     Attributes:
@@ -281,14 +281,14 @@ def make_loader(
     """Return the batches of this process, and the sampler whose ``epoch`` must be set before each pass.
 
     Args:
-        dataset: data set of the samples.
+        dataset: dataset of the samples.
         augment: the steps by name, with their options.
         preprocessing: converts images to the network's input.
         batch_size: samples per step, over all processes.
         seed: seed of the order and of the augmentation.
         workers: number of processes that load data.
         in_channels: number of bands that the network takes.
-        labels: labels of the masks, if they need an ``ignore_index`` that the data set's labels lack.
+        labels: labels of the masks, if they need an ``ignore_index`` that the dataset's labels lack.
         separation: target of a separator, if the network has one.
         factors: relative frequency of each sample, see `Batches`.
         rank: number of this process.

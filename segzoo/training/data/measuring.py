@@ -60,7 +60,7 @@ class Measured:
 
 
 class DataBands:
-    """Chooses the bands of a data set's images, which must match those of the first training image.
+    """Chooses the bands of a dataset's images, which must match those of the first training image.
 
     Args:
         dataset: the images, at least one.
@@ -136,7 +136,7 @@ class DataBands:
 
 
 def _file(dataset: Dataset, index: int, sample: Sample) -> str:
-    """Return the file of a sample, or its name if the data set has no ``files``."""
+    """Return the file of a sample, or its name if the dataset has no ``files``."""
     files = getattr(dataset, "files", None)
     return str(next(iter(files(index)), sample.name)) if files is not None else sample.name
 
@@ -146,13 +146,13 @@ def _nameless(*names: str) -> bool:
 
 
 def common_size(dataset: Dataset) -> tuple[int, int] | None:
-    """Return height and width of all images of a data set; ``None`` if they differ.
+    """Return height and width of all images of a dataset; ``None`` if they differ.
 
     The headers of all files are read; only images whose header differs from the first are decoded. Of a
-    data set without ``files`` at most 200 images are decoded, spread evenly.
+    dataset without ``files`` at most 200 images are decoded, spread evenly.
 
     Args:
-        dataset: data set with at least one image.
+        dataset: dataset with at least one image.
 
     Raises:
         ImageError: an image cannot be read.
@@ -182,7 +182,7 @@ def _told_size(dataset: Any, index: int) -> tuple[int, int] | None:
 
 
 def measure_data(dataset: Dataset, preprocessing: Preprocessing, in_channels: int) -> Measured:
-    """Measure the images of a data set.
+    """Measure the images of a dataset.
 
     Args:
         dataset: the training images; at most 200 of them are read, spread evenly.
@@ -260,7 +260,7 @@ def sample_scaling(intensity: Intensity, sample: Sample, pixels: NDArray[Any]) -
 
     Args:
         intensity: the rule.
-        sample: a sample of a data set.
+        sample: a sample of a dataset.
         pixels: its chosen bands.
 
     Raises:

@@ -1,7 +1,7 @@
 """Divides a recipe's data into training and validation.
 
-Without ``split`` these are the data set's own ``train`` and ``val``. With it, samples are divided by a share,
-by folds, or by a file, or two of the data set's own parts are used unchanged:
+Without ``split`` these are the dataset's own ``train`` and ``val``. With it, samples are divided by a share,
+by folds, or by a file, or two of the dataset's own parts are used unchanged:
 
     [split]
     share = 0.1            # share that validates; order = "shuffled", "hash" or "contiguous"
@@ -12,9 +12,9 @@ by folds, or by a file, or two of the data set's own parts are used unchanged:
                            # of a stack, slices, patches and frames stay together, by their names
     seed = 0               # seed of the shuffling
     same = true            # validate on the training images, for a single image: scores are not reliable
-    of = "train"           # which of the data set's own parts are divided, such as "train, val"
+    of = "train"           # which of the dataset's own parts are divided, such as "train, val"
 
-Parts that ``of`` leaves out stay unseen, so a data set's own ``test`` never trains unless it is named. A
+Parts that ``of`` leaves out stay unseen, so a dataset's own ``test`` never trains unless it is named. A
 folder without parts is divided as a whole, and so is data that a file divides.
 """
 
@@ -91,7 +91,7 @@ def open_splits(
 
 
 def files_of(datasets: Iterable[Any]) -> Iterator[Path]:
-    """Yield the files of all samples, for data sets that list them."""
+    """Yield the files of all samples, for datasets that list them."""
     for dataset in datasets:
         for index in range(len(dataset)) if hasattr(dataset, "files") else ():
             yield from dataset.files(index)
@@ -129,7 +129,7 @@ def _opened(source: DataSource, split: Mapping[str, Any], objects: bool) -> tupl
         return both, both
     opened = [_own(source, part, objects) for part in _divided(source, split)]
     places = [(part, index) for part, (bare, _) in enumerate(opened) for index in range(len(bare))]
-    # The bare data set lists names; the cached one may not, and is used only for its samples.
+    # The bare dataset lists names; the cached one may not, and is used only for its samples.
     known = Subset([bare for bare, _ in opened], places)
     sides = _sides(split, known.names, known.groups)
     kept = [dataset for _, dataset in opened]
@@ -141,12 +141,12 @@ def _opened(source: DataSource, split: Mapping[str, Any], objects: bool) -> tupl
 
 
 def _by_parts(split: Mapping[str, Any]) -> bool:
-    """Whether the data set's own parts are used unchanged."""
+    """Whether the dataset's own parts are used unchanged."""
     return "train" in split or "val" in split
 
 
 def _together(source: DataSource, parts: str | Sequence[str], objects: bool) -> Dataset:
-    """Return one part of the data set, or several as one."""
+    """Return one part of the dataset, or several as one."""
     opened = [_own(source, part, objects)[1] for part in _listed(parts)]
     if len(opened) == 1:
         return opened[0]
@@ -196,9 +196,9 @@ def _check_value(key: str, value: Any, split: Mapping[str, Any]) -> None:
         "order": (value in orders, " or ".join(map(repr, orders))),
         "seed": (_whole(value), "a whole number of 0 or more"),
         "group": (_word(value), "a regular expression with one group, or a CSV file"),
-        "of": (_word(value) or _words(value), "a split of the data set, or a list of them"),
-        "train": (_word(value) or _words(value), "a split of the data set, or a list of them"),
-        "val": (_word(value) or _words(value), "a split of the data set, or a list of them"),
+        "of": (_word(value) or _words(value), "a split of the dataset, or a list of them"),
+        "train": (_word(value) or _words(value), "a split of the dataset, or a list of them"),
+        "val": (_word(value) or _words(value), "a split of the dataset, or a list of them"),
         "file": (bool(value), "a CSV or JSON file, or two files of names"),
         "same": (value is True, "true, or left out"),
     }[key]
@@ -243,7 +243,7 @@ def _sides(split: Mapping[str, Any], names: Sequence[str], groups: Sequence[str]
 
 
 def _divided(source: DataSource, split: Mapping[str, Any]) -> Sequence[str]:
-    """Return the data set's own parts whose samples are divided."""
+    """Return the dataset's own parts whose samples are divided."""
     of = split.get("of")
     if of is not None:
         return _listed(of)
@@ -258,7 +258,7 @@ def _divided(source: DataSource, split: Mapping[str, Any]) -> Sequence[str]:
 
 
 def nobody_divided(source: DataSource) -> bool:
-    """Whether the data set's parts are those that `segzoo.datasets.divided` derives from all names."""
+    """Whether the dataset's parts are those that `segzoo.datasets.divided` derives from all names."""
     try:
         everything, training = (_whole_of(_bare(source, part)) for part in ("all", "train"))
     except OptionError:  # it has no such part, or that is empty
@@ -404,8 +404,8 @@ def open_part(source: DataSource, split: Mapping[str, Any], part: str) -> Datase
 
     Args:
         source: the data.
-        split: how ``train`` and ``val`` are divided, if not by the data set itself.
-        part: one of these, or another split of the data set.
+        split: how ``train`` and ``val`` are divided, if not by the dataset itself.
+        part: one of these, or another split of the dataset.
 
     Raises:
         OptionError: there is no such part, or it is empty.

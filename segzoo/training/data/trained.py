@@ -1,7 +1,7 @@
 """Data for scoring a model, with masks read in the same way as in its training.
 
 A run folder holds its recipe; weights hold it in their config. The recipe's options about masks (their
-colours, values, suffixes, folders) are used for data that the same data set reads; the user's own options
+colours, values, suffixes, folders) are used for data that the same dataset reads; the user's own options
 win. For other data the classes are matched by name, see `segzoo.evaluation.for_model`.
 """
 
@@ -37,7 +37,7 @@ class Training:
 
     Attributes:
         recipe: the recipe of the run.
-        kind: the registered data set that read its data; empty if it is not known.
+        kind: the registered dataset that read its data; empty if it is not known.
         source: where this information comes from, for messages.
         here: whether the recipe's paths are those of this machine.
     """
@@ -53,7 +53,7 @@ class ScoredData:
     """Data for scoring a model.
 
     Attributes:
-        dataset: the open data set.
+        dataset: the open dataset.
         data: name or path of the data, as for ``--data``.
         root: its location, if it was given.
         part: part of the data.
@@ -95,7 +95,7 @@ def training_of(model: str, provenance: Mapping[str, Any]) -> Training | None:
 
 
 def _kind(recipe: Recipe) -> str:
-    """Return the data set that reads a recipe's data, if it can be determined."""
+    """Return the dataset that reads a recipe's data, if it can be determined."""
     try:
         return chosen(recipe.data, recipe.root).name
     except UsageError:  # it is not on this machine
@@ -117,10 +117,10 @@ def open_scored(
         labels: labels of the model.
         training: the run that made it, if known.
         data: data, as for `segzoo.build.open_dataset`; if ``None``, the run's own data.
-        root: location of a registered data set.
+        root: location of a registered dataset.
         part: part of the data; if ``None``, ``test``, or ``val`` if there is no test part; for other data
             than the run's without parts, all of it.
-        options: options of the data set; they win over those taken over, and ``None`` removes one.
+        options: options of the dataset; they win over those taken over, and ``None`` removes one.
 
     Raises:
         OptionError: there is no such part, or the data is not known.
@@ -223,7 +223,7 @@ def _first(recipe: Recipe, *, own: bool) -> tuple[Dataset, str, tuple[str, ...]]
 
 
 def _samples(dataset: Any) -> set[tuple[str, ...]]:
-    """Return what identifies the samples of a data set; nothing if it does not list them."""
+    """Return what identifies the samples of a dataset; nothing if it does not list them."""
     names = getattr(dataset, "names", None) or []
     files = getattr(dataset, "files", None)
     return {(name, *map(str, files(index)[:1] if files else ())) for index, name in enumerate(names)}

@@ -1,6 +1,6 @@
 """The facts about the data that a plan uses, measured on training and validation images.
 
-The survey of the data check reads the images, from the data sets that training itself opens. Test parts are
+The survey of the data check reads the images, from the datasets that training itself opens. Test parts are
 not read.
 """
 
@@ -209,7 +209,7 @@ def look_at_data(training: Dataset, validation: Dataset, *, progress: bool = Fal
 
 
 def _some(dataset: Dataset) -> Dataset:
-    """Return a data set of at most `LOOKED_AT` evenly spread images."""
+    """Return a dataset of at most `LOOKED_AT` evenly spread images."""
     if len(dataset) <= LOOKED_AT:
         return dataset
     return Subset([dataset], [(0, index) for index in evenly_spread(len(dataset), LOOKED_AT)])

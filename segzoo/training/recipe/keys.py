@@ -221,7 +221,7 @@ def unknown(path: KeyPath) -> str:
 
 
 def all_keys() -> list[str]:
-    """Return every valid key in dotted form, except the options of models, losses and data sets."""
+    """Return every valid key in dotted form, except the options of models, losses and datasets."""
     from segzoo.training.optim.optimizers import optimizer_defaults
     from segzoo.training.optim.schedules import schedule_defaults
     from segzoo.training.parts import factories

@@ -367,13 +367,13 @@ def _open(value: Any) -> Any:
 
 
 def _alike(data: str, other: str) -> bool:
-    """Whether a recipe's data options also fit other data: files that the same data set reads."""
+    """Whether a recipe's data options also fit other data: files that the same dataset reads."""
     named = zoo.registry("datasets")
     if not data or data in named or other in named:
         return False
     try:
         kind = chosen(other).name
-    except UsageError:  # it is not on this machine, or several data sets read it
+    except UsageError:  # it is not on this machine, or several datasets read it
         return False
     try:
         return chosen(data).name == kind

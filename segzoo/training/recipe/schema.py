@@ -48,9 +48,9 @@ class DataSource:
     """Training data, as a recipe names it.
 
     Attributes:
-        data: a data set's name, an address, a folder or a file.
-        root: location of a registered data set.
-        options: options of the data set, including ``cache``, the location of cached samples, if it was set.
+        data: a dataset's name, an address, a folder or a file.
+        root: location of a registered dataset.
+        options: options of the dataset, including ``cache``, the location of cached samples, if it was set.
     """
 
     data: str
@@ -68,14 +68,14 @@ class Recipe:
     """What to train, on what, and how.
 
     Attributes:
-        data: a registered data set, or a folder of images and masks.
-        root: location of a registered data set.
-        data_options: options of the data set, such as ``classes``.
+        data: a registered dataset, or a folder of images and masks.
+        root: location of a registered dataset.
+        data_options: options of the dataset, such as ``classes``.
         bands: bands of the images that the network gets, in this order: numbers from 1, or names; if empty,
             the model's default bands, or all.
         intensity: how pixel values become numbers, see `segzoo.specs.parse_intensity`, such as
             ``range:0,4095``; if empty, the model's default.
-        split: how images are divided into training and validation, instead of the data set's ``train`` and
+        split: how images are divided into training and validation, instead of the dataset's ``train`` and
             ``val``: ``share``, ``file``, or ``folds`` with ``fold``, and ``order``, ``group``, ``seed``; or
             the names of the parts to use, ``train`` and ``val``.
         model: name of the model, as for `segzoo.create`.

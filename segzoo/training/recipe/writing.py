@@ -145,7 +145,7 @@ def train_command(recipe: Recipe, *, root: str = "", out: str = "", folds: bool 
 
     Args:
         recipe: the recipe.
-        root: location of a registered data set; if empty, ``$SEGZOO_DATA`` is used.
+        root: location of a registered dataset; if empty, ``$SEGZOO_DATA`` is used.
         out: the output folder; if empty, the program chooses it.
         folds: whether all folds are trained.
     """
@@ -171,15 +171,15 @@ def evaluate_command(
     options: Mapping[str, Any] | None = None,
     root: str = "",
 ) -> list[str]:
-    """Return the words of the ``segzoo evaluate`` command that scores a model on a part of a data set.
+    """Return the words of the ``segzoo evaluate`` command that scores a model on a part of a dataset.
 
     Args:
         model: the model's folder.
-        data: the data set, as for ``--data``.
-        part: part of the data set, such as ``test``.
+        data: the dataset, as for ``--data``.
+        part: part of the dataset, such as ``test``.
         metrics: metrics to compute.
-        options: options of the data set, as in a recipe.
-        root: location of a registered data set; if empty, ``$SEGZOO_DATA`` is used.
+        options: options of the dataset, as in a recipe.
+        root: location of a registered dataset; if empty, ``$SEGZOO_DATA`` is used.
     """
     words = ["segzoo", "evaluate", plain_path(model), "--data", data, "--split", part]
     words += ["--root", root] if root else []

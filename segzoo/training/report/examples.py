@@ -51,7 +51,7 @@ class Example:
     """A validation image with its ground truth and a prediction.
 
     Attributes:
-        name: name of the image in its data set.
+        name: name of the image in its dataset.
         image: ``(H, W, C)`` or ``(H, W)``, displayed by `segzoo.images.displayed`.
         target: ``(H, W)`` class indices, or ``(K, H, W)`` if classes overlap; the labels' ``unused_index``
             for ignored pixels.

@@ -63,7 +63,7 @@ def ade20k(root: str | os.PathLike[str], split: str = "train", *, scale: float =
     if folder is None or not (folder / "images").is_dir():
         raise FailureError(
             f"{root} holds no ADE20K data: expected images/training and annotations/training, as in "
-            "ADEChallengeData2016. ADE20K's full archive, with *_seg.png, is the data set ade20k-full"
+            "ADEChallengeData2016. ADE20K's full archive, with *_seg.png, is the dataset ade20k-full"
         )
     parts = [(part, word) for part, words in FOLDERS.items() for word in words]
     there = [(part, word) for part, word in parts if (folder / "annotations" / word).is_dir()]

@@ -101,7 +101,7 @@ def recognise(glance: Glance) -> Recognition | None:
         for name in (_IMAGES, *_MASKS.values())
     }
     masks = [name for name in _MASKS.values() if there[name]]
-    # Two data sets side by side are not one.
+    # Two datasets side by side are not one.
     if len(there[_IMAGES]) != 1 or not masks or any(len(places) > 1 for places in there.values()):
         return None
     also = "; data.annotations=coarse reads gtCoarse" if len(masks) == 2 else ""

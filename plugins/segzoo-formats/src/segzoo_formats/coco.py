@@ -184,7 +184,7 @@ class _Names:
     is what Roboflow lists first, or where another one has its name.
 
     Args:
-        files: all files of the data set, so that the classes of its parts are the same.
+        files: all files of the dataset, so that the classes of its parts are the same.
 
     Attributes:
         classes: in the order of their ids.

@@ -40,7 +40,7 @@ def _read(
                     where = f"{path}: annotation {one.get('id')} of {image}"
                 except (ValueError, AttributeError) as error:
                     raise MaskError(
-                        f"{path} has changed since it was opened ({error}): open the data set again"
+                        f"{path} has changed since it was opened ({error}): open the dataset again"
                     ) from error
                 yield path, one, labels, where
 

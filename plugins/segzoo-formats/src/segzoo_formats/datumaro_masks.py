@@ -51,7 +51,7 @@ def datumaro_masks(root: str | os.PathLike[str], split: str = "train", *, scale:
 
     Args:
         root: folder that holds ``dataset_meta.json``, ``images`` and ``masks``; files pair as those of the
-            data set ``folder``.
+            dataset ``folder``.
         split: ``train``, ``val``, ``test`` or ``all``.
         scale: factor for both sides of images while files are decoded, at most 1.
 

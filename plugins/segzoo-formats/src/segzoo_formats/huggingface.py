@@ -1,7 +1,7 @@
-"""Data sets of the Hugging Face Hub, and folders that the library ``datasets`` reads: ``hf:org/name``.
+"""Datasets of the Hugging Face Hub, and folders that the library ``datasets`` reads: ``hf:org/name``.
 
 An image and its mask are two columns of a row. Masks hold one value a pixel; their classes are named by the
-features of the data set or by its file ``id2label.json``.
+features of the dataset or by its file ``id2label.json``.
 
 The library: https://huggingface.co/docs/datasets
 """
@@ -72,11 +72,11 @@ def _look(glance: Glance) -> Recognition | None:
     parts = glance.folders() if glance.has("dataset_dict.json") else ["."]
     saved = [glance.folder / part / "dataset_info.json" for part in parts if glance.has(f"{part}/state.json")]
     if saved and _says_masks(glance.head(saved[0])):
-        return Recognition(summary="a data set of the library datasets, as save_to_disk writes it")
+        return Recognition(summary="a dataset of the library datasets, as save_to_disk writes it")
     folders = (".", *glance.folders()[:_MOST_FOLDERS])
     files = [path for inner in folders for path in glance.files("*.parquet", inner)]
     if files and _says_masks(_end(files[0])):
-        return Recognition(summary=f"a data set of the library datasets, {many(len(files), 'Parquet file')}")
+        return Recognition(summary=f"a dataset of the library datasets, {many(len(files), 'Parquet file')}")
     tables = [path for inner in folders for path in glance.files("metadata.*", inner)]
     if tables and _MASK_COLUMN.search(glance.head(tables[0]).partition("\n")[0]):
         told = f"a folder of images of the library datasets, masks as {tables[0].name} says"
@@ -109,30 +109,30 @@ def huggingface(
     ignored: Sequence[int] | int | str = (255,),
     stream: bool = False,
 ) -> HubImages:
-    """Open a data set of the Hub, or a folder of Parquet files, images or what ``save_to_disk`` wrote.
+    """Open a dataset of the Hub, or a folder of Parquet files, images or what ``save_to_disk`` wrote.
 
     Args:
         root: ``org/name`` or ``org/name@revision`` on the Hub; or a folder: ``./folder``.
         split: ``train``, ``val``, ``test`` or ``all``. The splits ``train``, ``validation`` and ``test`` of
-            the data set are these parts; one that is alone is divided by segzoo.
-        config: configuration of the data set, if it has several.
+            the dataset are these parts; one that is alone is divided by segzoo.
+        config: configuration of the dataset, if it has several.
         image: column of images, if the names of the columns do not show it.
         mask: column of masks, if the names of the columns do not show it.
-        classes: names of those that are wanted, where the data set names its classes: the rest is background.
+        classes: names of those that are wanted, where the dataset names its classes: the rest is background.
             Where it does not: the names of the values 0, 1 and so on.
         ignored: values of masks that are ignored, also as one text with commas.
         stream: whether rows are fetched when they are asked for, in their order, instead of all before. All
-            are fetched where samples are asked for in another order, as in training, or where the data set
+            are fetched where samples are asked for in another order, as in training, or where the dataset
             does not say how many rows it has.
 
     Raises:
         MissingExtraError: the library ``datasets`` is not installed.
-        FailureError: there is no such data set, or it cannot be fetched.
+        FailureError: there is no such dataset, or it cannot be fetched.
         OptionError: it is not clear which columns are meant, or the split is empty.
     """
     check_split("huggingface", split)
     if root is None:
-        raise OptionError("say which data set of the Hub: --data hf:org/name, or --root for a folder")
+        raise OptionError("say which dataset of the Hub: --data hf:org/name, or --root for a folder")
     source = _Source(str(root), config)
     parts = source.parts(stream)
     rows = _rows(parts, split, str(root))
@@ -145,7 +145,7 @@ def huggingface(
 
 
 class HubImages:
-    """Rows of a data set of the library ``datasets`` as samples.
+    """Rows of a dataset of the library ``datasets`` as samples.
 
     Args:
         root: what it is called.
@@ -200,7 +200,7 @@ def _library() -> ModuleType:
         import datasets
     except ImportError as error:
         raise MissingExtraError(
-            "data sets of the Hugging Face Hub need datasets: pip install 'segzoo-formats[hub]'"
+            "datasets of the Hugging Face Hub need datasets: pip install 'segzoo-formats[hub]'"
         ) from error
     return datasets
 
@@ -210,7 +210,7 @@ class _Part:
     """One split.
 
     Attributes:
-        source: data set that the split belongs to.
+        source: dataset that the split belongs to.
         name: name of the split.
         data: the rows, of the library's class; streamed or not.
         length: how many rows there are.
@@ -277,7 +277,7 @@ class _Part:
 
 @dataclass(frozen=True)
 class _Source:
-    """A data set of the Hub, or in a folder."""
+    """A dataset of the Hub, or in a folder."""
 
     root: str
     config: str
@@ -329,7 +329,7 @@ class _Source:
                 )
         except Exception as error:  # there is no list of what the library and its network raise
             raise FailureError(
-                f"the data set {self} cannot be opened: {type(error).__name__}: {error}. See that its name, "
+                f"the dataset {self} cannot be opened: {type(error).__name__}: {error}. See that its name, "
                 "revision and data.config are right; private ones need `hf auth login`"
             ) from error
         return {"train": data} if isinstance(data, library.Dataset) else data
@@ -354,7 +354,7 @@ class _Source:
         name, _, revision = self.root.partition("@")
         try:
             return Path(hf_hub_download(name, _NAMES, repo_type="dataset", revision=revision or None))
-        except Exception as error:  # it is no part of most data sets, and the data itself has been opened
+        except Exception as error:  # it is no part of most datasets, and the data itself has been opened
             _logger.debug("%s has no %s: %s", self, _NAMES, error)
             return None
 
@@ -421,7 +421,7 @@ def _is_array(kind: Any) -> bool:
 def _lookup(
     source: _Source, part: _Part, mask: str, classes: Sequence[str] | str, ignored: Sequence[int]
 ) -> tuple[Lookup, list[Remark]]:
-    """Return what decodes masks, by names that the data set has or that were said, else by their values."""
+    """Return what decodes masks, by names that the dataset has or that were said, else by their values."""
     inner = getattr(getattr(part.features[mask], "feature", None), "feature", None)
     named = getattr(inner, "names", None)
     names = dict(enumerate(named)) if named else source.names()
@@ -496,7 +496,7 @@ def _mask(value: Any, where: str) -> NDArray[Any]:
 def _file(value: Any, where: str) -> tuple[Path | None, bytes]:
     """Return the file of an image, or its bytes."""
     if not isinstance(value, dict):
-        raise ImageError(f"{where} is empty: take the row out of the data set")
+        raise ImageError(f"{where} is empty: take the row out of the dataset")
     content, path = value.get("bytes"), value.get("path")
     if content:
         return None, content

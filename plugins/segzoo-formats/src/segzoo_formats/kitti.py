@@ -52,7 +52,7 @@ def kitti(
     Args:
         root: folder that holds ``training/image_2`` and ``training/semantic`` or ``training/instance``.
         split: ``train``, ``val``, ``test`` or ``all``, which segzoo makes of ``training``.
-        classes: classes to use, chosen in the same way as for the data set ``cityscapes``.
+        classes: classes to use, chosen in the same way as for the dataset ``cityscapes``.
         scale: factor for both sides of images while files are decoded, at most 1.
 
     Raises:

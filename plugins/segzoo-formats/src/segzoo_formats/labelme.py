@@ -337,7 +337,7 @@ def _loaded(path: Path, encoding: str) -> Any:
             return json_text.parse(regular(path).read_bytes().decode(encoding))
         return json_text.read(path, most=MOST_BYTES)
     except FileNotFoundError as error:
-        raise MaskError(f"there is no {path} any more: put it back, or open the data set again") from error
+        raise MaskError(f"there is no {path} any more: put it back, or open the dataset again") from error
     except UnicodeDecodeError as error:
         raise MaskError(f"{path} is not in the encoding {encoding}: say another, or none") from error
     except (OSError, ValueError) as error:

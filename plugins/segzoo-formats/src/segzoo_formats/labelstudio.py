@@ -481,7 +481,7 @@ def _remarks(tasks: Sequence[_Task], labels: Sequence[str]) -> list[Remark]:
         *counted(
             "no-annotation",
             "warning",
-            "have no annotation that counts, and no place in the data set",
+            "have no annotation that counts, and no place in the dataset",
             "They were not labelled, or their annotations were cancelled.",
             [f"task {task.number}" for task in tasks if task.results is None],
             "task",

@@ -84,7 +84,7 @@ def check_partners(root: Path, alone: Sequence[Path], what: str) -> None:
     """Raise `FailureError` that lists files without a partner, if there are any.
 
     Args:
-        root: folder of the data set.
+        root: folder of the dataset.
         alone: files without a partner.
         what: what they lack, such as ``"mask"``.
     """

@@ -41,7 +41,7 @@ def nnunet(
     pages: str | int | Sequence[int] = "all",
     scale: float = 1.0,
 ) -> Pairs:
-    """Open a raw data set of nnU-Net.
+    """Open a raw dataset of nnU-Net.
 
     Args:
         root: folder that holds ``dataset.json``, ``imagesTr`` and ``labelsTr``; ``imagesTs`` with
@@ -83,7 +83,7 @@ def nnunet(
 
 
 def recognise(glance: Glance) -> Recognition | None:
-    """Recognise a raw data set of nnU-Net by its folder or its ``dataset.json``."""
+    """Recognise a raw dataset of nnU-Net by its folder or its ``dataset.json``."""
     return unwrapped(glance, _look)
 
 

@@ -1,7 +1,7 @@
 """Finds the images of an annotation file, the parts that they belong to, and the names of their classes.
 
 Annotation tools write down where an image was when it was annotated, often on another computer: a Windows
-path, an address, a name with a prefix. `Images.find` looks for it where the data set lies now.
+path, an address, a name with a prefix. `Images.find` looks for it where the dataset lies now.
 """
 
 from __future__ import annotations

@@ -94,7 +94,7 @@ def recognise(glance: Glance) -> Recognition | None:
     inner = ["", *glance.folders(), *(f"VOCdevkit/{name}" for name in glance.folders("VOCdevkit"))]
     found = [one for one in inner if _is_root(glance, one) and not _is_voc_2012(glance, one)]
     places = [glance.folder / one for one in found]
-    if glance.file or len(places) != 1:  # two data sets side by side are not one
+    if glance.file or len(places) != 1:  # two datasets side by side are not one
         return None
     root = places[0]
     names = next((name for name in (_LABEL_MAP, *_NAMES) if (root / name).is_file()), "")

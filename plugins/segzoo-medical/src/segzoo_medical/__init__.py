@@ -1,4 +1,4 @@
-"""Medical images for segzoo: data sets, and weights trained on them."""
+"""Medical images for segzoo: datasets, and weights trained on them."""
 
 from __future__ import annotations
 

@@ -138,7 +138,7 @@ class DSB2018:
         except FailureError as error:
             raise ImageError(str(error)) from error
         except FileNotFoundError as error:
-            raise ImageError(f"{file} is gone: put it back, or open the data set again") from error
+            raise ImageError(f"{file} is gone: put it back, or open the dataset again") from error
         except Exception as error:  # there is no list of what Pillow raises
             raise ImageError(f"{file} cannot be read: {error}") from error
 

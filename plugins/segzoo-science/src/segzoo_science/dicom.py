@@ -188,7 +188,7 @@ class _Header:
         return int(self.dataset.Rows), int(self.dataset.Columns)
 
     def group(self, name: str, frame: int = 0) -> Any:
-        """Return the item of a functional group, of a frame or shared by all; the data set itself without."""
+        """Return the item of a functional group, of a frame or shared by all; the dataset itself without."""
         for kind, index in (("PerFrame", frame), ("Shared", 0)):
             items = self.dataset.get(f"{kind}FunctionalGroupsSequence") or ()
             if index < len(items) and name in items[index] and len(items[index][name].value):
