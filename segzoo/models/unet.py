@@ -32,7 +32,21 @@ def unet(
     padding: Padding = "same",
     mirror: bool = True,
 ) -> Segmenter:
-    """Build a U-Net; its options are those of `PlainEncoder`, `UNetDecoder` and `Segmenter`."""
+    """Build a U-Net of `PlainEncoder` and `UNetDecoder`.
+
+    Args:
+        num_classes: number of classes.
+        in_channels: number of channels of the image.
+        width: number of channels of the finest feature.
+        depth: number of features; the coarsest has stride ``2 ** (depth - 1)``.
+        upsample: ``bilinear`` (aligned corners), ``transpose`` (2x2 transposed convolution), or
+            ``transpose-keep``, which keeps the number of channels.
+        upsample_relu: whether a ReLU follows the transposed convolution.
+        norm: ``batch``, ``group``, ``instance`` or ``None``.
+        padding: ``same``, or ``valid`` as in the paper: each convolution consumes a pixel on every side.
+        mirror: whether a network of valid convolutions mirrors its image to give logits of the
+            image's size; without, it is the bare network (572 in, 388 out).
+    """
     check_positive(width=width, depth=depth)
     if depth < 2:
         raise OptionError(f"depth must be at least 2, got {depth}")
