@@ -108,6 +108,14 @@ def test_the_menu_of_a_phone_opens_and_leads_on(phone: Page) -> None:
     assert phone.locator("article h1").is_visible()
 
 
+def test_the_home_page_is_light(desk: Page) -> None:
+    sizes: dict[str, int] = {}
+    desk.on("response", lambda response: sizes.update({response.url: len(response.body())}))
+    desk.goto("/index.html", wait_until="networkidle")
+    assert sum(sizes.values()) < 500_000, sorted(sizes.items(), key=lambda one: -one[1])[:5]
+    assert len(sizes) < 25
+
+
 def shown(page: Page) -> list[str]:
     """The rows of the zoo's table that are seen."""
     return page.eval_on_selector_all(
