@@ -53,7 +53,7 @@ QUERIES = {
     "class imbalance": "training/recipes",
     "fine-tune": "guides/checkpoints",
     "backbone": "zoo/encoders",
-    "colab": "start/quickstart",
+    "colab": "start/notebooks",
     "uncertainty": "prediction/index",
 }
 #: Names and subjects of models and weights, and their pages.
