@@ -14,6 +14,7 @@ from segzoo import zoo
 from segzoo.cli import facts
 from segzoo.errors import SegzooError
 from zoo_pages.measuring import SIZE, Measured, measure
+from zoo_pages.remembered import keep, remembered
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -125,20 +126,25 @@ def parts(kind: str) -> list[Part]:
 @cache
 def models() -> list[Model]:
     """Return every registered model."""
-    return [_model(name, entry) for name, entry in sorted(zoo.registry("models").items())]
+    found = [_model(name, entry) for name, entry in sorted(zoo.registry("models").items())]
+    keep()
+    return found
 
 
 @cache
 def pairings() -> list[Pairing]:
     """Return every decoder on each of `ENCODERS`."""
     found = sorted(zoo.registry("decoders").items())
-    return [_pairing(name, entry.owner, encoder) for name, entry in found for encoder in ENCODERS]
+    pairs = [_pairing(name, entry.owner, encoder) for name, entry in found for encoder in ENCODERS]
+    keep()
+    return pairs
 
 
 @cache
 def weights() -> list[Weights]:
     """Return all registered weights: bundled weights first, weights of encoders last."""
     found = [_weights_or_trouble(name, entry) for name, entry in sorted(zoo.registry("weights").items())]
+    keep()
     return sorted(found, key=lambda one: (not one.shipped, not one.entry.spec.classes))
 
 
@@ -149,20 +155,23 @@ def forget() -> None:
 
 
 def _known(entry: Entry[Any]) -> dict[str, Any]:
-    known, trouble = guarded(lambda: facts.facts(entry), {})
+    said, trouble = guarded(
+        lambda: remembered(entry.owner, ("facts", repr(entry)), lambda: facts.facts(entry)), {}
+    )
+    known = dict(said)
     return {"known": known, "trouble": trouble or known.get("trouble", "").partition("\n")[0]}
 
 
 def _model(name: str, entry: Entry[ModelSpec]) -> Model:
     known = _known(entry)
-    measured, trouble = guarded(lambda: _measured(entry.full_name), Measured())
+    measured, trouble = guarded(lambda: _measured(entry.full_name, entry.owner), Measured())
     known["trouble"] = known["trouble"] or trouble
     return Model(
         name=name,
         entry=entry,
         measured=measured,
         weights=_weights_for(networks_of(entry)),
-        drawing=_drawing(name),
+        drawing=_drawing(name, entry.owner),
         **known,
     )
 
@@ -175,7 +184,7 @@ def networks_of(entry: Entry[ModelSpec]) -> set[str]:
 
 def _pairing(decoder: str, owner: str, encoder: str) -> Pairing:
     name = f"{decoder}/{encoder}"
-    measured, trouble = guarded(lambda: _measured(name), Measured())
+    measured, trouble = guarded(lambda: _measured(name, owner), Measured())
     full, _ = guarded(lambda: zoo.find_model(name).full_name, name)
     measured = Measured(trouble=trouble) if trouble else measured
     return Pairing(
@@ -186,17 +195,24 @@ def _pairing(decoder: str, owner: str, encoder: str) -> Pairing:
         measured=measured,
         from_timm=encoder not in zoo.registry("encoders"),
         weights=_weights_for({full}),
-        drawing=_drawing(name),
+        drawing=_drawing(name, owner),
     )
 
 
-def _measured(name: str) -> Measured:
-    return measure(lambda: segzoo.create(name, num_classes=facts.CLASSES, in_channels=3, weights=None))
+def _measured(name: str, owner: str) -> Measured:
+    def make() -> Measured:
+        return measure(lambda: segzoo.create(name, num_classes=facts.CLASSES, in_channels=3, weights=None))
+
+    return remembered(owner, ("measured", name), make)
 
 
-def _drawing(name: str) -> segzoo.Drawing | None:
+def _drawing(name: str, owner: str) -> segzoo.Drawing | None:
     """Return the drawing of a model, or nothing if it cannot be drawn."""
-    return guarded(lambda: segzoo.draw(name, size=(SIZE, SIZE)), None)[0]
+
+    def make() -> segzoo.Drawing:
+        return segzoo.draw(name, size=(SIZE, SIZE))
+
+    return guarded(lambda: remembered(owner, ("drawing", name), make), None)[0]
 
 
 def _weights_for(networks: set[str]) -> tuple[str, ...]:
@@ -219,7 +235,12 @@ def _weights(name: str, entry: Entry[WeightsSpec]) -> Weights:
     size = spec.bytes
     if spec.folder:
         size, _ = guarded(lambda: (in_package(spec) / "model.safetensors").stat().st_size, 0)
-    measured, trouble = guarded(lambda: _measured_weights(entry, config), Measured())
+    measured, trouble = guarded(
+        lambda: remembered(
+            entry.owner, ("weights", entry.full_name), lambda: _measured_weights(entry, config)
+        ),
+        Measured(),
+    )
     known["trouble"] = known["trouble"] or trouble
     network = config.architecture.name if config else ""
     return Weights(
