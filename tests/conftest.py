@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import random
 import shutil
 import signal
 import subprocess
@@ -14,7 +15,9 @@ from pathlib import Path
 from textwrap import dedent
 from typing import TYPE_CHECKING, Protocol
 
+import numpy as np
 import pytest
+import torch
 from hypothesis import settings
 from site_build import docs_site
 
@@ -44,6 +47,21 @@ if threading.current_thread() is threading.main_thread():
 settings.register_profile("repeatable", deadline=None, derandomize=True, max_examples=30)
 settings.register_profile("long", deadline=None, max_examples=1000)
 settings.load_profile("long" if os.environ.get("SEGZOO_CAMPAIGN") == "long" else "repeatable")
+
+
+class Seeded:
+    """Begins every test with the same random numbers, whatever ran before it in its process."""
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self) -> None:
+        random.seed(0)
+        np.random.seed(0)
+        torch.manual_seed(0)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # A hook of this file would be called for the tests of this folder alone, and not for those of plug-ins.
+    config.pluginmanager.register(Seeded())
 
 
 def pytest_collection() -> None:
