@@ -26,6 +26,9 @@ _MOST_TENSORS = 20_000
 #: Operations that make a tensor of a given size, by their first argument.
 _SIZED = {"empty", "empty_strided", "zeros", "ones", "full", "rand", "randn", "randint"}
 _COUNTED = {"arange", "linspace", "logspace", "eye"}
+#: Operations that only change values, which tensors of the meta device do not have. Python would compute
+#: the shape of each, which takes longer than all else of building a network.
+_VALUES = {"normal_", "uniform_", "kaiming_normal_", "kaiming_uniform_", "trunc_normal_", "erfinv_", "clamp_"}
 
 
 class AllocationError(Exception):
@@ -49,6 +52,10 @@ class Allocation(TorchFunctionMode):
     ) -> Any:
         """Run an operation, unless it makes a tensor that does not fit."""
         kwargs = kwargs or {}
+        if getattr(func, "__name__", "") in _VALUES:
+            changed = args[0] if args else kwargs.get("tensor")
+            if isinstance(changed, torch.Tensor) and changed.is_meta:
+                return changed
         self._left -= _bytes(func, args, kwargs)
         if self._left < 0:
             raise AllocationError(f"it needs more than {self._most / 1e9:.3g} GB of memory")

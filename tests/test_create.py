@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import segzoo
 from segzoo import zoo
@@ -41,6 +42,23 @@ def _tensors(key: str) -> dict[str, list[int]]:
 def test_the_tensors_of_every_architecture_keep_their_names_and_shapes(key):
     """Renaming one breaks people's weights; ``python tests/test_create.py`` adds a new architecture."""
     assert _tensors(key) == json.loads(SNAPSHOT.read_text())[key]
+
+
+@pytest.mark.parametrize("name", ["unet/convnext_atto", "unet/resnet18", "unet/mit_b0"])
+def test_a_network_without_values_draws_no_random_numbers(name):
+    drawn = []
+
+    class Watch(TorchDispatchMode):
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            drawn.append(func.overloadpacket.__name__)
+            return func(*args, **kwargs or {})
+
+    with torch.device("meta"):
+        segzoo.create(name, num_classes=2)  # which also asks timm for the channels of its encoders
+        with Watch():
+            segzoo.create(name, num_classes=2)
+    assert "empty" in drawn
+    assert {"normal", "normal_", "uniform", "uniform_", "erfinv", "erfinv_"}.isdisjoint(drawn)
 
 
 def test_a_model_is_an_ordinary_module_that_knows_how_it_was_made():

@@ -252,7 +252,7 @@ def _weights(name: str, entry: Entry[WeightsSpec]) -> Weights:
         network=network,
         scores=measured_scores(config),
         # Other weights have the network of a model or a pairing, whose drawing is shown there.
-        drawing=_drawing(entry.full_name) if spec.folder else None,
+        drawing=_drawing(entry.full_name, entry.owner) if spec.folder else None,
         **known,
     )
 
