@@ -28,7 +28,7 @@ from segzoo.specs import CAPABILITIES
 sys.path.insert(0, str(ROOT / "docs/_ext"))
 sys.path.insert(0, str(ROOT / "docs/images/zoo"))
 import compute
-from zoo_pages import facts, measuring, pages, readme, words
+from zoo_pages import facts, measuring, pages, readme, remembered, words
 from zoo_pages.digest import digest
 from zoo_pages.markup import anchor, link, paper, prose
 
@@ -106,6 +106,34 @@ def test_pages_are_outdated_when_a_plugin_comes_or_its_code_changes(site: Site) 
     assert with_it != before
     module.write_text(module.read_text(encoding="utf-8") + "\ndef nothing():\n    return None\n")
     assert digest() != with_it
+
+
+def test_what_was_measured_is_kept_until_the_code_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remembered, "_ROOT", tmp_path)
+    monkeypatch.setattr(remembered, "_FOLDER", tmp_path / "build")
+    code = tmp_path / "segzoo/part.py"
+    code.parent.mkdir()
+    made: list[str] = []
+
+    def asked_in_a_new_build(owner: str) -> int:
+        remembered._known.cache_clear()
+        remembered._file.cache_clear()
+        made.append(owner)
+        count = remembered.remembered(owner, ("count", "unet"), lambda: len(made))
+        remembered.keep()
+        return count
+
+    code.write_text("first", encoding="utf-8")
+    try:
+        assert [asked_in_a_new_build("segzoo") for _ in range(2)] == [1, 1]
+        assert [asked_in_a_new_build("segzoo-strange") for _ in range(2)] == [3, 4]
+        code.write_text("other", encoding="utf-8")
+        assert [asked_in_a_new_build("segzoo") for _ in range(2)] == [5, 5]
+    finally:
+        remembered._known.cache_clear()
+        remembered._file.cache_clear()
 
 
 def test_all_weights_that_ship_have_a_picture_and_no_others() -> None:
