@@ -33,7 +33,7 @@ test: $(READY) $(BROWSER)  ## every test
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 fast: $(READY)  ## the tests that take a minute
-	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow"
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow and not medium"
 
 campaign: $(READY)  ## fifty times as many hostile inputs and kills as the tests try; SEGZOO_CAMPAIGN_SEED=N tries others
 	SEGZOO_CAMPAIGN=long $(BIN)/python -m tests.campaign

@@ -53,7 +53,7 @@ def test_the_seed_decides_what_is_drawn(discs):
     assert (other != first).any()
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_a_recipe_and_words_say_what_is_done(discs):
     recipe = discs.parent / "recipe.toml"
     recipe.write_text("[augment.letterbox]\nsize = 48\noutside = 'ignore'\n", encoding="utf-8")

@@ -215,7 +215,7 @@ def test_a_perspective_takes_corners_to_where_they_are_moved_as_torchvision_does
     assert not classes.any()
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_elastic_moves_the_points_of_its_grid_by_sigma_pixels():
     columns = np.arange(201, dtype=np.uint8)
     image = np.broadcast_to(columns[:, None], (41, 201, 1))

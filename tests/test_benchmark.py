@@ -157,7 +157,7 @@ def test_a_machine_has_a_peak_and_a_memory(monkeypatch):
 WORDS = ["benchmark", "unet-nuclei", "--size", "16x24", "--repeats", "1", "--run", "eager", "--device", "cpu"]
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_the_command_prints_a_table_and_what_it_means(capsys, monkeypatch):
     monkeypatch.setattr(module, "FPS_REPEATS", 1)
     assert run([*WORDS, "--fps"]) == 0
@@ -167,7 +167,7 @@ def test_the_command_prints_a_table_and_what_it_means(capsys, monkeypatch):
     assert "FPS as bubbliiiing's program counts (batch 1, 100 repetitions)" in out
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_the_command_prints_json(capsys):
     assert run([*WORDS, "--json"]) == 0
     found = json.loads(capsys.readouterr().out)

@@ -225,7 +225,7 @@ def test_a_bad_address_is_the_callers_mistake() -> None:
         cache.file_for("file:///x")
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_listing_the_cache_imports_no_torch() -> None:
     code = "import sys; from segzoo.cli import run; run(['cache']); assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)

@@ -37,7 +37,7 @@ TRIED = [
 QUICK = ("odd-sizes", "one-pixel", "bands", "one-image", "pickle")
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_a_small_unet_can_do_all_that_is_quick_to_try():
     assert set(capabilities.check_capabilities("unet", only=QUICK, width=4).values()) == {""}
 

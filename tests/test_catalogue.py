@@ -234,7 +234,7 @@ def test_a_converted_folder_that_changed_is_refused(tiny: WeightsSpec) -> None:
         segzoo.load("tiny-carvana")
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 @pytest.mark.filterwarnings("ignore:.*no hash")
 def test_what_decides_the_result_decides_its_folder(
     tiny: WeightsSpec, monkeypatch: pytest.MonkeyPatch

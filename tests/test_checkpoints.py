@@ -573,7 +573,7 @@ def test_a_name_of_thousands_of_letters_is_refused_in_a_short_sentence(tmp_path)
     assert len(str(caught.value)) < 300
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_a_flipped_bit_in_a_zipped_file_is_refused_or_changes_nothing(tmp_path):
     file, draw, refused = tmp_path / "a.pth", random.Random(1), 0
     torch.save({"a": torch.arange(600.0)}, file)

@@ -109,14 +109,14 @@ def test_the_threshold_and_the_smallest_object_are_those_that_score_best():
     assert masks.values["per_image"] == pytest.approx(chosen.after, abs=1e-9)
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_the_same_is_chosen_every_time():
     found = [choose(Level(8, 0.7), Data(cells()), "iou.pooled") for _ in range(2)]
     assert found[0] == found[1]
     assert found[0].column == "iou_pooled"
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_a_temperature_is_found_that_made_the_truth_and_masks_stay():
     network, data = Level(255 / 16, 128 / 255), Data(chances(2.5))
     chosen = choose(network, data, what=("temperature",))

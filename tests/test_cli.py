@@ -275,14 +275,14 @@ def test_an_error_that_nobody_foresaw_keeps_its_traceback(failing: Callable[[Bas
         cli.run(["plugins"])
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_a_warning_is_one_line_on_stderr(site: Site, segzoo_command: Run) -> None:
     code = "from segzoo.hooks import hookimpl\n@hookimpl\ndef segzoo_losses():\n    {}\n    return []"
     site.install("segzoo-wordy", code.format("import warnings; warnings.warn('old\\n  and grey')"))
     assert segzoo_command("list").stderr == "warning: old and grey\n"
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 @pytest.mark.skipif(os.name == "nt", reason="pipes and signals as POSIX has them")
 def test_a_reader_that_stops_reading_is_told_nothing(python: Run) -> None:
     code = (
@@ -293,7 +293,7 @@ def test_a_reader_that_stops_reading_is_told_nothing(python: Run) -> None:
     assert (done.returncode, done.stderr) == (cli.PIPE_CLOSED, "")
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 @pytest.mark.skipif(os.name == "nt", reason="pipes and signals as POSIX has them")
 def test_an_interrupt_leaves_with_130_and_no_traceback(site: Site) -> None:
     site.install(

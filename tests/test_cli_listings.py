@@ -98,7 +98,7 @@ def test_a_pattern_without_a_match_says_so_and_is_no_failure(capsys: pytest.Capt
     assert json.loads(capsys.readouterr().out) == []
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_list_with_a_broken_plugin_lists_all_else_and_warns(site: Site, segzoo_command: Run) -> None:
     site.install("segzoo-bad", "raise RuntimeError('no licence')")
     done = segzoo_command("list", "models")
@@ -109,7 +109,7 @@ def test_list_with_a_broken_plugin_lists_all_else_and_warns(site: Site, segzoo_c
     )
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_strict_mode_makes_a_broken_plugin_an_error(site: Site, segzoo_command: Run) -> None:
     site.install("segzoo-bad", "raise RuntimeError('no licence')")
     done = segzoo_command("list", SEGZOO_STRICT_PLUGINS="1")
@@ -155,7 +155,7 @@ def test_info_counts_the_parameters_of_the_plain_unet(capsys: pytest.CaptureFixt
     assert "transposed" in decoder["takes"]["upsample"]["meaning"]
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_info_of_a_pair_and_of_a_timm_encoder(capsys: pytest.CaptureFixture[str]) -> None:
     (pair,) = info(capsys, "unet-resnet18")
     assert (pair["decoder"], pair["encoder"]) == ("segzoo:unet", "timm:resnet18")

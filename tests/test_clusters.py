@@ -100,7 +100,7 @@ def deadly(monkeypatch, name, times):
     monkeypatch.setattr(job_module, "write_outputs", writing)
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_a_worker_that_dies_loses_nothing_and_does_nothing_twice(model, photos, monkeypatch):
     sources = find(["photos"]).images
     list(job(model, photos / "here").run(sources))
@@ -116,7 +116,7 @@ def test_a_worker_that_dies_loses_nothing_and_does_nothing_twice(model, photos, 
     assert sum(one.skipped for one in again) == len(NAMES)
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_an_image_that_ends_every_worker_is_reported_and_the_others_are_done(model, photos, monkeypatch):
     sources = find(["photos"]).images
     deadly(monkeypatch, "c", 1000)
@@ -128,7 +128,7 @@ def test_an_image_that_ends_every_worker_is_reported_and_the_others_are_done(mod
     assert [path.name for path in (photos / "out").glob("manifest*")] == ["manifest.jsonl"]
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_a_run_that_is_stopped_goes_on_here_and_there(model, photos):
     sources = find(["photos"]).images
     outcomes = run_on(Pretended(), job(model, photos / "out"), sources)
@@ -140,7 +140,7 @@ def test_a_run_that_is_stopped_goes_on_here_and_there(model, photos):
     assert len(recorded(photos / "out")) == len(NAMES) + 2  # the damaged one, and the table of all
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_other_settings_replace_what_a_run_wrote_and_nothing_else(model, photos):
     sources = [one for one in find(["photos"]).images if one.name != "bad"]
     list(job(model, photos / "out").run(sources))
@@ -181,7 +181,7 @@ def test_a_folder_that_workers_do_not_share_ends_the_run(model, photos):
         list(run_on(cluster, job(model, out), find(["photos"]).images))
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_scores_are_the_same_to_the_last_bit(model, photos):
     (photos / "photos/bad.png").unlink()
     (photos / "masks").mkdir()

@@ -66,7 +66,7 @@ def together(predictor, images, **options):
     return with_image.together(predictor.prepare(np.zeros((64, 64, 3), np.uint8)))
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 @pytest.mark.parametrize("backend", ["torch", "eager"])
 def test_images_at_once_get_the_files_that_shards_of_one_thread_write(
     network, photos, threads, tmp_path, backend

@@ -70,7 +70,7 @@ def configs(draw):
     )
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 @given(configs())
 def test_what_is_written_is_read_again(config):
     assert from_json(json.loads(json.dumps(to_json(config))), "config.json") == config

@@ -121,7 +121,7 @@ class Answer(http.server.BaseHTTPRequestHandler):
         pass
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 @pytest.mark.parametrize("form", ["--port {port}", "--port={port}"])
 def test_the_health_check_asks_the_server_and_lets_other_commands_be(tmp_path, form):
     program = json.loads(told("HEALTHCHECK")[0].partition("CMD ")[2])[1]

@@ -295,7 +295,7 @@ def test_a_segzoo_folder_is_not_converted_again(checkpoint, tmp_path):
         segzoo.convert(out, tmp_path / "again")
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_a_stranger_brings_a_layout_for_networks_of_segzoo(site, tmp_path):
     site.install(
         "segzoo-stranger",
@@ -325,7 +325,7 @@ def test_a_stranger_brings_a_layout_for_networks_of_segzoo(site, tmp_path):
         assert torch.equal(twin(images), model(images))
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_two_layouts_that_fit_one_file_are_both_named(site, checkpoint, tmp_path):
     site.install(
         "segzoo-twin",
@@ -434,7 +434,7 @@ def nested(classes):
     return tensors
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_a_network_with_a_sigmoid_for_each_class_has_classes_that_overlap_unless_told_otherwise(
     tmp_path, capsys, recwarn
 ):
@@ -463,7 +463,7 @@ def test_one_class_and_one_class_a_pixel_need_no_such_word(checkpoint, tmp_path)
     segzoo.convert(checkpoint, tmp_path / "other", multilabel="argmax")  # it is so already
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_a_folder_that_an_older_version_made_of_one_is_told_apart(tmp_path, recwarn):
     torch.save(nested(2), tmp_path / "a.pth")
     out = segzoo.convert(tmp_path / "a.pth", tmp_path / "out", multilabel="argmax")
@@ -483,7 +483,7 @@ def smp():
     return Golden("smp_resnet18")
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 @pytest.mark.parametrize(
     ("extras", "rule"),
     [

@@ -136,7 +136,7 @@ def fields(tmp_path):
     return folder
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 @pytest.mark.parametrize("intensity", ["range:0,4095", "percentiles:1,99", "standard"])
 def test_statistics_are_those_that_training_measures(fields, tmp_path, intensity, capsys):
     words = ["data.bands=4,2", f"data.intensity={intensity}"]
@@ -151,7 +151,7 @@ def test_statistics_are_those_that_training_measures(fields, tmp_path, intensity
     assert numbers["std"] == [round(band.std, 4) for band in trained]
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_what_bands_and_intensity_answer_is_asked_no_more(fields, capsys):
     def kinds(*words):
         _, report = checked(capsys, fields, *words)
@@ -188,7 +188,7 @@ def test_a_run_predicts_and_is_scored_with_the_bands_and_the_intensity_that_it_w
     assert (about["bands"], about["intensity"]) == ("4, 2", "range:0,4095")
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_a_conversion_reads_data_as_the_words_say(photos, tmp_path, capsys):
     out = tmp_path / "converted"
     words = ["data", "convert", str(photos), str(out), "--to", "folder", *OPTIONS, "split.share=0.3"]

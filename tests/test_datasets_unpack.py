@@ -197,7 +197,7 @@ PACKED = {
 }
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 @pytest.mark.parametrize("kind", PACKED)
 def test_a_flipped_bit_is_refused_or_changes_nothing_that_is_unpacked(tmp_path, kind):
     whole = PACKED[kind](tmp_path / "a").read_bytes()
@@ -268,7 +268,7 @@ def test_compressions_that_are_not_read_are_named(tmp_path):
 # -- tars that are made to harm
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_headers_are_counted_like_files(tmp_path):
     source = tmp_path / "a.tgz"
     with tarfile.open(source, "w:gz", format=tarfile.PAX_FORMAT) as archive:

@@ -98,7 +98,7 @@ def test_a_mask_that_does_not_fit_is_refused(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_only_the_page_of_this_server_saves_corrections(weights: Path, tmp_path: Path) -> None:
     folder = tmp_path / "pairs"
     files = {"image": ("roof.png", png(PIXELS)), "mask": ("mask", MASK.tobytes())}

@@ -54,7 +54,7 @@ def fixed(text: str) -> tuple[set[str], set[str], set[float]]:
     return code, targets, numbers
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_every_message_of_a_translated_page_is_translated_and_none_is_left_over() -> None:
     said = chinese_messages.extracted(PAGES)
     wrong = {}

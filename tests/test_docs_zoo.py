@@ -88,7 +88,7 @@ def test_code_in_docstrings_is_code_on_the_page() -> None:
     ]
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_pages_are_outdated_when_a_plugin_comes_or_its_code_changes(site: Site) -> None:
     before = digest()
     assert digest() == before

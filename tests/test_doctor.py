@@ -161,7 +161,7 @@ def test_what_jpeg_has_destroyed_is_not_called_repairable(tmp_path: Path) -> Non
     assert kinds(check_data(folder(tmp_path / "b", three, suffix=".jpg")), "error") == {"unclear"}
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_arrays_and_stacks_and_lists_are_looked_at_too(tmp_path: Path) -> None:
     arrays = folder(tmp_path / "arrays")
     for number, name in enumerate(NAMES):

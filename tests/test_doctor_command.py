@@ -107,7 +107,7 @@ def test_text_tells_every_part_and_that_nothing_is_wrong(
     assert text.endswith("\nno problem was found\n")
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_a_cache_that_is_too_large_to_be_counted_is_told_to_be_larger(
     well: None, home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

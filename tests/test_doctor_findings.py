@@ -95,7 +95,7 @@ def test_small_photographs_in_a_large_frame_are_no_twins(level: int) -> None:
     assert twins_among([*images, images[3].resize((200, 200))]) == [(3, 8)]
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_photographs_in_a_black_frame_are_no_twins_by_their_frame(tmp_path: Path) -> None:
     rows, columns = np.mgrid[:200, :200]
     view = (rows - 100) ** 2 + (columns - 100) ** 2 < 90**2

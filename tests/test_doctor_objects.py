@@ -190,7 +190,7 @@ def test_numbers_drawn_at_random_from_32_bits_are_recognised_where_there_are_man
     assert interpret(facts).kind == "instances"
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_objects_may_have_a_colour_each(tmp_path: Path) -> None:
     random = np.random.default_rng(0)
     for number, mask in enumerate(many(random, 12)):

@@ -137,7 +137,7 @@ def test_every_printed_command_runs_on_files_that_real_tools_wrote(
     check(link, capfd, set())
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 @pytest.mark.parametrize("name", ["it's $HOME", '-x "b"', "--data", "a=b", "*", "coco", "ä;é"])
 def test_printed_commands_are_quoted_for_names_of_every_kind(
     tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]

@@ -170,7 +170,7 @@ def test_a_copy_of_a_file_is_not_converted_again_and_another_file_is(file, tmp_p
     assert len(inventory.items()) == 3
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_a_file_that_is_written_to_while_it_is_converted_is_not_kept(file, monkeypatch):
     def convert_and_write(path, *args, **kwargs):
         torch.save({name: 2 * one for name, one in TENSORS.items()}, file)
@@ -184,7 +184,7 @@ def test_a_file_that_is_written_to_while_it_is_converted_is_not_kept(file, monke
     assert not same(segzoo.load(file))
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_another_version_of_a_library_converts_again(file, monkeypatch):
     versions = {"transformers": "4.57.0"}
     monkeypatch.setattr("importlib.metadata.version", versions.get)
@@ -194,7 +194,7 @@ def test_another_version_of_a_library_converts_again(file, monkeypatch):
     assert len(list((cache.home() / "folders").iterdir())) == 2
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 @pytest.mark.parametrize("form", FORMS)
 def test_a_folder_of_a_library_is_a_model(form, tmp_path):
     folder = foreign(tmp_path / "streets", form=form)
@@ -252,7 +252,7 @@ def publish(hub, folder, *, repo=REPO):
     return hub.repos[repo].commit({**files, "modeling.py": b"raise SystemExit"})
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 @pytest.mark.parametrize("form", FORMS)
 def test_a_repository_of_a_library_is_a_model(form, hub, tmp_path, caplog):
     caplog.set_level(logging.WARNING)
@@ -266,7 +266,7 @@ def test_a_repository_of_a_library_is_a_model(form, hub, tmp_path, caplog):
     assert same(segzoo.create(f"hf-hub:{REPO}@{commit}"))
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_a_name_of_the_catalogue_stays_at_the_commit_of_its_first_use(hub, tmp_path):
     spec = WeightsSpec(name="streets", model="unet", classes=("a", "b"), hub=REPO)
     first = publish(hub, foreign(tmp_path / "first"))
@@ -278,7 +278,7 @@ def test_a_name_of_the_catalogue_stays_at_the_commit_of_its_first_use(hub, tmp_p
     assert f"{REPO}@{first}" in read_config(folder_of(spec)).provenance["source"]
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_what_a_repository_lacks_is_asked_for_once(hub, tmp_path, monkeypatch):
     folder = foreign(tmp_path / "streets", form="pytorch_model.bin")
     (folder / "preprocessor_config.json").unlink()
@@ -301,7 +301,7 @@ def test_offline_a_repository_that_is_not_cached_says_what_to_fetch(hub, tmp_pat
         assert name in str(error.value)
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_a_file_of_a_repository_that_changes_on_disk_is_found(hub, tmp_path):
     publish(hub, foreign(tmp_path / "streets", form=FORMS[1]))
     segzoo.load(f"hf-hub:{REPO}")

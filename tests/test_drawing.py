@@ -47,7 +47,7 @@ def hooked(model: nn.Module, part: str, size: int) -> list[tuple[int, ...]]:
     return seen
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 @pytest.mark.parametrize("name", ["unet", "unet/resnet18", "fpn/resnet18", "linear/convnext_atto"])
 def test_shapes_of_the_encoder_are_those_that_it_returns(name: str) -> None:
     model = segzoo.create(name, num_classes=3, weights=None).eval()
@@ -69,7 +69,7 @@ def test_a_u_net_has_a_box_for_each_level() -> None:
     assert grids(found, "head") == [(2, 64, 96, 1)]
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 @pytest.mark.parametrize("name", ["unet", "smp-dpt", "smp-fpn"])
 def test_nothing_but_the_logits_comes_after_the_head(name: str) -> None:
     found = traced(_built(name), (128, 128))
@@ -97,7 +97,7 @@ def test_valid_convolutions_shrink_maps_and_keep_strides() -> None:
     assert found.logits == (2, 388, 388)
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 @pytest.mark.parametrize(
     "name", ["unet", "unet/vgg11", "deeplabv3plus/resnet18", "segformer-b0", "nested/resnet18", "smp-unet"]
 )
@@ -120,7 +120,7 @@ def test_every_model_can_be_drawn(name: str) -> None:
     assert len(svg) < MOST
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_heads_that_take_no_part_in_prediction_are_told_apart() -> None:
     model = segzoo.create("nested/resnet18", num_classes=2, deep_supervision=True)
     found = traced(model, (64, 64))
@@ -138,7 +138,7 @@ def test_a_model_of_someone_else_is_drawn_too() -> None:
     assert "4 x 32 x 32" in drawing.description
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_a_wrapped_model_is_drawn_as_the_model_inside() -> None:
     model = segzoo.create("unet", num_classes=2, width=8)
     expected = segzoo.draw(model, size=(64, 64))
@@ -146,7 +146,7 @@ def test_a_wrapped_model_is_drawn_as_the_model_inside() -> None:
     assert segzoo.draw(nn.DataParallel(model), size=(64, 64)) == expected
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_a_drawing_leaves_the_model_as_it_was() -> None:
     model = segzoo.create("unet", num_classes=2, width=8).train()
     model.get_submodule("head").eval()
@@ -158,7 +158,7 @@ def test_a_drawing_leaves_the_model_as_it_was() -> None:
     assert not any(module._forward_hooks for module in model.modules())
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_a_drawing_is_the_same_each_time_and_says_what_it_shows() -> None:
     drawing = segzoo.draw("unet", size=(64, 64))
     assert drawing == segzoo.draw("unet", size=(64, 64))
@@ -174,7 +174,7 @@ def test_a_drawing_is_the_same_each_time_and_says_what_it_shows() -> None:
     assert "stride 16: 1024 x 4 x 4, 14,159,872 parameters" in drawing.description
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_boxes_do_not_overlap_and_lie_inside() -> None:
     root = ElementTree.fromstring(segzoo.draw("unet/resnet18", size=(64, 64)).svg)
     width, height = (float(root.get(name, "0")) for name in ("width", "height"))
@@ -246,7 +246,7 @@ def test_a_wrong_name_or_size_gets_the_usual_message(tmp_path: Path) -> None:
 # -- the command
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_the_command_writes_a_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -274,7 +274,7 @@ def test_the_command_says_what_is_wrong(
     assert told in capsys.readouterr().err
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_a_drawing_is_written_to_a_name_that_ends_in_svg(tmp_path: Path) -> None:
     drawing = segzoo.draw("unet/resnet18")
     with pytest.raises(OptionError, match=r"must end in \.svg, got .*unet\.png"):

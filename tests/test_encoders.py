@@ -231,7 +231,7 @@ def test_a_backbone_that_was_never_trained_says_so(monkeypatch):
     assert issubclass(WeightsError, RuntimeError)
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 @pytest.mark.parametrize("stride", [None, 8])
 def test_tensorflow_s_padding_is_the_same_where_it_does_not_depend_on_the_size(stride):
     images = torch.rand(1, 3, 96, 160, generator=torch.Generator().manual_seed(0))

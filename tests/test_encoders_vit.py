@@ -102,7 +102,7 @@ def test_features_lie_at_the_declared_strides(name, pyramid, layers):
             assert sizes == [(height // stride, width // stride) for stride in strides]
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_taps_are_the_maps_of_timm_s_own_blocks():
     encoder = ViTEncoder(backbone="test_vit", features="layers", layers=(0, 2)).eval()
     whole = timm.create_model("test_vit", dynamic_img_size=True).eval()
@@ -218,7 +218,7 @@ def test_taps_of_every_kind_of_position_codes_are_exported_for_all_sizes(name):
     check_export(segzoo.create(f"linear/{name}", num_classes=2, encoder={"layers": [0]}))
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 @pytest.mark.parametrize(
     "name", ["samvit_base_patch16", "xcit_nano_12_p16_224", "naflexvit_base_patch16_gap"]
 )

@@ -348,7 +348,7 @@ def test_what_computes_something_else_is_not_used(monkeypatch: pytest.MonkeyPatc
     assert any("logits differ by" in line for line in told)
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_where_nothing_can_be_compiled_torch_runs_the_network_as_it_is(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

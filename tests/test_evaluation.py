@@ -89,7 +89,7 @@ def test_scores_per_image_and_per_class_are_those_of_a_naive_count():
     assert found.confusion[1, 2] == np.sum((truth == 1) & (prediction == 2))
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_the_detailed_count_gives_the_scores_of_the_plain_one():
     plain = tally(cases(6), named_metrics(["iou", "dice", "confusion"], THREE), THREE)
     detailed = counted(6, metrics=("iou", "dice", "confusion"))
@@ -149,7 +149,7 @@ def test_the_interval_of_a_mean_is_the_percentile_bootstrap_of_its_definition():
     assert astuple(alone["per_image"]) == pytest.approx(expected)
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_more_images_than_groups_are_joined_and_none_is_lost():
     found = counted(GROUPS + 7, resamples=5)
     assert found.bootstrap.groups == GROUPS

@@ -83,7 +83,7 @@ def test_masks_of_another_folder_are_read_as_the_training_read_its_own(trained, 
     assert all(word in told for word in ("images=photos", "masks=truth", "mask_suffix=_seg", "palette=[[0"))
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_options_of_the_command_line_win_over_those_of_the_training(trained, tmp_path, capsys):
     other = write(tmp_path / "other", seed=1, masks="masks")
     words = [str(trained / "run"), "--data", str(other), "--split", "all"]
@@ -127,7 +127,7 @@ def test_without_a_test_part_a_run_is_scored_on_what_chose_its_weights(trained, 
     assert [one["name"] for one in again["images"]] == [one["name"] for one in found["images"]]
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_the_best_epochs_of_a_run_know_its_data_too(trained, tmp_path, capsys):
     out = tmp_path / "run"
     assert run(["train", str(trained / "run"), "--out", str(out), "--no-progress", "keep_best=2"]) == 0

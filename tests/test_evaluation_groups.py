@@ -67,7 +67,7 @@ def model():
     return segzoo.create("unet", num_classes=2, width=2, depth=2)
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_groups_are_scored_as_if_they_were_all_there_is(model):
     dataset = Tagged()
     told = {"metrics": ["dice", "roc-auc", "ap"], "resamples": 50}
@@ -125,7 +125,7 @@ def test_tags_go_through_what_chooses_keeps_and_renumbers_samples():
     assert Subset([Cached(Untagged())], [(0, 0)]).tags == [{}]
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_the_command_tables_groups_and_its_report_has_them(tmp_path: Path, capsys):
     for part in ("predictions", "truths"):
         (tmp_path / part).mkdir()

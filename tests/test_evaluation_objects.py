@@ -55,7 +55,7 @@ def test_validation_keeps_the_objects_in_memory_where_a_metric_asks_for_them(
         assert (validation[0].instances is not None) == (metric == "pq")
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_numbered_predictions_are_scored_object_by_object(tmp_path: Path) -> None:
     data = folder(tmp_path / "data")
     joined = np.where(NUMBERS == 4, 1, NUMBERS)

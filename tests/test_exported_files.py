@@ -88,7 +88,7 @@ def write_program(path: Path) -> None:
     torch.export.save(program, path, extra_files={METADATA_KEY: info().to_json()})
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 @pytest.mark.parametrize(
     ("name", "write"), [("a.onnx", write_onnx), ("a.xml", write_openvino), ("a.pt2", write_program)]
 )
@@ -116,7 +116,7 @@ def test_an_exported_file_is_a_network_that_says_how_it_predicts(
     assert len(told) == 2
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_a_file_for_one_size_gets_small_images_continued_and_large_ones_in_tiles(tmp_path: Path) -> None:
     onnx.save(model(info(size=(32, 48)), (32, 48)), tmp_path / "fixed.onnx")
     network = segzoo.load(tmp_path / "fixed.onnx")
@@ -278,7 +278,7 @@ def rewritten(path: Path, change: Callable[[str, bytes], bytes], **more: bytes) 
             archive.writestr(f"a/{name.replace('__', '/')}", data)
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_a_program_of_torch_runs_no_code_of_whoever_wrote_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -341,7 +341,7 @@ def test_a_file_of_another_program_asks_for_what_it_does_not_say(tmp_path: Path)
         segzoo.load(tmp_path / "foreign.onnx")
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_info_and_benchmark_take_a_file_for_what_it_is(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

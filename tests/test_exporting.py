@@ -101,7 +101,7 @@ def test_a_file_that_is_there_stays(small, tmp_path):
     assert out.read_text() == "mine"
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 @pytest.mark.parametrize("interpolation", ["nearest", "bilinear", "bicubic"])
 @pytest.mark.parametrize("antialias", [True, False])
 @pytest.mark.parametrize(
@@ -251,7 +251,7 @@ class Stubborn(torch.nn.Module):
         return x if float(x.sum()) > 0 else -x
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_an_operation_that_cannot_be_exported_names_its_layer(tmp_path):
     model = taught(num_classes=2)
     model.head = torch.nn.Sequential(model.head, Stubborn())

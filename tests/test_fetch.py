@@ -229,7 +229,7 @@ def test_two_processes_fetch_one_file_once(server: FileServer) -> None:
     assert len(server.requests) == 1
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_a_killed_download_is_resumed_by_the_next_process(server: FileServer) -> None:
     server.delay = 0.2
     run = _start(_url(server))
@@ -254,7 +254,7 @@ def test_a_full_disk_is_told_with_what_is_free_and_what_is_needed(
         fetch(_url(server), policy=QUICK)
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_a_disk_that_fills_up_midway_is_one_clear_message(server: FileServer) -> None:
     # The limit on a file's size stands for the disk's: writing past it fails in the same way.
     limited = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
@@ -277,7 +277,7 @@ def test_a_cache_that_cannot_be_written_to_names_the_variable_that_moves_it(
         fetch(_url(server), policy=QUICK)
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_fetching_imports_no_torch() -> None:
     code = "import sys, segzoo.weights.fetch; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)

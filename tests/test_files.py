@@ -39,7 +39,7 @@ def writer(path: Path) -> subprocess.Popen[str]:
     return found
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 @pytest.mark.parametrize("name", ["a.txt", "folder"])
 def test_what_a_killed_writer_left_goes_and_what_a_living_one_writes_stays(tmp_path, name):
     killed, living = writer(tmp_path / name), writer(tmp_path / name)

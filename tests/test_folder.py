@@ -182,7 +182,7 @@ def test_a_folder_that_asks_for_a_billion_layers_is_refused(tmp_path, name, part
         segzoo.load(folder)
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_a_network_larger_than_the_machine_is_refused_before_it_is_allocated():
     with pytest.raises(
         OptionError, match=r"'segzoo:unet' with .*width=1000000 cannot be built: it needs more"

@@ -25,7 +25,7 @@ def test_a_checkpoint_of_mmsegmentation_computes_its_logits(name, tmp_path):
         assert golden.error(model(golden.images)) <= golden.tolerance
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_images_classes_and_colours_are_those_of_the_checkpoint(tmp_path):
     config = converted(LibraryGolden("mmseg_pspnet_r50d8"), tmp_path).segzoo_config
     assert config.preprocessing.channels == "rgb"
@@ -46,7 +46,7 @@ def test_a_file_that_mmengine_wrote_is_read_with_nothing_of_it_installed(tmp_pat
     assert model.segzoo_config.labels.background == 0
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_windows_of_the_program_are_those_of_its_slide_mode(tmp_path):
     """What segzoo computes for each window, averaged as the program does, is what the program computes."""
     golden = LibraryGolden("mmseg_unet_s5d16")

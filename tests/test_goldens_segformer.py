@@ -44,7 +44,7 @@ def test_the_logits_are_the_library_s(name, tmp_path):
         assert golden.error(model(golden.images)) <= golden.tolerance
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 @pytest.mark.parametrize("precision", ["exact", "fast"])
 def test_engines_give_the_library_s_logits(precision, tmp_path):
     from segzoo.prediction.engines import make_engine

@@ -48,7 +48,7 @@ def test_of_which_images_lightning_subtracts_its_mean_is_asked(tmp_path):
         segzoo.convert(LIGHTNING, tmp_path / "out", input_range=3)
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_a_mean_of_images_of_0_to_255_is_one_of_0_to_1_divided(tmp_path):
     model = segzoo.load(segzoo.convert(LIGHTNING, tmp_path / "out", input_range=255))
     assert model.segzoo_config.preprocessing.mean == pytest.approx([0.485 / 255, 0.456 / 255, 0.406 / 255])

@@ -77,7 +77,7 @@ def test_a_config_that_nobody_wrote_is_an_error_of_the_file(tmp_path, name, dama
         segzoo.convert(folder, tmp_path / "made")
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_tensors_of_half_the_bits_are_widened():
     golden = LibraryGolden("transformers_segformer_tiny")
     halved = {
@@ -92,7 +92,7 @@ def test_tensors_of_half_the_bits_are_widened():
         assert torch.equal(logits, wanted(golden.images))
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_names_in_memory_are_read_as_those_in_files():
     golden = LibraryGolden("transformers_segformer_tiny")
     _, network = converted(checkpoint_of(golden))
@@ -103,7 +103,7 @@ def test_names_in_memory_are_read_as_those_in_files():
         assert torch.equal(again(golden.images), network(golden.images))
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_what_only_training_uses_is_left_out_by_name():
     golden = LibraryGolden("transformers_upernet_swin")
     conversion, _ = converted(checkpoint_of(golden))

@@ -19,7 +19,7 @@ def run(*words):
     return subprocess.run(command, capture_output=True, text=True, timeout=600, check=False, env=environment)
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_without_a_gpu_it_says_so_in_one_line():
     done = run()

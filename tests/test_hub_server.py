@@ -317,7 +317,7 @@ def test_the_catalogue_stays_with_the_commit_that_it_first_got(
         assert folder_of(spec) == found
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_the_catalogue_says_of_another_library_s_repository_what_that_does_not(
     server: Hub, tmp_path: Path
 ) -> None:
@@ -376,7 +376,7 @@ def test_a_damaged_record_is_an_error_and_not_a_new_pin(server: Hub, folder: Pat
         hub.folder(f"hf-hub:{REPO}")
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_a_record_of_another_repository_is_refused(server: Hub, folder: Path) -> None:
     _publish(server, folder)
     hub.folder(f"hf-hub:{REPO}")

@@ -24,7 +24,7 @@ def loaded_by(python: Run, code: str) -> set[str]:
     return set(done.stdout.splitlines()[-1].split())
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 @pytest.mark.parametrize(
     "code",
     [

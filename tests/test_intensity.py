@@ -206,7 +206,7 @@ def test_percentiles_of_short_integers_are_those_of_numpy(dtype, percentiles):
         assert np.allclose([scaling.low, scaling.high], wanted, rtol=1e-12)
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_percentiles_of_millions_of_floats_are_those_of_a_million_pixels():
     image = noise((3000, 1000, 2), np.float32, high=5)
     image[..., 1] += 3

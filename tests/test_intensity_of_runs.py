@@ -197,7 +197,7 @@ def test_what_spreads_each_image_over_the_range_is_never_told_of(rule):
     assert predictor.watch.report() == []
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_a_run_tells_how_many_images_are_far_off_and_names_the_worst(tmp_path, capsys):
     model = segzoo.create("unet", num_classes=1, in_channels=1, width=2, depth=2)
     weights = segzoo.save(model, tmp_path / "weights")

@@ -53,7 +53,7 @@ def test_a_bad_file_is_told_of_and_the_rest_is_done(photos, weights, tmp_path, c
     assert "error" in entries["bad.png"]
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_a_run_goes_on_where_another_stopped(photos, weights, tmp_path, capsys):
     (photos / "bad.png").unlink()
     words = ["predict", str(photos), "-m", weights, "--out", str(tmp_path / "masks")]
@@ -82,7 +82,7 @@ def test_runs_that_share_the_work_do_everything_once(photos, weights, tmp_path):
     assert len(list(out.rglob("*_mask.png"))) == 5
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_a_run_goes_on_where_runs_that_shared_the_work_stopped(photos, weights, tmp_path, capsys):
     (photos / "bad.png").unlink()
     words = ["predict", str(photos), "-m", weights, "--out", str(tmp_path / "out")]

@@ -142,7 +142,7 @@ def test_an_image_that_fails_is_left_out_and_named(words, photos, tmp_path, caps
     assert {row["image"] for row in table(tmp_path / "out/areas.csv")} == {"'=b.png", "a.png", "sub/a.jpg"}
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_runs_that_share_the_work_join_nothing_until_one_run_sees_all(words, tmp_path):
     out = tmp_path / "out"
     for share in ("1/2", "2/2"):

@@ -119,7 +119,7 @@ def test_the_first_of_equal_scores_is_the_best_and_way_up_is_asked_for(tmp_path)
     assert (other.best_row or {})["epoch"] == 1
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_a_long_training_keeps_few_pictures_among_them_the_first_the_best_and_the_latest(tmp_path):
     journal = opened(tmp_path)
     for epoch in range(1, 101):

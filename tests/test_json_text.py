@@ -26,7 +26,7 @@ def place(tmp_path_factory):
     return tmp_path_factory.mktemp("json") / "a.json"
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 @pytest.mark.usefixtures("small_pieces")
 @given(indent=st.sampled_from([None, 2]), ascii_only=st.booleans(), data=st.dictionaries(st.text(), VALUES))
 def test_the_pieces_are_what_the_whole_file_says(place, indent, ascii_only, data):

@@ -79,7 +79,7 @@ def test_the_network_of_valid_convolutions_computes_its_388_pixels_bare_and_ever
         assert model(golden.images[..., :70, :50]).shape == (1, 2, 70, 50)
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_the_convolution_biases_of_milesial_1_and_2_fold_into_the_means(tmp_path):
     # Any bias that is added to a running mean as well changes no logit: the golden's must come out.
     golden = Golden("wzmiaomiao_unet")

@@ -43,7 +43,7 @@ def test_a_pattern_that_is_no_text_is_an_error():
         segzoo.list_models([3])
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_listing_imports_no_torch():
     code = (
         "import segzoo, sys; segzoo.list_models('unet*', pretrained=True); sys.exit('torch' in sys.modules)"

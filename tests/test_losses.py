@@ -360,7 +360,7 @@ def test_every_loss_falls_to_nothing_as_the_logits_become_the_truth(name):
         assert good < 0.05 < bad
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 @pytest.mark.parametrize("name", ALL)
 def test_every_loss_has_the_gradient_that_differences_show(name):
     loss = make_loss(name, ignore_index=255)

@@ -104,7 +104,7 @@ def test_a_missing_library_is_named_with_the_command_that_installs_it(monkeypatc
         make_metric("hd95", BINARY)
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_scoring_masks_needs_no_torch():
     code = (
         "import sys, numpy; from segzoo.build import make_metric; from segzoo.specs import numbered_labels; "

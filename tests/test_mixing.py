@@ -253,7 +253,7 @@ def test_nothing_is_written_into_the_images_of_the_data_set(step):
 # -- batches
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 @pytest.mark.parametrize("step", [*HARD, "mixup"])
 def test_batches_are_the_same_whatever_the_number_of_workers(step):
     steps = {"crop": {"size": 24}, step: {"probability": 0.7}}

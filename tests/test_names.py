@@ -111,7 +111,7 @@ def test_weights_mean_their_own_plugin_s_model_and_else_segzoo_s(site: Site, nam
     assert declared(zoo.weights.get("given")).architecture.name == meant
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_weights_mean_segzoo_s_layout_whoever_takes_its_name(site: Site) -> None:
     site.install("segzoo-alpha", brings(weights="fetched('given', 'unet')"))
     spec = zoo.weights.get("given")
@@ -122,7 +122,7 @@ def test_weights_mean_segzoo_s_layout_whoever_takes_its_name(site: Site) -> None
     assert folder_for(spec) == folder
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_a_model_and_weights_of_one_name_are_ambiguous(site: Site) -> None:
     site.install("segzoo-alpha", brings(models="model('same')"))
     site.install("segzoo-beta", brings(weights="weights('same')"))

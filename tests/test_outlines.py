@@ -76,7 +76,7 @@ def test_simplified_outlines_pass_within_the_tolerance_and_cross_nothing(toleran
             assert farthest(whole, ring) <= tolerance + 1e-9
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_more_tolerance_leaves_fewer_corners_and_a_mask_that_is_alike():
     mask = blobs(600)
     objects = find_instances(mask, LABELS)

@@ -232,7 +232,7 @@ def test_folders_that_nnunet_names_are_read_with_their_test_part_if_that_has_mas
     assert [len(FolderDataset(tmp_path, part)) for part in ("train", "test")] == [6, 6]
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 @pytest.mark.parametrize("case", PARTS)
 @pytest.mark.parametrize("validation", ["val", "valid"])
 def test_parts_that_a_person_made_are_kept(tmp_path: Path, case: str, validation: str) -> None:

@@ -48,7 +48,7 @@ def test_a_banned_phrase_is_found_with_its_line(tmp_path: Path) -> None:
     assert "unchanged" in BANNED[r"\bas it is\b|\bas they are\b"]
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_no_other_file_has_a_banned_phrase() -> None:
     found = {
         path.relative_to(ROOT).as_posix()

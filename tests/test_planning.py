@@ -72,7 +72,7 @@ def planned(data, *words, **values):
     return read_recipe("auto", ["steps=40", *words], data=str(data), **values)
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_a_plan_is_the_same_every_time_and_an_ordinary_recipe(cells, tmp_path):
     one, other = planned(cells), planned(cells)
     assert one == other
@@ -91,7 +91,7 @@ def test_every_line_that_a_rule_chose_says_why(cells):
     assert not any(line.startswith("#") and len(line) > 110 for line in text)
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_an_override_stays_and_later_rules_follow_it(cells):
     free, said = (
         planned(cells),
@@ -132,7 +132,7 @@ def test_what_has_no_up_is_turned(cells):
     assert recipe.metrics == ("dice", "iou")
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_deep_images_and_bands_are_taken_as_they_are(tmp_path):
     images, masks = spots(6)
     deep = [image.astype(np.uint16) * 3 + 900 for image in images]
@@ -143,7 +143,7 @@ def test_deep_images_and_bands_are_taken_as_they_are(tmp_path):
     assert recipe.model_options["in_channels"] == 5
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_lines_have_crops_of_their_own_and_large_objects_smaller_images(tmp_path):
     rows, columns = np.mgrid[:256, :256]
     lines = (rows % 40 < 3) | (columns % 40 < 3)
@@ -157,7 +157,7 @@ def test_lines_have_crops_of_their_own_and_large_objects_smaller_images(tmp_path
     assert recipe.augment["crop"]["scale"] == (0.175, 0.35)
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_few_images_are_trained_on(count, tmp_path):
     data = write(tmp_path / "few", *spots(count))
@@ -193,7 +193,7 @@ def test_thresholds_are_chosen_where_enough_images_validate(tmp_path, cells):
     assert planned(cells).choose == (), "one image says too little"
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_very_many_classes_take_small_batches(tmp_path):
     images, _ = spots(12)
     random = np.random.default_rng(0)
@@ -226,7 +226,7 @@ def test_a_test_part_is_not_looked_at(tmp_path):
     assert planned(tmp_path / "parts").data
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_the_run_keeps_the_reasons_and_goes_on_with_them(cells, tmp_path):
     out = tmp_path / "run"
     words = ["train", "auto", *TINY, "steps=4", "--data", str(cells), "--out", str(out), "--no-progress"]
@@ -239,7 +239,7 @@ def test_the_run_keeps_the_reasons_and_goes_on_with_them(cells, tmp_path):
     assert "comments" not in json.loads((out / "config.json").read_text())["provenance"]["recipe"]
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_the_recipe_that_a_plan_leaves_trains_the_same_weights(cells, tmp_path):
     done = segzoo.train("auto", data=str(cells), out=str(tmp_path / "one"), steps=3, progress=False, **tiny())
     again = segzoo.train(read_recipe(tmp_path / "one", out=str(tmp_path / "two")), progress=False)
@@ -258,7 +258,7 @@ def tiny():
     }
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_minutes_become_steps_that_the_recipe_records(cells):
     told = []
     recipe = read_recipe("auto", TINY, minutes=0.5, data=str(cells), on_message=told.append)
@@ -268,7 +268,7 @@ def test_minutes_become_steps_that_the_recipe_records(cells):
     assert any("looks at 10 training images and 1 validation image" in line for line in told)
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_minutes_fit_any_recipe_and_change_nothing_else(cells):
     plain = read_recipe("default", TINY, data=str(cells))
     fitted = read_recipe("default", TINY, minutes=0.2, data=str(cells))

@@ -134,7 +134,7 @@ BROKEN = {
 }
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 @pytest.mark.parametrize("what", BROKEN)
 def test_a_plugin_that_is_broken_stops_nobody_else(site: Site, what: str) -> None:
     code, told = BROKEN[what]
@@ -268,7 +268,7 @@ def test_a_plugin_that_the_environment_allows_is_imported(
     assert record("segzoo-thin").status == "ok"
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_strict_mode_raises_at_the_first_failure(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     site.install("segzoo-bad", "raise RuntimeError('no licence')")
     monkeypatch.setenv("SEGZOO_STRICT_PLUGINS", "1")
@@ -326,7 +326,7 @@ def test_a_plugin_in_a_folder_needs_no_installation(site: Site, tmp_path: Path) 
             del sys.modules[name]
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_what_is_installed_later_is_found_after_a_refresh(site: Site) -> None:
     assert "thin" not in zoo.encoders
     site.install("segzoo-thin", GOOD)

@@ -89,7 +89,7 @@ def test_a_good_plugin_passes_and_the_table_has_a_row_per_promise(
     assert summary.startswith(f"{len(rows)} checks: {len(rows)} ok, 0 failed, 0 skipped; ")
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_a_broken_promise_is_a_failed_row_with_its_reason_and_exit_code_1(
     site: Site, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -101,7 +101,7 @@ def test_a_broken_promise_is_a_failed_row_with_its_reason_and_exit_code_1(
     assert "loss 'mine'" in reason
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_wrong_channels_are_found(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
     site.install("segzoo-thin", ENCODER)
     rows = found("segzoo-thin", capsys=capsys, code=1)
@@ -109,7 +109,7 @@ def test_wrong_channels_are_found(site: Site, capsys: pytest.CaptureFixture[str]
     assert any("declares ((2, 5), (1, 2)), the module has ((2, 4), (1, 2))" in reason for reason in failed)
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_a_plugin_that_does_not_load_fails_with_the_reason(
     site: Site, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -119,7 +119,7 @@ def test_a_plugin_that_does_not_load_fails_with_the_reason(
     assert "is broken: RuntimeError: no licence" in reason
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_what_would_be_downloaded_is_checked_on_paper_alone(
     site: Site, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -137,7 +137,7 @@ def test_what_would_be_downloaded_is_checked_on_paper_alone(
     )
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_what_a_part_prints_spoils_no_output(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
     loud = "print('noise'); " + GOOD[GOOD.index("from segzoo.losses") :]
     site.install("segzoo-half", LOSS.format(loud.replace("CrossEntropy()", "CrossEntropy(ignore_index=9)")))
@@ -171,7 +171,7 @@ def test_a_source_folder_that_is_no_plugin_is_told_what_it_lacks(
     assert "holds no pyproject.toml" in capsys.readouterr().err
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_a_blocked_plugin_that_is_asked_for_fails(
     site: Site, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -186,7 +186,7 @@ def test_an_unknown_distribution_is_told_with_close_ones(capsys: pytest.CaptureF
     assert "did you mean 'segzoo-nested'" in capsys.readouterr().err
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_without_an_argument_every_plugin_but_segzoo_s_own_is_checked(
     site: Site, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

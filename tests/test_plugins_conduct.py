@@ -58,7 +58,7 @@ def test_a_hook_that_returns_a_million_specs_is_stopped_early(site: Site, body: 
     assert "cross-entropy" in zoo.losses
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_what_a_plugin_prints_while_it_loads_spoils_no_output(site: Site, segzoo_command: Run) -> None:
     loud = """
 import os, sys
@@ -189,7 +189,7 @@ def test_a_plugin_that_changes_segzoo_s_specs_is_broken_and_they_are_put_back(
     )
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_a_plugin_that_changes_segzoo_s_hooks_is_broken_and_they_are_put_back(site: Site) -> None:
     hook = builtin.segzoo_losses
     code = "from segzoo import builtin\nbuiltin.segzoo_losses = lambda: []\n"

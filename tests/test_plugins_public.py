@@ -119,7 +119,7 @@ def test_every_public_name_for_plugins_is_there(module: str) -> None:
     assert set(getattr(there, "__all__", ())) <= shown(module)
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 @pytest.mark.parametrize("name", [path.name for path in sorted(ROOT.glob("plugins/segzoo-*"))])
 def test_a_plugin_s_readme_says_how_to_install_it_and_names_all_that_it_brings(name: str) -> None:
     text = (ROOT / "plugins" / name / "README.md").read_text(encoding="utf-8")

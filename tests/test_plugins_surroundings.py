@@ -206,7 +206,7 @@ def test_a_plugin_that_hangs_is_named_after_five_seconds(
     assert told.count("warning") == 1
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize(
     "code",

@@ -45,7 +45,7 @@ def test_components_are_those_of_scipy(connectivity, mask):
     assert first == sorted(first)
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 @pytest.mark.parametrize("shape", ["spiral", "comb", "noise"])
 def test_winding_components_are_found_whole(shape):
     mask = np.zeros((257, 301), np.uint8)

@@ -134,7 +134,7 @@ def test_chosen_bands_are_what_the_network_gets(folder, tmp_path, capsys):
         assert np.array_equal(np.asarray(Image.open(tmp_path / "masks" / "five_mask.png")), expected)
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_alpha_that_is_left_out_is_told_once_a_run(folder, tmp_path, capsys):
     (tmp_path / "photos").mkdir()
     for number in range(3):

@@ -166,7 +166,7 @@ def test_every_size_down_to_a_single_pixel_is_segmented(model):
         assert predictor(np.zeros((*shape, 3), np.uint8)).mask.shape == shape
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_settings_are_equal_only_where_masks_are(model, monkeypatch):
     # As on a machine that has nothing faster than float32.
     slow = torch.float32, "there is nothing faster"
@@ -193,7 +193,7 @@ def test_tensors_are_segmented_as_the_arrays_they_hold(model, image):
     assert np.array_equal(segzoo.predict(tensor / 255, model=model, layout="CHW").mask, expected)
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_a_folder_of_weights_is_a_model_as_text_or_as_a_path(model, image, tmp_path):
     folder = segzoo.save(model, tmp_path / "unet")
     expected = segzoo.predict(image, model=model).mask
@@ -202,7 +202,7 @@ def test_a_folder_of_weights_is_a_model_as_text_or_as_a_path(model, image, tmp_p
         assert differing(segzoo.Predictor(one)(image), segzoo.predict(image, model=one)) < 1e-3
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 @pytest.mark.parametrize("precision", ["exact", "fast"])
 def test_a_predictor_can_be_pickled_and_copied(model, image, precision):
     predictor = segzoo.Predictor(model, precision=precision, threshold=0.4, flips=["horizontal"])

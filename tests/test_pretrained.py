@@ -123,7 +123,7 @@ def test_a_damaged_package_says_how_to_install_it_again(tmp_path, monkeypatch):
         find_weights(LITE, config())
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_without_the_package_the_cache_comes_next_and_the_hub_last(tmp_path, monkeypatch):
     monkeypatch.setattr(pretrained, "_PACKAGES", {})
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
@@ -141,7 +141,7 @@ def test_without_the_package_the_cache_comes_next_and_the_hub_last(tmp_path, mon
     assert torch.equal(model.encoder.backbone.conv_stem.weight, state["conv_stem.weight"])
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_where_nothing_can_be_fetched_the_error_says_what_would_help(tmp_path, monkeypatch):
     def missing(name: str) -> Any:
         raise metadata.PackageNotFoundError(name)
@@ -160,7 +160,7 @@ def test_where_nothing_can_be_fetched_the_error_says_what_would_help(tmp_path, m
         segzoo.create("unet/resnet18", num_classes=2, pretrained=True)
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_a_hub_that_fails_is_told_with_its_mirrors(tmp_path, monkeypatch):
     def fails(*_: object, **__: object) -> Any:
         raise OSError("no such file")

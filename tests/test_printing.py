@@ -333,7 +333,7 @@ def test_commands_show_bars_unless_no_progress_is_given(
     assert "check:" in screen.readouterr().err
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 @pytest.mark.skipif(os.name == "nt", reason="pseudo-terminals as POSIX has them")
 def test_a_real_terminal_gets_colours_and_its_width() -> None:
     import fcntl

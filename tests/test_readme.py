@@ -130,7 +130,7 @@ def test_the_mean_of_five_folds_is_told_where_the_weights_were_made():
     assert "| membrane | 0.791 |" in made
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_the_pictures_are_what_the_bundled_weights_compute():
     compute = runpy.run_path(str(ROOT / "docs/images/compute.py"))
     for file, picture in compute["pictures"]().items():
@@ -139,7 +139,7 @@ def test_the_pictures_are_what_the_bundled_weights_compute():
         assert compute["difference"](file, picture) <= limit, f"{file}: run docs/images/compute.py"
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_readme_has_one_picture_with_a_column_for_each_domain():
     domains = runpy.run_path(str(ROOT / "docs/images/domains.py"))
     assert [file for _, file in Page(ENGLISH).images] == ["docs/images/domains.jpg"]

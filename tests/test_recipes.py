@@ -316,7 +316,7 @@ _VALUE = st.recursive(
 _OPTIONS = st.dictionaries(_NAME.filter(lambda name: name not in ("lr", "root")), _VALUE, max_size=3)
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 @settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(options=_OPTIONS, words=_TEXT, number=st.floats(1e-30, 1e18), augment=st.booleans())
 def test_what_is_written_is_read_to_an_equal_recipe(tmp_path, monkeypatch, options, words, number, augment):
@@ -374,7 +374,7 @@ def test_what_no_file_holds_is_named():
         to_toml(Recipe(data="null"))
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 @given(key=st.from_regex(r"[a-z_]{0,9}(\.[a-z_]{0,9}){0,3}", fullmatch=True), value=_TEXT)
 def test_any_word_is_read_or_told_of_in_an_error(key, value):
     try:

@@ -82,7 +82,7 @@ def names_of(key: str) -> set[str]:
     return {part for name in (key, ALIASES.get(key, "")) for part in name.split(".") if part} or {""}
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_every_key_takes_hostile_values_or_refuses_them_in_a_sentence_that_names_it() -> None:
     chance = random.Random(13)
     chosen = chance.sample([(*key, value) for key in keys() for value in (*WORDS, *VALUES)], 1500)

@@ -290,7 +290,7 @@ def test_every_output_says_what_it_is():
     assert all(one.summary and one.suffix.endswith(one.formats) for one in segzoo_outputs())
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_rendering_needs_no_torch(python):
     code = "import sys; from segzoo.prediction.outputs import write_outputs; print('torch' in sys.modules)"
     assert python("-c", code).stdout.strip() == "False"

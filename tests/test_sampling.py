@@ -152,7 +152,7 @@ def test_processes_share_what_one_alone_draws_and_an_epoch_goes_on_where_it_stop
     assert [key for batch in batches for key in batch] == whole[8:]
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_batches_of_images_that_come_again_are_the_same_with_workers():
     found = []
     for workers in (0, 2):

@@ -103,7 +103,7 @@ def test_the_u_net_has_as_many_parameters_as_published(options, count):
     assert sum(parameter.numel() for parameter in model.parameters()) == count
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_the_papers_network_maps_572_to_388_pixels_without_mirroring():
     bare = segzoo.create("unet", num_classes=2, width=2, padding="valid", mirror=False).eval()
     with torch.no_grad():

@@ -103,7 +103,7 @@ class Gate:
 # -- answers
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_the_answer_is_the_mask_of_the_predictor_in_the_form_that_is_asked_for(both, weights):
     client, _ = both
     picture = PICTURES[0]
@@ -320,7 +320,7 @@ def test_an_address_that_there_is_not_says_what_there_is(path, words, both):
 # -- what arrives together, too much, too slowly, or leaves
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_what_arrives_together_is_one_batch_and_each_gets_its_own_mask(weights):
     gate = Gate(weights / "plain")
     with (
@@ -341,7 +341,7 @@ def test_what_arrives_together_is_one_batch_and_each_gets_its_own_mask(weights):
         assert np.mean(mask != expected(picture).mask) < 0.005  # batches round sums in another order
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_beyond_the_queue_clients_are_told_when_to_return_and_those_that_leave_make_room(weights):
     gate = Gate(weights / "plain")
     with serving({"m": gate.predictor}, queue=3, batch=1) as (client, service), ThreadPoolExecutor(8) as pool:

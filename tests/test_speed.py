@@ -32,7 +32,7 @@ def pictures(tmp_path):
     return root
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_a_measurement_adds_up(pictures, tmp_path):
     recipe = Recipe(
         data=str(pictures),

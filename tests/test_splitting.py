@@ -103,7 +103,7 @@ def test_far_distances_are_about_those_of_scipy():
     assert np.abs(found / np.maximum(expected, 1) - 1)[~near].max() < 0.04
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 @pytest.mark.skipif("SEGZOO_DATA" not in os.environ, reason="SEGZOO_DATA is not set")
 def test_nuclei_whose_masks_were_joined_are_told_apart_again():
     """Components of the joined masks score 0.885, 0.917 and 0.778."""
@@ -157,7 +157,7 @@ def test_a_seed_that_is_too_small_starts_no_object_and_a_component_without_one_i
         assert ((found.numbers > 0) == (mask == 1)).all()
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 @settings(max_examples=15)
 @given(
     seed=st.integers(0, 10**6),

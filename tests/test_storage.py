@@ -113,7 +113,7 @@ def record(found):
     ]
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_what_is_written_to_a_store_is_what_is_written_here(photos, weights, s3, tmp_path, capsys):
     words = ["-m", weights, "--outputs", "mask,overlay,areas"]
     assert run(["predict", str(photos), *words, "--out", str(tmp_path / "out")]) == 0
@@ -182,7 +182,7 @@ def test_a_run_that_is_killed_goes_on_and_every_image_is_done_once(s3, weights, 
     assert found == objects(s3, "in/masks/")
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_what_somebody_else_put_there_is_not_replaced(photos, weights, s3, capsys):
     words = ["predict", "s3://lab/in/a.png", "-m", weights, "--out", "s3://lab/out", "--outputs", "mask"]
     assert run(words) == 0
@@ -196,7 +196,7 @@ def test_what_somebody_else_put_there_is_not_replaced(photos, weights, s3, capsy
     assert "s3://lab/in holds files that are read" in capsys.readouterr().err
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_a_video_in_a_store_is_known_for_one_that_a_run_wrote(s3, weights, tmp_path):
     av = pytest.importorskip("av")
     with av.open(str(tmp_path / "a.mp4"), "w") as film:
@@ -209,7 +209,7 @@ def test_a_video_in_a_store_is_known_for_one_that_a_run_wrote(s3, weights, tmp_p
     assert run([*words, "--flips"]) == 0
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_a_store_is_searched_as_a_folder_is(photos, s3, tmp_path):
     def names(*words, **more):
         found = find(words, **more)
@@ -319,7 +319,7 @@ def test_what_a_store_refuses_is_told_in_a_sentence(s3, monkeypatch, tmp_path, s
     assert told in str(error.value)
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_a_store_that_is_not_there_and_credentials_that_are_not_are_told(s3, monkeypatch, tmp_path):
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     assert "cannot be reached" in find(["s3://lab/in"]).troubles[0]
@@ -333,7 +333,7 @@ def test_a_store_that_is_not_there_and_credentials_that_are_not_are_told(s3, mon
     assert "switched off by SEGZOO_OFFLINE=1" in find(["s3://lab/in"]).troubles[0]
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_an_object_that_vanishes_and_a_damaged_one_are_told_and_the_others_go_on(
     photos, weights, s3, monkeypatch
 ):

@@ -54,7 +54,7 @@ def test_without_a_distribution_ids_say_whose_a_part_is():
         assert "metric/segzoo-mine:mine/merge" in [check.id for check in every_check()]
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_a_distribution_that_does_not_load_fails_as_a_whole(site):
     site.install("segzoo-bad", "raise RuntimeError('no licence')")
     with pytest.raises(PluginError, match=r"plugin/segzoo-bad/loads: .* is broken: RuntimeError: no licence"):
@@ -72,7 +72,7 @@ def segzoo_losses():
 """
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 @pytest.mark.parametrize(
     ("code", "told"),
     [("import numpy", "listing imports numpy; keep"), ("print('welcome')", "prints 'welcome'")],

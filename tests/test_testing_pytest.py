@@ -46,7 +46,7 @@ def test_one_test_stands_for_all_checks(author):
     done.assert_outcomes(passed=2, deselected=7)
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_a_broken_promise_is_shown_as_its_text(author, site):
     site.install("segzoo-upside", METRIC.replace("mine", "upside").format(", higher_is_better=False"))
     done = author.runpytest_inprocess(NAME, "--segzoo-plugin", "segzoo-upside", "-k", "perfect")
@@ -54,7 +54,7 @@ def test_a_broken_promise_is_shown_as_its_text(author, site):
     done.stdout.fnmatch_lines(["metric 'upside': per_image of a perfect prediction is 1.0, of another 0.*"])
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_an_expected_failure_is_shown_with_its_reason(author, site):
     site.install("segzoo-upside", METRIC.replace("mine", "upside").format(", higher_is_better=False"))
     author.makepyfile(CONTRACT)
@@ -67,7 +67,7 @@ def test_an_expected_failure_is_shown_with_its_reason(author, site):
     done.stdout.fnmatch_lines(["XFAIL *metric/upside/perfect* the spec: to be mended"])
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_a_conftest_says_what_checks_are_given(author):
     author.makeconftest(
         "def pytest_segzoo_arguments():\n"
@@ -108,7 +108,7 @@ def test_a_wrong_setting_is_told(author, settings, told):
     assert told in done.stdout.str() + done.stderr.str()
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_a_test_may_have_a_zoo_of_its_own(author):
     author.makepyfile(
         "from segzoo import zoo\n"

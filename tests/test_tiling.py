@@ -128,7 +128,7 @@ def test_a_network_that_looks_at_the_whole_image_is_known_and_told_of() -> None:
         plan_tiles(traits, 4000, 4000, memory="200MB", overlap="exact", tile=512)
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 @pytest.mark.parametrize("classes", [1, 2, 4])
 @pytest.mark.parametrize("size", [(1, 1), (1, 131), (67, 93), (96, 33)])
 def test_the_mask_does_not_depend_on_the_tiles_where_the_overlap_is_exact(

@@ -361,7 +361,7 @@ def test_images_whose_files_tell_another_size_than_they_have_are_named_in_an_err
         next(iter(loader))
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_a_loss_that_is_no_longer_finite_stops_the_training(squares, tmp_path):
     recipe = small(squares, tmp_path, learning_rate=1e30, epochs=3)
     with pytest.raises(FailureError, match="lower the learning rate"):
@@ -377,7 +377,7 @@ def test_a_mean_and_std_go_into_the_weights_config(squares, tmp_path):
         small(squares, tmp_path, mean=(0.1,))
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_options_of_the_loss_reach_it(squares, tmp_path):
     with pytest.raises(OptionError, match="2 classes need as many weights, got 3"):
         segzoo.train(small(squares, tmp_path, loss_options={"weights": [1, 1, 1]}), progress=False)
@@ -425,7 +425,7 @@ def test_a_model_of_other_classes_cannot_be_scored_on_the_data(squares):
         segzoo.evaluate(model, open_dataset(str(squares)))
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_the_commands_train_predict_and_evaluate(squares, tmp_path, capsys):
     out = str(tmp_path / "run")
     settings = ["model.width=4", "model.depth=3", "crop=32", "epochs=1", "precision=no"]

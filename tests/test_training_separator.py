@@ -113,7 +113,7 @@ WORDS = [
 # -- targets
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 @given(objects=numbered, width=st.integers(1, 3), where=st.sampled_from(["touching", "rim"]))
 @settings(max_examples=60, deadline=None)
 def test_a_boundary_is_where_two_objects_or_an_object_and_its_end_are_within_reach(objects, width, where):
@@ -124,7 +124,7 @@ def test_a_boundary_is_where_two_objects_or_an_object_and_its_end_are_within_rea
         assert found[row, column] == (len(values) > 1)
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 @given(objects=numbered)
 @settings(max_examples=60, deadline=None)
 def test_a_depth_is_the_distance_to_the_rim_of_the_pixel_s_own_object(objects):
@@ -209,7 +209,7 @@ def test_images_and_masks_are_the_same_with_a_separator():
 # -- recipes
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_a_network_has_one_logit_more_and_says_what_it_means():
     recipe = Recipe(data="x", separator={"kind": "distance", "seed": 0.6, "smallest": 9})
     config = config_of(make_network(recipe, Discs()))

@@ -211,7 +211,7 @@ def test_batches_that_norms_have_counted_go_along(tmp_path):
     assert {int(value) for value in counted} == {1}
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_a_file_of_another_program_is_converted_once_where_its_layout_is_known(tmp_path, home, caplog):
     theirs = containers.small(Golden("milesial_transpose"))
     torch.save(theirs, tmp_path / "unet.pth")

@@ -59,7 +59,7 @@ def recipe(tmp_path):
 # ------------------------------------------------------------------------------------- what is tried
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_ranges_and_lists_are_read_as_they_are_written(recipe):
     told = ["lr=1e-5..1e-2:log", "batch_size=4..16:4", "model.width=8..32", "augment.crop.size=16,32"]
     told += ["model.depth=2..4:log", "loss=dice,focal", "encoder_rate=0..1", "bands=[[1,2,3],[3,2,1]]"]
@@ -108,7 +108,7 @@ def test_what_goes_together_is_asked_of_all_combinations(recipe):
         read_space({"lr": "0.1..0.2", "optimizer": {"lr": "0.1..0.3"}}, recipe)
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_the_recipe_itself_is_among_what_is_tried_by_itself(recipe):
     coloured = replace(recipe, augment={"color": {}})
     space = default_space(coloured)
@@ -132,7 +132,7 @@ def claim(recipe, **options):
     return _Study(recipe, read_space(SEARCH, recipe), Path(recipe.out), **given)
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_two_processes_take_trials_of_their_own_and_lost_ones_are_taken_up(recipe):
     first, lock = claim(recipe)._claim(3)
     second, other = claim(recipe)._claim(3)
@@ -146,7 +146,7 @@ def test_two_processes_take_trials_of_their_own_and_lost_ones_are_taken_up(recip
         one.release()
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_a_trial_whose_process_is_killed_again_and_again_is_given_up(recipe):
     for _ in range(4):  # at first, and three times more
         trial, lock = claim(recipe)._claim(2)
@@ -160,7 +160,7 @@ def test_a_trial_whose_process_is_killed_again_and_again_is_given_up(recipe):
     assert "its process was killed 4 times" in study.found().trials[0].error
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_a_journal_that_ends_in_the_middle_of_a_line_is_mended(recipe):
     _, lock = claim(recipe)._claim(1)
     lock.release()
@@ -173,7 +173,7 @@ def test_a_journal_that_ends_in_the_middle_of_a_line_is_mended(recipe):
     assert journal.read_bytes().startswith(whole)
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_a_folder_that_holds_another_study_or_something_else_is_left_alone(recipe, tmp_path):
     claim(recipe)
     with pytest.raises(OptionError, match="holds another study: epochs: 2 there, 5 here"):

@@ -68,7 +68,7 @@ def test_probabilities_must_have_been_kept(tmp_path):
         write_outputs(nothing, tmp_path / "a", ["uncertainty"])
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_the_output_keeps_its_contract():
     check_output("uncertainty")
 
@@ -83,7 +83,7 @@ def weights(tmp_path_factory):
     return save(model, tmp_path_factory.mktemp("weights") / "model")
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_files_are_grey_pictures_float_tiffs_and_arrays(weights, tmp_path):
     pixels = np.random.default_rng(0).integers(0, 256, (41, 57, 3), np.uint8)
     Image.fromarray(pixels).save(tmp_path / "a.png")
@@ -103,7 +103,7 @@ def test_files_are_grey_pictures_float_tiffs_and_arrays(weights, tmp_path):
         assert picture.mode == "F"
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_a_large_image_is_written_by_rows(weights, tmp_path):
     pixels = np.random.default_rng(0).integers(0, 256, (1200, 900, 3), np.uint8)
     Image.fromarray(pixels).save(tmp_path / "a.png")

@@ -350,7 +350,7 @@ def words_for(source, out):
     return ["predict", str(source), "--model", "unet-nuclei", "--device", "cpu", "--out", str(out)]
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_the_command_writes_an_overlay_of_a_clip(tmp_path, capsys):
     source, out = film(tmp_path / "clip.mp4", frames=6), tmp_path / "out"
     assert run([*words_for(source, out), "--every", "2", "--until", "0.2"]) == 0

@@ -138,7 +138,7 @@ def test_the_shipped_weights_score_what_their_config_states():
             assert value == pytest.approx(stated[score.metric][name], abs=1e-3)
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_the_shipped_weights_find_the_windows_of_a_facade_at_any_size():
     image = Image.open(Path(__file__).parents[3] / "docs/images/zoo/seen/facade-best.jpg")
     model = segzoo.load("unet-facades")

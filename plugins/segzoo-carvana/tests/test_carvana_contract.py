@@ -30,7 +30,7 @@ def milesial_name(ours: str) -> str:
     return name.replace("upsample.conv", "up").replace("convs", "conv.double_conv")
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_a_checkpoint_of_milesial_is_recognised_and_converted():
     model = segzoo.create("segzoo:unet", num_classes=2, width=2)
     state = {milesial_name(name): tensor for name, tensor in model.state_dict().items()}

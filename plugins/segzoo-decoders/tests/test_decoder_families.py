@@ -50,7 +50,7 @@ def tensors(variant: str) -> dict[str, str]:
     return {name: "x".join(map(str, t.shape)) for name, t in state.items() if not name.startswith("encoder.")}
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_the_tensors_of_every_variant_keep_their_names_and_shapes(variant):
     """Renaming one breaks people's weights; running this file as a program adds a new variant."""
@@ -206,7 +206,7 @@ def test_pyramids_begin_and_skips_lie_at_stride_4_or_as_near_as_there_is(strides
     assert skip_level(strides, 4) == skip if len(strides) > 1 else True
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 @pytest.mark.parametrize(("stride", "rates"), [(8, (12, 24, 36)), (16, (6, 12, 18)), (32, (3, 6, 9))])
 def test_atrous_rates_follow_the_stride_of_the_feature(stride, rates):
     encoder = {"output_stride": stride} if stride < 32 else {"output_stride": 32}
@@ -215,7 +215,7 @@ def test_atrous_rates_follow_the_stride_of_the_feature(stride, rates):
     assert tuple(unit.conv.dilation[0] for unit in model.decoder.aspp.atrous) == rates
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 @pytest.mark.parametrize(
     ("name", "stride"),
     [

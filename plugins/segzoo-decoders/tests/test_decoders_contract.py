@@ -62,7 +62,7 @@ def test_what_we_bring_keeps_its_promises(check):
     check.run()
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 @pytest.mark.parametrize(("name", "options"), VARIANTS, ids=str)
 def test_decoders_keep_their_promises_with_every_option(name, options):
     check_decoder(name, **options)

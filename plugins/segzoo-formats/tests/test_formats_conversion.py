@@ -123,7 +123,7 @@ def test_images_are_the_same_files_copied_or_linked(folder, tmp_path):
             assert after.samefile(before) == link
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 @pytest.mark.parametrize("to", converting.FORMATS)
 @pytest.mark.parametrize("link", [False, True])
 def test_a_conversion_that_was_stopped_goes_on(folder, tmp_path, monkeypatch, to, link):
@@ -154,7 +154,7 @@ def test_a_conversion_that_was_stopped_goes_on(folder, tmp_path, monkeypatch, to
     assert again.before == 5
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_a_file_that_was_lost_is_written_again_and_one_that_was_changed_is_kept(folder, tmp_path):
     done = convert_data(str(folder), tmp_path / "out", "voc", options=OPTIONS)
     lost, changed = (done.folder / f"SegmentationClass/{name}.png" for name in ("a b", "sub_x"))
@@ -167,7 +167,7 @@ def test_a_file_that_was_lost_is_written_again_and_one_that_was_changed_is_kept(
     assert changed.read_bytes() == b"mine"
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_nothing_of_others_is_replaced(folder, tmp_path):
     out = tmp_path / "out"
     out.mkdir()
@@ -181,7 +181,7 @@ def test_nothing_of_others_is_replaced(folder, tmp_path):
         convert_data(str(folder), folder / "train/images/out", "coco", options=OPTIONS)
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_samples_that_cannot_be_read_are_named_and_the_others_are_done(folder, tmp_path):
     path = folder / "val/masks/É.png"
     whole = path.read_bytes()

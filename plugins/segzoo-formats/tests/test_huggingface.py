@@ -62,7 +62,7 @@ def pixels(dataset):
     return [int(dataset[index].image[0, 0, 0]) for index in range(len(dataset))]
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_splits_are_the_parts_and_images_are_read_as_files_are(tmp_path):
     root = parquet(tmp_path / "hub", train=rows(5), validation=rows(2, first=10), test=rows(1, first=20))
     (root / "id2label.json").write_text('{"0": "background", "1": "leaf", "2": "stem"}')
@@ -86,7 +86,7 @@ def test_one_split_is_divided_and_a_missing_part_is_named(tmp_path):
         open_dataset("huggingface", root=root, split="val")
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_folders_of_parquet_and_of_arrow_are_recognised_where_there_are_masks(tmp_path):
     data = parquet(tmp_path / "parquet", train=rows(4))
     datasets.DatasetDict(train=rows(4), test=rows(1)).save_to_disk(tmp_path / "saved")
@@ -184,7 +184,7 @@ def test_a_folder_of_images_with_a_table_is_read(tmp_path):
     np.testing.assert_array_equal(dataset[3].mask, MASK)
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_a_stream_is_read_in_order_and_else_everything_is_fetched(tmp_path, caplog, monkeypatch):
     root = parquet(tmp_path / "hub", train=rows(6), validation=rows(3, first=10))
     caplog.set_level("INFO", "segzoo_formats.huggingface")

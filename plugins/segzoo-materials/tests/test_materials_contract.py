@@ -7,7 +7,7 @@ import pytest
 from segzoo.testing import every_check
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 @pytest.mark.parametrize("check", every_check("segzoo-materials"), ids=str)
 def test_what_we_bring_keeps_its_promises(check):
     check.run()

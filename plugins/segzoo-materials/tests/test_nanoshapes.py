@@ -157,7 +157,7 @@ def test_the_shipped_weights_score_what_their_config_states():
             assert value == pytest.approx(stated[score.metric][name], abs=1e-2)
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_the_shipped_weights_count_spheres_that_touch():
     image = Path(__file__).parents[3] / "docs/images/zoo/seen/nanoparticles-many.jpg"
     found = segzoo.predict(image, model="unet-nanoparticles")

@@ -77,7 +77,7 @@ def test_what_we_bring_keeps_its_promises(check):
     check.run()
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 @pytest.mark.parametrize("name", NARROW)
 def test_a_narrow_encoder_keeps_its_promises(name):
     check_encoder(name, **NARROW[name])
@@ -88,7 +88,7 @@ def test_an_encoder_of_another_form_keeps_its_promises(name, options):
     check_encoder(name, **{**NARROW[name], **options})
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 @pytest.mark.parametrize(
     ("name", "alias", "channels"),
     [("hrnet-w18", "fcn_hr18", 270), ("hrnet-w48", "hrnet", 720), ("ocrnet-hrnet-w48", "hrnet-ocr", 512)],

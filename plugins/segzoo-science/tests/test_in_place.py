@@ -94,7 +94,7 @@ def test_a_series_of_dicom_files_gives_a_volume_where_it_is_asked_for(predict, t
     assert mask.header.get_zooms() == (0.25, 0.5, 2)
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_resuming_does_all_pages_of_a_volume_that_is_gone_and_none_of_one_that_is_there(
     volume, predict, tmp_path, capsys
 ):

@@ -45,7 +45,7 @@ def test_slices_of_volumes_are_samples_with_their_labels(tmp_path: Path, image: 
         assert np.array_equal(np.squeeze(sample.image) > 200, sample.mask == 1)
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_a_volume_is_never_divided_between_training_and_validation(tmp_path: Path):
     root = volumes(tmp_path, *(f"v{number}" for number in range(30)))
     parts = {split: open_dataset(str(root), split=split) for split in ("train", "val", "test")}
@@ -61,7 +61,7 @@ def test_labels_of_another_number_of_slices_are_told(tmp_path: Path):
         open_dataset(str(root), split="all")
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_volumes_of_masks_are_scored_against_volumes_of_labels(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):

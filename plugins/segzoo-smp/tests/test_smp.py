@@ -40,7 +40,7 @@ def converted(network, tmp_path, tensors=None, **config):
     return segzoo.convert(folder_of(network, tmp_path / "in", tensors, **config), tmp_path / "out")
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 @torch.no_grad()
 def test_where_the_library_takes_a_size_its_logits_come_out(network, tmp_path):
     model = segzoo.load(converted(network, tmp_path))
@@ -110,7 +110,7 @@ def test_attention_is_converted_and_that_of_the_last_skip_which_there_is_not_is_
     assert not any("blocks.2.attention1" in name for name in model.state_dict())
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_attention_of_no_channels_which_the_library_cannot_run_is_refused(tmp_path):
     arguments = {"encoder_depth": 3, "decoder_channels": [24, 16, 8], "decoder_attention_type": "scse"}
     network = library.Unet("resnet18", encoder_weights=None, **arguments)
@@ -128,7 +128,7 @@ def test_weights_of_imagenet_say_mean_and_std(network, tmp_path):
     assert statistics("tu-vit_tiny_patch16_224", True) == ((0.5,) * 3, (0.5,) * 3)
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 @pytest.mark.parametrize(
     ("config", "told"),
     [
@@ -152,14 +152,14 @@ def test_a_config_that_the_tensors_contradict_is_refused_with_what_is_wrong(netw
         converted(network, tmp_path, **config)
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_a_tensor_that_is_missing_is_named(network, tmp_path):
     tensors = {name: one for name, one in network.state_dict().items() if name != "decoder.conv.0.weight"}
     with pytest.raises(WeightsError, match=r"network\.decoder\.conv\.0\.weight"):
         converted(network, tmp_path, tensors)
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_which_encoder_of_timm_a_bare_file_has_is_asked(tmp_path):
     network = library.FPN("tu-resnet18", encoder_weights=None)
     torch.save(network.state_dict(), tmp_path / "bare.pth")

@@ -19,7 +19,7 @@ def state():
     return lraspp_mobilenet_v3_large(weights=None, weights_backbone=None, num_classes=4).eval().state_dict()
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_what_the_reference_training_saves_is_read_with_what_lies_around(state, tmp_path):
     saved = {"model": {f"module.{name}": tensor for name, tensor in state.items()}, "epoch": 3}
     torch.save(saved, tmp_path / "model_3.pth")
@@ -31,14 +31,14 @@ def test_what_the_reference_training_saves_is_read_with_what_lies_around(state, 
     assert model(torch.rand(1, 3, 1, 1)).shape == (1, 4, 1, 1)
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_a_tensor_that_is_missing_is_named(state, tmp_path):
     torch.save({k: t for k, t in state.items() if k != "classifier.high_classifier.bias"}, tmp_path / "a.pth")
     with pytest.raises(WeightsError, match=r"missing: classifier\.high_classifier\.bias"):
         segzoo.convert(tmp_path / "a.pth", tmp_path / "out")
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_heads_of_two_numbers_of_classes_are_refused(state, tmp_path):
     torch.save({**state, "classifier.high_classifier.weight": torch.zeros(5, 128, 1, 1)}, tmp_path / "a.pth")
     with pytest.raises(WeightsError, match=r"classifier\.low_classifier\.weight is \(1, 4, 40, 1, 1\)"):

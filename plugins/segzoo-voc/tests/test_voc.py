@@ -130,7 +130,7 @@ def test_2012_is_recognised_by_the_names_of_its_images_wherever_it_lies(tmp_path
     assert open_dataset("voc2012", root=reading.root, split="val").names == NAMES[7:]
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_the_whole_of_2012_is_nobody_s_own(tmp_path):
     write(tmp_path, ["2007_000032"], {"train": ["2007_000032"], "val": ["2008_000001"]})
     for number in range(1000):
