@@ -72,11 +72,11 @@ def test_a_lasting_refusal_ends_after_so_many_attempts(server: FileServer) -> No
 @pytest.mark.slow
 @pytest.mark.parametrize("date", [False, True])
 def test_retry_after_is_honoured(server: FileServer, date: bool) -> None:
-    wait = email.utils.formatdate(time.time() + 2, usegmt=True) if date else "1"
+    until = int(time.time()) + 2 if date else time.time() + 1
+    wait = email.utils.formatdate(until, usegmt=True) if date else "1"
     server.refusals = [(429, {"Retry-After": wait})]
-    start = time.monotonic()
     fetch(_url(server), policy=Policy(pause=0.001, longest=5))
-    assert time.monotonic() - start > 0.9
+    assert time.time() > until - 0.1
 
 
 def test_a_server_that_wants_an_hour_is_reported_instead_of_waited_for(server: FileServer) -> None:
@@ -348,11 +348,11 @@ def test_what_a_server_calls_its_refusal_is_not_shown(server: FileServer) -> Non
 
 @pytest.mark.parametrize("head", [b"HTTP/1.1 200 OK\r\nX: ", b"HTTP/1.1 200 OK\r\n\r\n"])
 def test_a_server_that_sends_a_byte_now_and_then_is_given_up(head: bytes) -> None:
-    with dripping([head, *[b"y"] * 200], pause=0.02) as url:
+    with dripping([head, *[b"y"] * 2000], pause=0.02) as url:
         begun = time.monotonic()
         with pytest.raises(FailureError, match=r"did not answer in time|almost nothing"):
             fetch(url, policy=Policy(attempts=2, pause=0.001, timeout=0.2))
-        assert time.monotonic() - begun < 3
+        assert time.monotonic() - begun < 20
 
 
 def test_what_does_not_speak_http_is_told(server: FileServer) -> None:

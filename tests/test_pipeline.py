@@ -87,7 +87,7 @@ def test_who_stops_listening_waits_for_nothing():
 
     for _ in run_stages(range(1000), stages(prepare)):
         break
-    assert time.perf_counter() - begun < 2
+    assert time.perf_counter() - begun < 20
     assert len(read) < 20
 
 

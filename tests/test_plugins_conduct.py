@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import re
 import time
 from typing import TYPE_CHECKING
 
@@ -92,7 +93,7 @@ def test_a_slow_plugin_works_and_lists_name_it(
     assert cli.run(["list", "losses"]) == 0
     out, err = capsys.readouterr()
     assert "mine" in out
-    assert err.startswith("warning: plug-in segzoo-slow: it takes 0.")
+    assert re.match(r"warning: plug-in segzoo-slow: it takes \d", err)
     assert "every command waits for it" in err
     assert record("segzoo-slow").status == "ok"
 
@@ -103,7 +104,7 @@ def test_a_plugin_that_takes_ten_seconds_is_waited_for_and_told_of(site: Site, s
     done = segzoo_command("list", "losses", "mine")
     assert "mine" in done.stdout
     assert "plug-in 'plugin' of segzoo-slow is still loading after 5 seconds" in done.stderr
-    assert "segzoo-slow: it takes 10." in done.stderr
+    assert re.search(r"segzoo-slow: it takes 1\d\.", done.stderr)
 
 
 @pytest.mark.slow

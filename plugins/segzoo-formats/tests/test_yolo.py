@@ -239,9 +239,9 @@ def test_a_line_of_many_digits_is_soon_recognised_as_none(tmp_path):
     project(tmp_path)
     put(tmp_path, "images/train/a", "0 " + "1" * 50_000 + "x")
     put(tmp_path, "images/val/b")
-    begun = time.monotonic()
+    begun = time.process_time()
     assert not any("YOLO" in one for one in recognised(tmp_path))
-    assert time.monotonic() - begun < 5
+    assert time.process_time() - begun < 5
 
 
 def test_shapes_without_area_and_outside_are_reported_and_harmless(tmp_path):
