@@ -28,7 +28,7 @@ from segzoo.images.zarrs import load_zarr
 from segzoo.labels import read_mask
 from segzoo.prediction.predictor import Predictor
 from segzoo.prediction.sources import find
-from segzoo.prediction.tiling.files import open_rows
+from segzoo.prediction.tiling.rows import open_rows
 
 pytestmark = pytest.mark.slow
 

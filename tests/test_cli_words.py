@@ -19,7 +19,7 @@ from segzoo.images import as_image
 from segzoo.prediction.benchmark import benchmark
 from segzoo.prediction.decision import read_thresholds
 from segzoo.prediction.postprocessing import clean
-from segzoo.prediction.sources.shards import parse_shard
+from segzoo.prediction.sources.source import parse_shard
 from segzoo.resources import parse_memory
 from segzoo.specs import numbered_labels
 

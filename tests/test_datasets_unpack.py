@@ -20,8 +20,8 @@ import zipfile
 import pytest
 
 from segzoo.datasets.tars import is_tar
-from segzoo.datasets.unpack import Limits, unpack
 from segzoo.errors import FailureError
+from segzoo.preparation import Limits, unpack
 
 FILES = {"a/images/1.png": b"one", "a/masks/1.png": b"two", "read me.txt": b"three"}
 
@@ -294,7 +294,7 @@ def test_a_header_of_200_megabytes_is_refused_within_100_megabytes_of_memory(tmp
         archive.addfile(entry)
     code = (
         "import resource, sys, pathlib\n"
-        "from segzoo.datasets.unpack import unpack\n"
+        "from segzoo.preparation import unpack\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "try: unpack([pathlib.Path(sys.argv[1])], pathlib.Path(sys.argv[2]))\n"
         "except RuntimeError as error: assert 'holds a header' in str(error)\n"
@@ -495,7 +495,7 @@ def test_ctrl_c_leaves_nothing_behind_and_folders_above_go_too(tmp_path, monkeyp
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("segzoo.datasets.unpack.steps", interrupted)
+    monkeypatch.setattr("segzoo.preparation.steps", interrupted)
     with pytest.raises(KeyboardInterrupt):
         unpack([source], tmp_path / "above" / "out")
     assert [path.name for path in tmp_path.iterdir()] == ["a.zip"]

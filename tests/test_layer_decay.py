@@ -10,8 +10,7 @@ from torch import nn
 
 import segzoo
 from segzoo.errors import OptionError
-from segzoo.training.optim.layers import layers_of
-from segzoo.training.optim.optimizers import make_optimizer, optimizer_options
+from segzoo.training.optim.optimizers import layers_of, make_optimizer, optimizer_options
 
 
 @pytest.mark.slow

@@ -8,7 +8,7 @@ import pytest
 
 from segzoo.errors import FailureError, OptionError
 from segzoo.prediction.manifest import Manifest
-from segzoo.prediction.sources.shards import Shard, parse_shard
+from segzoo.prediction.sources.source import Shard, parse_shard
 
 
 def filled(folder, **settings):

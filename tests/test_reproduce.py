@@ -15,11 +15,10 @@ from PIL import Image
 import segzoo
 from segzoo.build import open_dataset
 from segzoo.cli import run
-from segzoo.datasets.checksum import data_checksum
 from segzoo.errors import FailureError, OptionError, UsageError
 from segzoo.interfaces import Sample
 from segzoo.printing import command_line
-from segzoo.publishing.provenance import provenance_of
+from segzoo.publishing.provenance import data_checksum, provenance_of
 from segzoo.publishing.release import release
 from segzoo.publishing.reproduce import check, origin_of, rerun
 from segzoo.specs import Labels

@@ -13,7 +13,7 @@ from segzoo.cli.help import GroupedCommand, progress_option
 from segzoo.cli.table import echo_json, echo_rows
 from segzoo.cli.words import naming, read_size
 from segzoo.printing import command_line, echo, echo_note
-from segzoo.specs.exports import EXPORT_PRECISIONS, PIXELS
+from segzoo.specs.prediction import EXPORT_PRECISIONS, PIXELS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -211,7 +211,7 @@ def _predict(words: list[str], options: dict[str, Any]) -> None:
     from segzoo.errors import FailureError, MissingExtraError, OptionError
     from segzoo.images import parse_pages
     from segzoo.prediction.sources import find
-    from segzoo.prediction.sources.shards import parse_shard
+    from segzoo.prediction.sources.source import parse_shard
     from segzoo.prediction.volumes import look_of, volume_paths
     from segzoo.storage import place
 

@@ -19,7 +19,7 @@ from segzoo.data_check.sheet import Cell, draw_sheet
 from segzoo.data_check.source import find_source
 from segzoo.data_check.survey import look_at_pairs
 from segzoo.datasets.pairing import SPLITS
-from segzoo.datasets.sampling import evenly_spread
+from segzoo.datasets.subset import evenly_spread
 from segzoo.errors import FailureError, ImageError, MissingExtraError, OptionError
 from segzoo.files import Keeping, keep_apart, refuse_taken, regular, whole_file, writing
 from segzoo.images import displayed, read_with_info

@@ -22,7 +22,7 @@ from segzoo.data_check.survey import threads, workers
 from segzoo.data_check.unread import annotation_tool, unread
 from segzoo.datasets.pairing import NAMING, SPLITS, Naming, Pairing, find_pairs
 from segzoo.datasets.pairs import Pairs
-from segzoo.datasets.sampling import evenly_spread
+from segzoo.datasets.subset import evenly_spread
 from segzoo.errors import (
     FailureError,
     MissingExtraError,

@@ -28,7 +28,7 @@ from segzoo.data_check.facts import (
 from segzoo.datasets.annotated import AnnotatedImages
 from segzoo.datasets.pairing import SPLITS
 from segzoo.datasets.pairs import Pairs
-from segzoo.datasets.sampling import evenly_spread
+from segzoo.datasets.subset import evenly_spread
 from segzoo.errors import MissingExtraError
 from segzoo.printing import bar
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from segzoo.data_check.report import Finding
-from segzoo.datasets.sampling import evenly_spread
+from segzoo.datasets.subset import evenly_spread
 from segzoo.errors import ImageError, MissingExtraError
 from segzoo.images import read
 from segzoo.labels import read_mask

@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from segzoo.datasets.matching import by_name, match, visible
     from segzoo.datasets.pairing import find_pairs
     from segzoo.datasets.pairs import Pair, Pairs, find_root, slices
-    from segzoo.datasets.sampling import evenly_spread
     from segzoo.datasets.shapes import Box, Ellipse, Line, Patch, Polygon, Runs, Several, Shape, Stencil
     from segzoo.datasets.splits import (
         FOLDERS,
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
         part_named,
         split_of,
     )
+    from segzoo.datasets.subset import evenly_spread
     from segzoo.datasets.zips import Zip
     from segzoo.files import lines_of, read_words, regular
     from segzoo.options import as_names, check_choice, check_flags, listed, many
@@ -55,7 +55,7 @@ _WHERE = {
     "check_split": "splits",
     "class_labels": "annotated",
     "divided": "splits",
-    "evenly_spread": "sampling",
+    "evenly_spread": "subset",
     "find_pairs": "pairing",
     "find_root": "pairs",
     "groups_of": "splits",

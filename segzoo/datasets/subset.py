@@ -1,8 +1,10 @@
-"""Some samples of one dataset, or of several parts of it, as a dataset."""
+"""Some samples of one dataset, or of several parts of it; samples that represent all of them."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from segzoo.datasets.splits import groups_of
 from segzoo.errors import OptionError
@@ -73,3 +75,8 @@ class Subset:
         """Return sample ``index`` from its dataset."""
         part, place = self.places[index]
         return self.parts[part][place]
+
+
+def evenly_spread(total: int, most: int) -> list[int]:
+    """Return at most ``most`` evenly spread positions out of ``total``, including the first and the last."""
+    return np.linspace(0, max(total - 1, 0), min(total, most)).round().astype(int).tolist()

@@ -21,7 +21,7 @@ from segzoo.files import read_sha256, write_whole
 from segzoo.options import check_number
 from segzoo.printing import as_json
 from segzoo.resources import told_bytes
-from segzoo.specs.exports import ExportPrecision  # noqa: TC001
+from segzoo.specs.prediction import ExportPrecision  # noqa: TC001
 
 if TYPE_CHECKING:
     import os

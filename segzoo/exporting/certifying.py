@@ -26,8 +26,8 @@ from segzoo.exporting.certificate import (
     certificate_path,
     read_certificate,
 )
+from segzoo.exporting.exportable import versions, weights_sha256
 from segzoo.exporting.layers import first_apart
-from segzoo.exporting.metadata import versions, weights_sha256
 from segzoo.exporting.probing import (
     Given,
     Reference,

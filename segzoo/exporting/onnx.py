@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from segzoo.errors import OptionError, missing_extra
-from segzoo.exporting.metadata import described
+from segzoo.exporting.exportable import described
 from segzoo.exporting.preprocessing import WholeImage
 from segzoo.exporting.programs import in_half, not_exportable, quiet, traced
 from segzoo.runtimes.program import IMAGES, LOGITS

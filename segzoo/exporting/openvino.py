@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from segzoo.errors import FailureError
-from segzoo.exporting.metadata import described
+from segzoo.exporting.exportable import described
 from segzoo.exporting.onnx import onnx_model
 from segzoo.runtimes.openvino import import_openvino, last_line, unheard
 

@@ -22,7 +22,7 @@ from segzoo.specs.pictures import is_band_number
 if TYPE_CHECKING:
     from segzoo.config import ModelConfig
     from segzoo.specs import Intensity, Resize
-    from segzoo.specs.exports import Pixels
+    from segzoo.specs.prediction import Pixels
 
 #: Longest side of an image.
 LONGEST = 32768

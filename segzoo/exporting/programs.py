@@ -14,7 +14,7 @@ from torch import nn
 from torch.export import Dim
 
 from segzoo.errors import FailureError
-from segzoo.exporting.metadata import described
+from segzoo.exporting.exportable import described
 from segzoo.exporting.preprocessing import LONGEST, WholeImage
 from segzoo.segmenter import SegmentationModel
 

@@ -15,8 +15,7 @@ from segzoo.config import config_of
 from segzoo.errors import OptionError, UnknownNameError
 from segzoo.exporting.certificate import certificate_path, write_certificate
 from segzoo.exporting.certifying import certify
-from segzoo.exporting.exportable import Exportable
-from segzoo.exporting.metadata import versions, weights_sha256
+from segzoo.exporting.exportable import Exportable, versions, weights_sha256
 from segzoo.exporting.onnx import check_opset
 from segzoo.exporting.preprocessing import LONGEST, WholeImage, bands_inside, natural_pixels
 from segzoo.exporting.probing import fitted
@@ -29,7 +28,7 @@ from segzoo.printing import bar
 from segzoo.runtimes import ExportInfo
 from segzoo.runtimes.network import ExportedNetwork
 from segzoo.runtimes.program import spec_of
-from segzoo.specs.exports import EXPORT_PRECISIONS, PIXELS
+from segzoo.specs.prediction import EXPORT_PRECISIONS, PIXELS
 from segzoo.weights.loading import load
 from segzoo.weights.sources import passed_on
 
@@ -41,7 +40,7 @@ if TYPE_CHECKING:
 
     from segzoo.prediction.predictor import Model, Picture
     from segzoo.specs import ExportSpec
-    from segzoo.specs.exports import ExportPrecision, Pixels
+    from segzoo.specs.prediction import ExportPrecision, Pixels
 
 _TAKEN = "choose another name, or replace it with --overwrite"
 

@@ -6,7 +6,6 @@ reported instead of stopping the report. No module here imports torch or changes
 
 from __future__ import annotations
 
-from segzoo.installation.findings import Finding, Part
-from segzoo.installation.report import Report, examine
+from segzoo.installation.report import Finding, Part, Report, examine
 
 __all__ = ["Finding", "Part", "Report", "examine"]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from segzoo.errors import SegzooError
 from segzoo.http import offline
-from segzoo.installation.findings import Findings, Part
+from segzoo.installation.report import Findings, Part
 from segzoo.resources import told_bytes
 from segzoo.weights import cache
 from segzoo.weights.fetch import torch_file

@@ -13,7 +13,7 @@ from segzoo.distribution import OWNER, PROJECT, owner_of
 from segzoo.errors import FailureError
 from segzoo.http import NO, SWITCHES, YES, mirror_address
 from segzoo.installation.distributions import installed
-from segzoo.installation.findings import Findings, Part
+from segzoo.installation.report import Findings, Part
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import segzoo
 from segzoo.distribution import OWNER, PROJECT, cure, extra_line, namesakes, reinstall_line
 from segzoo.installation.distributions import installed, requirements
-from segzoo.installation.findings import Findings, Part
+from segzoo.installation.report import Findings, Part
 from segzoo.installation.trial import MODULES
 
 if TYPE_CHECKING:

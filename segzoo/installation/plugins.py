@@ -9,7 +9,7 @@ from segzoo import zoo
 from segzoo.discovery import strict
 from segzoo.distribution import PROJECT, project_of, reinstall_line
 from segzoo.errors import PluginError
-from segzoo.installation.findings import Findings, Part
+from segzoo.installation.report import Findings, Part
 from segzoo.weights.sources import in_package
 
 if TYPE_CHECKING:

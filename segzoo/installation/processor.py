@@ -6,7 +6,7 @@ import os
 import shutil
 from pathlib import Path
 
-from segzoo.installation.findings import Findings, Part
+from segzoo.installation.report import Findings, Part
 from segzoo.resources import memory_here, told_bytes, usable_cores
 
 #: Bytes of memory with which segzoo is known to work: torch alone needs 0.3 GB.

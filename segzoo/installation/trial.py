@@ -14,7 +14,7 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 
-from segzoo.installation.findings import Findings, Part
+from segzoo.installation.report import Findings, Part
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

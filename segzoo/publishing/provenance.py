@@ -4,16 +4,20 @@ It is stored in ``provenance`` in the weights' ``config.json``. ``recipe``, ``se
 ``validation`` and ``seconds`` exist after every run; `segzoo.publishing.release` adds ``data``, ``checksums``
 of the data's parts, ``machine`` and, under the name of the evaluated part, the values of every metric with
 their contract and confidence intervals. ``cross_validation`` holds mean, deviation and folds if there were
-folds.
+folds. One line shows whether two people have the same samples.
 """
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from segzoo import zoo
 from segzoo.errors import OptionError, UsageError
+from segzoo.files import name_bytes
 from segzoo.training.recipe.reading import make_recipe
 from segzoo.weights.folder import read_config
 from segzoo.weights.sources import in_package, locate
@@ -21,6 +25,9 @@ from segzoo.weights.sources import in_package, locate
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from numpy.typing import NDArray
+
+    from segzoo.interfaces import Dataset, Sample
     from segzoo.specs import WeightsSpec
     from segzoo.training.recipe.schema import Recipe
 
@@ -127,3 +134,26 @@ def _unknown(name: str) -> str:
     }
     facts = "".join(f"\n  {what}: {text}" for what, text in known.items() if text)
     return f"{told}. What is known:{facts}" if facts else told
+
+
+def data_checksum(dataset: Dataset) -> str:
+    """Return ``sha256:`` and the digits, for the names and the decoded pixels of every sample.
+
+    It does not depend on the order of samples, on zip files, or on compression levels, but on every pixel of
+    images, masks and fields of view. All samples are decoded for it.
+    """
+    lines = sorted(_line(dataset[index]) for index in range(len(dataset)))
+    return f"sha256:{hashlib.sha256(name_bytes(''.join(lines))).hexdigest()}"
+
+
+def _line(sample: Sample) -> str:
+    digest = hashlib.sha256()
+    for array in (sample.image, sample.mask, sample.field_of_view):
+        digest.update(b"none" if array is None else _bytes(array))
+    return f"{sample.name}\t{digest.hexdigest()}\n"
+
+
+def _bytes(array: NDArray[Any]) -> bytes:
+    """Return an array's shape, data type and values, identical on machines of either byte order."""
+    little = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
+    return f"{little.dtype.str}{little.shape}".encode() + little.tobytes()

@@ -16,13 +16,12 @@ import torch
 import segzoo
 from segzoo import json_text, zoo
 from segzoo.config import config_of
-from segzoo.datasets.checksum import data_checksum
 from segzoo.errors import FailureError, UsageError
 from segzoo.evaluation.models import score_model
 from segzoo.files import refuse_taken, write_whole
 from segzoo.machine import machine_in_words, parse_device
 from segzoo.publishing.card import model_card
-from segzoo.publishing.provenance import SCORED, recipe_of
+from segzoo.publishing.provenance import SCORED, data_checksum, recipe_of
 from segzoo.training.data.splits import open_part
 from segzoo.weights.cache import sha256_of
 from segzoo.weights.folder import FILES, TENSORS, read_config, save

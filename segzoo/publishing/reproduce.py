@@ -10,11 +10,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from segzoo.datasets.checksum import data_checksum
 from segzoo.errors import UsageError
 from segzoo.evaluation.models import score_model
 from segzoo.machine import parse_device
-from segzoo.publishing.provenance import SCORED, provenance_of, recipe_of, stated_scores
+from segzoo.publishing.provenance import SCORED, data_checksum, provenance_of, recipe_of, stated_scores
 from segzoo.training.data.splits import open_part
 from segzoo.training.entry import train
 from segzoo.training.recipe.writing import evaluate_command, train_command

@@ -10,7 +10,7 @@ from segzoo import config as configs
 from segzoo import json_text, zoo
 from segzoo.errors import WeightsError
 from segzoo.options import shown
-from segzoo.specs.exports import EXPORT_PRECISIONS
+from segzoo.specs.prediction import EXPORT_PRECISIONS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from segzoo.config import ModelConfig
-    from segzoo.specs.exports import ExportPrecision, ExportSpec
+    from segzoo.specs.prediction import ExportPrecision, ExportSpec
 
 #: Key of the metadata with a file's `ExportInfo`.
 METADATA_KEY = "segzoo"

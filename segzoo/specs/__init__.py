@@ -8,9 +8,7 @@ so that listing a zoo of thousands is fast. Plug-ins return specs from their hoo
 from __future__ import annotations
 
 from segzoo.specs.base import PartSpec, Spec, field_names
-from segzoo.specs.clusters import ClusterSpec
 from segzoo.specs.data import Archive, DatasetSpec, LossSpec, MetricSpec, Recognition
-from segzoo.specs.exports import ExportSpec
 from segzoo.specs.networks import CAPABILITIES, DecoderSpec, EncoderSpec, LayoutSpec, ModelSpec, Pretraining
 from segzoo.specs.pictures import (
     DEFAULT_PALETTE,
@@ -31,8 +29,7 @@ from segzoo.specs.pictures import (
     parse_intensity,
     voc_colour,
 )
-from segzoo.specs.prediction import EngineSpec, OutputSpec
-from segzoo.specs.readers import ReaderSpec
+from segzoo.specs.prediction import ClusterSpec, EngineSpec, ExportSpec, OutputSpec, ReaderSpec
 from segzoo.specs.training import AugmentationSpec, OptimizerSpec, RecipeSpec, ScheduleSpec, TrackerSpec
 from segzoo.specs.weights import WeightsSpec
 

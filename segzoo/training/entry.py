@@ -13,12 +13,12 @@ from segzoo.errors import FailureError, OptionError, SegzooError
 from segzoo.files import keep_apart, refuse_address, refuse_taken
 from segzoo.prediction.shortage import is_short_of_memory, told_shortage
 from segzoo.printing import bar, echo_note, is_watched, keep_quiet, printable
+from segzoo.stopping import Interruption
 from segzoo.training.checkpoints import CHECKPOINTS, is_checkpoint
 from segzoo.training.choosing import Chosen, choose_for_run
 from segzoo.training.data.splits import files_of
 from segzoo.training.extension import extending_recipe
 from segzoo.training.loop.accelerator import make_accelerator
-from segzoo.training.loop.signals import Interruption
 from segzoo.training.loop.trainer import Run, told_short_memory
 from segzoo.training.recipe.reading import make_recipe, read_recipe
 from segzoo.training.recipe.schema import Recipe

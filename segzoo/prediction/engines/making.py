@@ -15,7 +15,6 @@ from segzoo.machine import default_device, fast_dtype, parse_device, use_cores
 from segzoo.options import check_choice
 from segzoo.plugins import resolve
 from segzoo.plugins.guard import building
-from segzoo.prediction.engines.exported import make_exported
 from segzoo.prediction.engines.native import make_native
 from segzoo.prediction.engines.onnxruntime import make_onnxruntime
 from segzoo.prediction.engines.openvino import disagreement, make_openvino
@@ -183,3 +182,42 @@ def _device(network: nn.Module, device: str | torch.device | None) -> torch.devi
         parameter = next(network.parameters(), None)
         return default_device() if parameter is None else parameter.device
     return parse_device(device)
+
+
+def make_exported(
+    network: ExportedNetwork,
+    device: str | torch.device | None,
+    precision: Precision,
+    backend: str,
+    on_message: Callable[[str], None],
+) -> ExportedEngine:
+    """Make an engine; one message names the options that do not apply to a file. See `make_engine`."""
+    asked = {
+        "backend": "" if backend in ("torch", "eager") or _runs_on(network, backend) else backend,
+        "precision": precision if precision != "exact" else "",
+        "device": str(device) if device is not None and parse_device(device).type != "cpu" else "",
+    }
+    told = ", ".join(f"{name}={value!r}" for name, value in asked.items() if value)
+    if told:
+        on_message(
+            f"{network.path} runs as exported, on {network.program.description}; {told} does not apply to it"
+        )
+    return ExportedEngine(network)
+
+
+def _runs_on(network: ExportedNetwork, backend: str) -> bool:
+    """Whether a backend is named after the file's own runtime."""
+    return network.program.description.replace(" ", "").lower().startswith(backend.lower())
+
+
+class ExportedEngine:
+    """Runs an exported file; see `segzoo.prediction.engines.Engine`."""
+
+    def __init__(self, network: ExportedNetwork) -> None:
+        self.device = torch.device("cpu")
+        self.description = network.program.description
+        self._network = network
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Map ``(N, C, H, W)`` float32 to logits ``(N, K, H, W)`` float32."""
+        return self._network(images)

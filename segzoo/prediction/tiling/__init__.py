@@ -10,10 +10,9 @@ Example:
 
 from __future__ import annotations
 
-from segzoo.prediction.tiling.files import open_rows
 from segzoo.prediction.tiling.plan import Plan, plan_tiles
 from segzoo.prediction.tiling.profile import NetworkProfile, measure
-from segzoo.prediction.tiling.rows import ArrayRows, RowSource
+from segzoo.prediction.tiling.rows import ArrayRows, RowSource, open_rows
 from segzoo.prediction.tiling.sinks import ArrayProbabilities, ArraySink, ProbabilitySink, RowSink
 from segzoo.prediction.tiling.streaming import segment_large
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from segzoo.datasets.sampling import evenly_spread
+from segzoo.datasets.subset import evenly_spread
 from segzoo.errors import ImageError
 from segzoo.images import band_names, choose_bands, open_image, take_bands, told_alpha
 from segzoo.images.intensity import measure_bands, measured_over, missing, scaling_for

@@ -52,8 +52,8 @@ if TYPE_CHECKING:
 
     from segzoo.interfaces import Dataset
     from segzoo.specs import Labels
+    from segzoo.stopping import Interruption
     from segzoo.training.data.loader import Augmented, Batch, Batches
-    from segzoo.training.loop.signals import Interruption
     from segzoo.training.loop.validation import Validation
     from segzoo.training.recipe.schema import Recipe, Supervision
 

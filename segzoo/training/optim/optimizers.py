@@ -2,7 +2,7 @@
 
 Papers: AdamW, Loshchilov and Hutter, 2019, arXiv:1711.05101; Adam, Kingma and Ba, 2015, arXiv:1412.6980; a
 learning rate in proportion with the batch, Goyal et al., 2017, arXiv:1706.02677; rates that decay by layer,
-Bao et al., 2021, arXiv:2106.08254.
+Clark et al., 2020, arXiv:2003.10555, section 3, and for images Bao et al., 2021, arXiv:2106.08254.
 """
 
 from __future__ import annotations
@@ -11,25 +11,23 @@ import re
 from collections.abc import Iterable
 from dataclasses import replace
 from importlib.util import find_spec
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import nn
 
 from segzoo import zoo
 from segzoo.errors import MissingExtraError, OptionError, UnknownNameError, did_you_mean
 from segzoo.options import is_number, shown
 from segzoo.specs import OptimizerSpec
 from segzoo.training.optim.freezing import encoder_of, without_encoder
-from segzoo.training.optim.layers import layers_of
 from segzoo.training.parts import build, check_range, options_of, read_options
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from torch import nn
+    from collections.abc import Iterator, Mapping
 
     from segzoo.training.parts import Options
-
 
 #: Options that every optimizer has.
 _ALWAYS: Options = {"decay_norms": True, "decay_biases": False, "decay_positions": True, "layer_decay": 1.0}
@@ -271,3 +269,55 @@ def rmsprop(
     """Return torch's RMSprop."""
     more = {"momentum": momentum, "centered": centered, "weight_decay": weight_decay}
     return torch.optim.RMSprop(params, lr=lr, alpha=alpha, eps=eps, **more)
+
+
+def layers_of(encoder: nn.Module) -> list[list[nn.Parameter]]:
+    """Return an encoder's parameters by layer, in the order in which its modules are defined.
+
+    A layer is a block: an element of a list of modules of one class (``nn.Sequential``, ``nn.ModuleList``)
+    that contains no such list itself. Modules before the first block, such as patch and position
+    embeddings, form layer 0. Modules between two blocks, such as downsampling convolutions, belong to
+    the later block. Modules after the last block, such as its norm, form a layer of their own.
+
+    Returns:
+        ``n + 2`` lists for ``n`` blocks, of which the first and the last may be empty; no lists if the
+        encoder has no blocks.
+    """
+    layers: list[list[nn.Parameter]] = [[], []]
+    seen: set[nn.Parameter] = set()
+    for parameters, is_block in _blocks(encoder):
+        new = [one for one in parameters if one not in seen]
+        seen.update(new)
+        if is_block:
+            # Parameters collected for this block are in its list already.
+            layers[-1] += new
+            layers.append([])
+        else:
+            layers[-1 if len(layers) > 2 else 0] += new
+    return layers if len(layers) > 2 else []
+
+
+def _blocks(module: nn.Module) -> Iterator[tuple[Iterable[nn.Parameter], bool]]:
+    """Yield groups of parameters in order, one group for each block, and whether the group is a block."""
+    if not _has_blocks(module):
+        yield module.parameters(), False
+        return
+    yield module.parameters(recurse=False), False
+    for child in module.children():
+        if _is_list(module) and not _has_blocks(child):
+            yield child.parameters(), True
+        else:
+            yield from _blocks(child)
+
+
+def _has_blocks(module: nn.Module) -> bool:
+    return any(map(_is_list, module.modules()))
+
+
+def _is_list(module: nn.Module) -> bool:
+    """Whether a module is a list of modules of one class that have children."""
+    children = list(module.children())
+    if not isinstance(module, nn.Sequential | nn.ModuleList) or not children:
+        return False
+    parts = chain.from_iterable(one.children() for one in children)
+    return len({type(one) for one in children}) == 1 and any(True for _ in parts)

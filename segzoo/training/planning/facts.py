@@ -16,8 +16,7 @@ import numpy as np
 from segzoo.data_check.check import network_options
 from segzoo.data_check.survey import look_at_samples
 from segzoo.data_check.twins import near_copies
-from segzoo.datasets.sampling import evenly_spread
-from segzoo.datasets.subset import Subset
+from segzoo.datasets.subset import Subset, evenly_spread
 from segzoo.errors import FailureError, MissingExtraError, OptionError
 from segzoo.options import listed, many
 

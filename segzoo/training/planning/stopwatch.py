@@ -7,8 +7,7 @@ from dataclasses import replace
 from statistics import mean
 from typing import TYPE_CHECKING
 
-from segzoo.datasets.sampling import evenly_spread
-from segzoo.datasets.subset import Subset
+from segzoo.datasets.subset import Subset, evenly_spread
 from segzoo.machine import forget_peak, peak_bytes, used_bytes
 from segzoo.printing import keep_quiet
 from segzoo.resources import memory_here
