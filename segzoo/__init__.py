@@ -9,6 +9,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from segzoo.lazy import lazy_names
+
 #: The version that is installed.
 __version__ = "0.1.0"
 
@@ -36,39 +38,26 @@ if TYPE_CHECKING:
     from segzoo.weights import load, push, save
     from segzoo.weights.conversion import convert
 
-_WHERE = {
-    "Adapted": "segzoo.segmenter",
-    "Drawing": "segzoo.drawing",
-    "Predictor": "segzoo.prediction",
-    "Segmentation": "segzoo.prediction",
-    "SegmentationModel": "segzoo.segmenter",
-    "Segmenter": "segzoo.segmenter",
-    "check_data": "segzoo.data_check",
-    "convert": "segzoo.weights.conversion",
-    "create": "segzoo.creation",
-    "draw": "segzoo.drawing",
-    "errors": "",
-    "evaluate": "segzoo.evaluation",
-    "export": "segzoo.exporting",
-    "hookimpl": "segzoo.hooks",
-    "hooks": "",
-    "interfaces": "",
-    "list_datasets": "segzoo.listing",
-    "list_decoders": "segzoo.listing",
-    "list_encoders": "segzoo.listing",
-    "list_losses": "segzoo.listing",
-    "list_metrics": "segzoo.listing",
-    "list_models": "segzoo.listing",
-    "list_recipes": "segzoo.listing",
-    "list_weights": "segzoo.listing",
-    "load": "segzoo.weights",
-    "predict": "segzoo.prediction",
-    "push": "segzoo.weights",
-    "save": "segzoo.weights",
-    "specs": "",
-    "train": "segzoo.training",
-    "zoo": "",
-}
+_MODULES = ("errors", "hooks", "interfaces", "specs", "zoo")
+
+_get, __dir__ = lazy_names(
+    __name__,
+    {
+        "creation": "create",
+        "data_check": "check_data",
+        "drawing": "Drawing draw",
+        "evaluation": "evaluate",
+        "exporting": "export",
+        "hooks": "hookimpl",
+        "listing": "list_datasets list_decoders list_encoders list_losses list_metrics list_models "
+        "list_recipes list_weights",
+        "prediction": "Predictor Segmentation predict",
+        "segmenter": "Adapted SegmentationModel Segmenter",
+        "training": "train",
+        "weights": "load push save",
+        "weights.conversion": "convert",
+    },
+)
 
 __all__ = [
     "Adapted",
@@ -107,15 +96,10 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    where = _WHERE.get(name)
-    if where is None:
-        raise AttributeError(f"module 'segzoo' has no attribute {name!r}")
     try:
-        value = getattr(import_module(where), name) if where else import_module(f"segzoo.{name}")
+        return import_module(f"segzoo.{name}") if name in _MODULES else _get(name)
     except ImportError as error:
         raise _explained(error) from error
-    globals()[name] = value
-    return value
 
 
 def _explained(error: ImportError) -> ImportError:
@@ -124,7 +108,3 @@ def _explained(error: ImportError) -> ImportError:
 
     told = damage() if (error.name or "").partition(".")[0] == "segzoo" else ""
     return type(error)(f"{error}; {told}", name=error.name, path=error.path) if told else error
-
-
-def __dir__() -> list[str]:
-    return __all__

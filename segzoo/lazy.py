@@ -17,15 +17,16 @@ def lazy_names(
 
     Args:
         package: ``__name__`` of the package.
-        where: the module of each name: one in the package, or a full dotted name.
+        where: names, separated by spaces, by their module: one in the package, or a full dotted name.
     """
+    modules = {name: module for module, names in where.items() for name in names.split()}
 
     def get(name: str) -> Any:
-        if name not in where:
+        if name not in modules:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        value = getattr(
-            import_module(full if (full := where[name]).startswith("segzoo.") else f"{package}.{full}"), name
-        )
+        module = modules[name]
+        full = module if module.startswith("segzoo.") else f"{package}.{module}"
+        value = getattr(import_module(full), name)
         setattr(sys.modules[package], name, value)
         return value
 

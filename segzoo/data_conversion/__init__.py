@@ -15,4 +15,4 @@ if TYPE_CHECKING:
 
 __all__ = ["Converted", "convert_data"]
 
-__getattr__, __dir__ = lazy_names(__name__, dict.fromkeys(__all__, "convert"))
+__getattr__, __dir__ = lazy_names(__name__, {"convert": "Converted convert_data"})

@@ -17,13 +17,11 @@ if TYPE_CHECKING:
     from segzoo.evaluation.writing import write_report
 
 _WHERE = {
-    "Evaluation": "results",
-    "Score": "results",
-    "evaluate": "models",
-    "for_model": "classes",
-    "score_model": "models",
-    "score_predictions": "predictions",
-    "write_report": "writing",
+    "classes": "for_model",
+    "models": "evaluate score_model",
+    "predictions": "score_predictions",
+    "results": "Evaluation Score",
+    "writing": "write_report",
 }
 
 __all__ = [

@@ -24,18 +24,10 @@ if TYPE_CHECKING:
     from segzoo.exporting.writing import export
 
 _WHERE = {
-    "Certificate": "certificate",
-    "Exportable": "exportable",
-    "FileFacts": "certificate",
-    "Probe": "certificate",
-    "Speed": "certificate",
-    "TOLERANCES": "certificate",
-    "Tolerance": "certificate",
-    "Writer": "exportable",
-    "certify": "certifying",
-    "export": "writing",
-    "read_certificate": "certificate",
-    "verify": "certifying",
+    "certificate": "Certificate FileFacts Probe Speed TOLERANCES Tolerance read_certificate",
+    "certifying": "certify verify",
+    "exportable": "Exportable Writer",
+    "writing": "export",
 }
 
 __all__ = [

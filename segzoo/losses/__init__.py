@@ -15,9 +15,7 @@ if TYPE_CHECKING:
 
 # Imported at first use: listing the losses needs none of them.
 _WHERE = {
-    "Pixels": "pixels",
-    "check_smoothing": "pixels",
-    "read_pixels": "pixels",
+    "pixels": "Pixels check_smoothing read_pixels",
 }
 
 __all__ = [

@@ -26,13 +26,12 @@ __all__ = [
 ]
 
 _WHERE = {
-    **dict.fromkeys(("Band", "Output", "OutputOptions"), "outputs.interface"),
-    "Instances": "postprocessing",
-    "Predictor": "predictor",
-    "Segmentation": "segmentation",
-    "predict": "predictor",
-    "split_instances": "splitting",
-    "write_outputs": "outputs.writing",
+    "outputs.interface": "Band Output OutputOptions",
+    "outputs.writing": "write_outputs",
+    "postprocessing": "Instances",
+    "predictor": "Predictor predict",
+    "segmentation": "Segmentation",
+    "splitting": "split_instances",
 }
 
 # Lazy, because a segmentation can be drawn without torch, while the predictor needs it.

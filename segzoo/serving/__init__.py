@@ -12,4 +12,4 @@ if TYPE_CHECKING:
 
 __all__ = ["Limits", "application"]
 
-__getattr__, __dir__ = lazy_names(__name__, {"Limits": "limits", "application": "asgi"})
+__getattr__, __dir__ = lazy_names(__name__, {"asgi": "application", "limits": "Limits"})

@@ -31,17 +31,12 @@ __all__ = [
 ]
 
 _WHERE = {
-    **dict.fromkeys(("Chosen", "calibrate", "choose"), "choosing"),
-    "CrossValidation": "folds",
-    "RateTest": "rate_test",
-    "Recipe": "recipe.schema",
-    "TrainingResult": "entry",
-    "Trial": "tuning",
-    "Tuning": "tuning",
-    "cross_validate": "folds",
-    "find_rate": "rate_test",
-    "train": "entry",
-    "tune": "tuning",
+    "choosing": "Chosen calibrate choose",
+    "entry": "TrainingResult train",
+    "folds": "CrossValidation cross_validate",
+    "rate_test": "RateTest find_rate",
+    "recipe.schema": "Recipe",
+    "tuning": "Trial Tuning tune",
 }
 
 __getattr__, __dir__ = lazy_names(__name__, _WHERE)

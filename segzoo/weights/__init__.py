@@ -14,7 +14,11 @@ if TYPE_CHECKING:
     from segzoo.weights.folder import save
     from segzoo.weights.loading import load
 
-_WHERE = {"load": "loading", "push": "segzoo.publishing.push", "save": "folder"}
+_WHERE = {
+    "folder": "save",
+    "loading": "load",
+    "segzoo.publishing.push": "push",
+}
 
 __all__ = ["load", "push", "save"]
 

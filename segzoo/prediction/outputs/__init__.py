@@ -38,11 +38,11 @@ __all__ = [
 ]
 
 _WHERE = {
-    **dict.fromkeys(("Band", "Output", "OutputOptions", "Written", "to_json"), "interface"),
-    **dict.fromkeys(("data_yaml", "label_lines"), "yolo"),
-    "printable": "segzoo.printing",
-    **dict.fromkeys(("Outline", "find_outlines", "joined_rings", "outline_regions"), "outlines"),
-    **dict.fromkeys(("check_outputs", "output_files", "write_output", "write_outputs"), "writing"),
+    "interface": "Band Output OutputOptions Written to_json",
+    "outlines": "Outline find_outlines joined_rings outline_regions",
+    "segzoo.printing": "printable",
+    "writing": "check_outputs output_files write_output write_outputs",
+    "yolo": "data_yaml label_lines",
 }
 
 # Lazy, because a segmentation imports `painting`, and the modules that write segmentations import it.
