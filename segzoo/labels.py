@@ -354,7 +354,7 @@ def _strange(
     shown = listed(strange)
     told = (
         f"{where} holds the values {shown}, which stand for none of the {len(labels.classes)} classes "
-        f"{listed(labels.classes, 20)}: name more classes, say values=[...], the value of each, or "
+        f"{listed(labels.classes, 20)}; name more classes, say values=[...], the value of each, or "
         "ignore_index=N where such pixels count for nothing"
     )
     if len(strange) > 8:

@@ -142,11 +142,11 @@ def sentence(names: list[str]) -> str:
     shown = ", ".join(repr(name) for name in names[:3])
     if would_act(names):
         return (
-            f"is a pickle that would run code: it asks for {shown}. Nothing of it was run; "
+            f"is a pickle that would run code: it asks for {shown}. None of it was run; "
             "do not open it with any other program"
         )
     return (
-        f"is a pickle of objects, not of tensors: it asks for {shown}, whose code would run. Nothing of it "
+        f"is a pickle of objects, not of tensors: it asks for {shown}, whose code would run. None of it "
         "was run; in the program that made it, save model.state_dict() instead"
     )
 

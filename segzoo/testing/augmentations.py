@@ -68,7 +68,7 @@ class _Subject(Checked[AugmentationSpec], of="augmentation"):
                 promise(
                     said is None or tuple(said) == labels.shape,
                     f"{self.what}: size_after says {said} of {size}, and {labels.shape} comes out; give it a "
-                    "method size_after(before) that says so, or None where the size varies",
+                    "method size_after(before) that returns it, or None where the size varies",
                 )
             promise(
                 np.array_equal(image, before[0]) and np.array_equal(mask, before[1]),

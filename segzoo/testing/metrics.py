@@ -114,7 +114,7 @@ class _Subject(Checked[MetricSpec], of="metric"):
             missing = [rule for rule in RULES if f"{rule}: " not in str(contract)]
             promise(
                 not missing,
-                f"{self.what}: its contract says nothing of {', '.join(missing)}; write "
+                f"{self.what}: its contract lacks {', '.join(missing)}; write "
                 f"'the measure; classes: ...; average: ...; empty: ...; ignored: ...', found {contract!r}",
             )
 

@@ -41,7 +41,7 @@ class _Subject(Checked[TrackerSpec], of="tracker"):
             written = [path.name for path in Path(folder).iterdir()]
             promise(
                 not written,
-                f"{self.what}: made, it writes {', '.join(written)}; leave that to start(), which a "
+                f"{self.what}: made, it writes {', '.join(written)}; leave that to start(), which "
                 "training calls once all else is well",
             )
             name = getattr(made, "name", "")

@@ -166,6 +166,6 @@ def _check_by_rows(image: str, outputs: Mapping[str, Path], *, cleans: bool, spl
         named = ", ".join(name for name in outputs if needs([name], "objects"))
         raise OptionError(
             f"{image} is too large for memory, and {named} has single objects, which are split in the "
-            "whole mask: pass --no-split-touching, which counts touching objects as one, leave "
+            "whole mask. Pass --no-split-touching, which counts touching objects as one, leave "
             f"{named} out, or allow more memory"
         )

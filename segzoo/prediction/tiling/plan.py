@@ -278,11 +278,11 @@ class _Search:
         if radius is None:
             return (
                 "the network looks at the whole image (global pooling, attention or normalisation over maps):"
-                " the mask depends on the tiles, and only an image in one piece gives the exact result"
+                " the mask depends on the tiles; only an image in one piece gives the exact result"
             )
         return (
             f"the overlap of {overlap} is less than the {2 * radius} that an exact result needs (the network"
-            f" sees {radius} pixels to each side): the mask may differ near the edges of tiles"
+            f" sees {radius} pixels to each side); the mask may differ near the edges of tiles"
         )
 
 
@@ -290,7 +290,7 @@ def _impossible(traits: NetworkProfile, tile: int | None, overlap: int | str) ->
     if overlap == "exact" and traits.radius is None:
         return (
             "the network looks at the whole image (global pooling, attention or normalisation over maps), so"
-            " no overlap gives the exact result: give overlap as a number, or allow memory for one piece"
+            " no overlap gives the exact result; give overlap as a number, or allow memory for one piece"
         )
     seen = f"; an exact result needs an overlap of {2 * traits.radius}" if traits.radius is not None else ""
     return f"tile {tile} is not larger than the overlap ({overlap}) on a grid of {traits.grid}{seen}"

@@ -115,6 +115,6 @@ def absent(labels: Labels, pixels: Sequence[int]) -> str:
     occur, them = ("occurs", "it") if len(gone) == 1 else ("occur", "them")
     return (
         f"{len(gone)} of {len(labels.classes)} classes ({names}) {occur} in no training image, so the "
-        f"network cannot learn {them}: move images that show {them} into the training split, or leave {them} "
+        f"network cannot learn {them}; move images that show {them} into the training split, or leave {them} "
         "out of the labels"
     )

@@ -671,8 +671,8 @@ def zero_text(column: str, data: str, rate: float) -> str:
     check = command_line("segzoo", "data", "check", plain_path(data))
     return (
         f"warning: {column} was 0 in {ZEROS} validations, one after another: the network finds no pixel that "
-        f"the masks show. Check that the masks have the classes that you expect (`{check}`), that "
-        "ignore_index is not the value of a class, and the learning rate: try a smaller one, "
+        f"the masks show. Check that the masks have the classes that you expect (`{check}`), and that "
+        "ignore_index is not the value of a class. Try a smaller learning rate, "
         f"lr={rate / 10:g}, or find one with --find-lr"
     )
 

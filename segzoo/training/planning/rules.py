@@ -297,7 +297,7 @@ def fit_time(sheet: Sheet, *, least: int = 1) -> int:
         needed = (least * step + 4 * validation) / _PLANNED + (watch.seconds - watch.left)
         raise OptionError(
             f"{watch.seconds / 60:g} minutes leave time for {max(steps, 0)} steps of {step:.2g} s, but fewer "
-            f"than {least} are too few to learn: use --minutes {ceil(needed / 6) / 10:g} or more, a smaller "
+            f"than {least} are too few to learn; use --minutes {ceil(needed / 6) / 10:g} or more, a smaller "
             "network (model=unet model.width=8), or smaller crops (crop=64)"
         )
     sheet.choose(

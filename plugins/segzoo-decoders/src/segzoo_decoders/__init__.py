@@ -40,7 +40,7 @@ def segzoo_decoders() -> list[DecoderSpec]:
         _decoder("deeplabv3:DeepLabV3Decoder", "DeepLabV3: atrous pyramid pooling", "1706.05587", dilated=8),
         _decoder(
             "deeplabv3plus:DeepLabV3PlusDecoder",
-            "DeepLabV3+: atrous pyramid pooling beside a finer feature",
+            "DeepLabV3+: atrous pyramid pooling next to a finer feature",
             "1802.02611",
             features=2,
             dilated=16,
@@ -52,7 +52,7 @@ def segzoo_decoders() -> list[DecoderSpec]:
         ),
         _decoder(
             "lraspp:LRASPPDecoder",
-            "LR-ASPP: weighted channels beside a finer feature",
+            "LR-ASPP: weighted channels next to a finer feature",
             "1905.02244",
             features=2,
             dilated=16,

@@ -117,8 +117,8 @@ def _settings(checkpoint: Checkpoint, meta: Mapping[str, Any], config: str | Non
     if text is None:
         raise WeightsError(
             f"{checkpoint.file} holds no configuration (meta.cfg), and strides and dilations are not in its "
-            "tensors: pass config=FILE.py, the configuration that it was trained with, whole and without "
-            "bases (MMSegmentation writes it into the folder of a training)"
+            "tensors; pass config=FILE.py, the configuration that it was trained with, whole and without "
+            "bases (MMSegmentation writes it into the run folder)"
         )
     return read_configuration(text, f"{checkpoint.file}: its meta.cfg")
 
@@ -128,7 +128,7 @@ def _check_classes(moves: Transfer, name: str, logits: int) -> None:
     if found != logits:
         raise WeightsError(
             f"{moves.file}: its configuration says {logits} classes, {name} has {found}: they are of two "
-            "trainings; pass config=FILE.py, that of these tensors"
+            "runs; pass config=FILE.py, that of these tensors"
         )
 
 

@@ -193,7 +193,7 @@ def _place(address: str) -> tuple[str, int] | None:
         return None
     if address.startswith("//"):
         raise OptionError(
-            f"ray:{address} is a Ray Client server, through which Ray Data does not run: start the command "
+            f"ray:{address} is a Ray Client server, through which Ray Data does not run; start the command "
             "on a machine of the cluster, also by `ray job submit`, and say --on ray:auto"
         )
     host, colon, port = address.rpartition(":")

@@ -196,7 +196,7 @@ def _defaults(factory: Factory, given: Mapping[str, Any]) -> list[str]:
     if not taken:
         return []
     return [
-        f"its tensors do not tell {', '.join(taken)}, the library's defaults: where it was trained with "
+        f"its tensors do not show {', '.join(taken)}, the library's defaults: where it was trained with "
         "others, say arguments={...}"
     ]
 
@@ -268,7 +268,7 @@ def _preprocessing(
     known = statistics(encoder, weights) if in_channels == 3 and weights else None
     if known is None:
         notes.append(
-            "nothing says what became of images before the network: taken as values of 0..1; where a mean "
+            "nothing says how images are prepared for the network: taken as values of 0..1; where a mean "
             "was subtracted, pass preprocessing"
         )
         return default_preprocessing(in_channels)

@@ -21,7 +21,7 @@ def config_of(checkpoint: Checkpoint) -> Mapping[str, Any]:
     config = checkpoint.extras.get("config")
     if not isinstance(config, dict):
         raise WeightsError(
-            f"{checkpoint.file} has no config.json beside it, which tells what its tensors do not: "
+            f"{checkpoint.file} has no config.json next to it, which holds what its tensors do not: "
             "convert the folder that save_pretrained wrote"
         )
     return config

@@ -63,7 +63,7 @@ _VARIANTS = {
 _COMMON = {"heads": (1, 2, 5, 8), "reductions": (8, 4, 2, 1), "expansions": (4, 4, 4, 4)}
 _LICENCE = (
     "weights that NVIDIA trained for SegFormer, and what is trained from them, are for research and "
-    "evaluation only, not for commercial use: read the licence of the repository that these come from"
+    "evaluation only, not for commercial use; read the licence of the repository that these come from"
 )
 
 
