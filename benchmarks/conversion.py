@@ -4,7 +4,7 @@ The file is a milesial U-Net with transposed convolutions: 31 million parameters
 writes it. Each run has a process of its own, in turns, with the libraries imported and the file in the
 system's cache; its memory is what the process grew by at its peak (resident set), mapped pages of the
 file included, since they count there too. ``plain`` builds the network, reads the file and copies it in;
-its names are segzoo's, so that it needs no conversion.
+its names are segzoo's, so that it needs no conversion. ``read``: after each weight was read once.
 
     python benchmarks/conversion.py [--runs 7]
 """
@@ -48,8 +48,12 @@ def run(way: str, folder: Path) -> dict[str, float]:
         segzoo.convert(folder / "milesial.pth", folder / f"out-{os.getpid()}")
     else:
         model = segzoo.load(folder / "converted")
-    seconds = time.perf_counter() - start
-    return {"ms": seconds * 1e3, "peak MB": (peak_bytes(cpu) - before) / 1e6}
+    figures = {"ms": (time.perf_counter() - start) * 1e3, "peak MB": (peak_bytes(cpu) - before) / 1e6}
+    if way != WAYS[1]:
+        sum(float(tensor.sum()) for tensor in model.state_dict().values())
+        figures["ms read"] = (time.perf_counter() - start) * 1e3
+        figures["peak MB read"] = (peak_bytes(cpu) - before) / 1e6
+    return figures
 
 
 def prepare(folder: Path) -> None:
