@@ -180,13 +180,21 @@ print(json.dumps(found))
 """
 
 
-@pytest.mark.slow
-def test_a_pretrained_stem_of_three_channels_becomes_one_of_one_and_of_four(tmp_path):
-    state = _hub_cache(tmp_path)
-    stem = next(tensor for tensor in state.values() if tensor.dim() == 4)
-    done = _offline(tmp_path, f"import os; os.chdir({str(tmp_path)!r})\n{CREATE}")
+@pytest.fixture(scope="module")
+def created(tmp_path_factory):
+    """Return a folder with a saved pretrained network, the tensors of its cache, and what was printed."""
+    folder = tmp_path_factory.mktemp("pretrained")
+    state = _hub_cache(folder / "full")
+    done = _offline(folder / "full", f"import os; os.chdir({str(folder)!r})\n{CREATE}")
     assert done.returncode == 0, done.stderr
-    found = {int(key): torch.tensor(value) for key, value in json.loads(done.stdout).items()}
+    return folder, state, done.stdout
+
+
+@pytest.mark.slow
+def test_a_pretrained_stem_of_three_channels_becomes_one_of_one_and_of_four(created):
+    _, state, printed = created
+    stem = next(tensor for tensor in state.values() if tensor.dim() == 4)
+    found = {int(key): torch.tensor(value) for key, value in json.loads(printed).items()}
     wanted = stem.sum(1).flatten()
     # A grey image fed to all three channels gives the same: the sum over channels is what remains.
     assert torch.allclose(found[1], wanted, atol=1e-5)
@@ -196,11 +204,8 @@ def test_a_pretrained_stem_of_three_channels_becomes_one_of_one_and_of_four(tmp_
 
 
 @pytest.mark.slow
-def test_a_folder_of_a_pretrained_network_loads_where_nothing_can_be_fetched(tmp_path):
-    _hub_cache(tmp_path / "full")
-    made = _offline(tmp_path / "full", f"import os; os.chdir({str(tmp_path)!r})\n{CREATE}")
-    assert made.returncode == 0, made.stderr
-    load = f"import segzoo; segzoo.load({str(tmp_path / 'model')!r}); print('loaded')"
+def test_a_folder_of_a_pretrained_network_loads_where_nothing_can_be_fetched(created, tmp_path):
+    load = f"import segzoo; segzoo.load({str(created[0] / 'model')!r}); print('loaded')"
     done = _offline(tmp_path / "empty", load)
     assert done.stdout == "loaded\n", done.stderr
 
