@@ -38,10 +38,6 @@ class OneOf(Step):
     steps: tuple[Step, ...]
     probability: float = 1.0
 
-    def __call__(self, image: Pixels, mask: Pixels, random: np.random.Generator, ignore: int | None) -> Pair:
-        """Return image and mask after the chosen step."""
-        return self.steps[int(random.integers(len(self.steps)))].done(image, mask, random, ignore)
-
     def done(
         self,
         image: Pixels,
