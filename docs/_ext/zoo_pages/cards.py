@@ -115,7 +115,9 @@ def _rows(one: facts.Weights, docname: str) -> Iterator[tuple[str, list[nodes.No
     yield "File", _text(_file(one))
     if config is not None:
         yield "Channels", _text(str(config.architecture.in_channels))
-        yield "Input", prose(preprocessing_in_words(config.preprocessing))
+        known = one.shipped or spec.preprocessing is not None
+        told = preprocessing_in_words(config.preprocessing) if known else "As the downloaded files state."
+        yield "Input", prose(told)
         if config.class_logits == 1:
             yield "Threshold", _text(f"{config.threshold:g}")
     yield "Data", _data(one, docname)
