@@ -157,7 +157,7 @@ def test_the_text_of_version_0_is_called_config(tensors):
 
 
 def test_without_a_configuration_one_is_asked_for_and_taken_from_a_file(conversion, tmp_path):
-    assert "strides and dilations are not in its tensors: pass config=FILE.py" in refused(conversion)
+    assert "strides and dilations are not in its tensors; pass config=FILE.py" in refused(conversion)
     file = tmp_path / "unet.py"
     file.write_text(text())
     assert conversion(config=str(file)).architecture.num_classes == 2
