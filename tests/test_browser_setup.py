@@ -7,6 +7,7 @@ import shutil
 from typing import TYPE_CHECKING
 
 import browser_setup
+import from_npm
 import pytest
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ AXE = 'mkdir -p node_modules/axe-core && echo "axe" > node_modules/axe-core/axe.
 
 def test_axe_core_is_fetched_once_as_it_is_pinned(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     npm = add(machine, "npm", f"PATH=/bin:/usr/bin; {AXE}")
-    monkeypatch.setattr(browser_setup, "npm", lambda: [str(npm)])
+    monkeypatch.setattr(from_npm, "npm", lambda: [str(npm)])
     home = machine / "axe"
     assert browser_setup.fetch_axe(home)
     assert browser_setup.fetch_axe(home)
@@ -111,7 +112,7 @@ def test_a_registry_that_cannot_be_reached_is_told_and_asked_again_next_time(
     machine: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     npm = add(machine, "npm", "echo 'no such host' >&2; exit 1")
-    monkeypatch.setattr(browser_setup, "npm", lambda: [str(npm)])
+    monkeypatch.setattr(from_npm, "npm", lambda: [str(npm)])
     home = machine / "axe"
     assert not browser_setup.fetch_axe(home)
     assert "no such host" in capsys.readouterr().err
@@ -122,12 +123,13 @@ def test_a_registry_that_cannot_be_reached_is_told_and_asked_again_next_time(
 def test_a_machine_without_npm_is_told_so(
     machine: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(browser_setup, "find_spec", lambda name: None)
+    for module in (browser_setup, from_npm):
+        monkeypatch.setattr(module, "find_spec", lambda name: None)
     assert not browser_setup.fetch_axe(machine / "axe")
     assert "install Node.js" in capsys.readouterr().err
     assert browser_setup.GET_DRIVER in str(browser_setup.missing())
     add(machine, "npm")
-    assert browser_setup.npm() == [str(machine / "bin/npm")]
+    assert from_npm.npm() == [str(machine / "bin/npm")]
 
 
 def test_what_is_missing_skips_the_tests_of_the_site_and_fails_them_on_a_server(
