@@ -35,6 +35,7 @@ extensions = [
     "readable",
     "reference",
     "search_words",
+    "try_it",
     "zoo_pages",
 ]
 exclude_patterns = [
