@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import os
 import sys
@@ -115,6 +116,27 @@ def test_the_mask_and_its_objects_are_those_of_segzoo(shared: Page, tmp_path: Pa
     assert agreement > (0.999 if kind == "in tiles" else 0.9998)
     objects = int(said.partition("Nuclei: ")[2].partition(" ")[0].replace(",", ""))
     assert abs(objects - right.instances().count) <= (0.02 * objects if kind == "in tiles" else 1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["drop", "paste"])
+def test_an_image_is_dropped_or_pasted(shared: Page, kind: str) -> None:
+    image = base64.b64encode((DOCS / "images/tissue.png").read_bytes()).decode()
+    give(shared, b"no image", "notes.png")
+    shared.evaluate(
+        """async ([kind, image]) => {
+            const bytes = await (await fetch(`data:image/png;base64,${image}`)).blob();
+            const data = new DataTransfer(), about = {bubbles: true, cancelable: true};
+            data.items.add(new File([bytes], 'tissue.png', {type: 'image/png'}));
+            if (kind === 'drop')
+                document.querySelector('.try-it-drop').dispatchEvent(
+                    new DragEvent('drop', {...about, dataTransfer: data}));
+            else document.body.dispatchEvent(new ClipboardEvent('paste', {...about, clipboardData: data}));
+        }""",
+        [kind, image],
+    )
+    shared.locator(".try-it canvas").wait_for()
+    assert "Nuclei: " in shared.locator(".try-it [role=status]").inner_text()
 
 
 @pytest.mark.slow
