@@ -238,7 +238,7 @@ def picture(image: Image.Image, *, alt: str, caption: str, lossless: bool) -> st
     return (
         '<figure style="display: inline-block; margin: 0 1em 0.5em 0; vertical-align: top">'
         f'<img src="{source}" alt="{markup(alt)}" width="{width}" height="{height}" style="{style}">'
-        f'<figcaption style="opacity: 0.75">{markup(caption)}</figcaption></figure>'
+        f'<figcaption style="color: inherit; opacity: 0.75">{markup(caption)}</figcaption></figure>'
     )
 
 
