@@ -46,7 +46,7 @@ KINDS = (
     *("zoo/index.html", "zoo/weights.html", "zoo/weights/unet-nuclei.html", "zoo/models/segformer-b0.html"),
     *("guides/metrics.html", "reference/api/segzoo.html", "reference/cli.html", "plugins/datasets.html"),
     *("training/index.html", "prediction/index.html", "coming-from/milesial.html", "design/index.html"),
-    "zh/start/install.html",
+    *("zh/start/install.html", "zh/zoo/weights.html"),
 )
 
 PICTURES = """() => [...document.querySelectorAll('img')]

@@ -14,6 +14,11 @@ from site_build import DOCS
 sys.path.insert(0, str(DOCS / "_ext"))
 
 import chinese_messages
+from languages import PARTS
+from zoo_pages import translation
+from zoo_pages.markup import as_is, code, html, prose
+
+from segzoo import zoo
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,6 +26,7 @@ if TYPE_CHECKING:
     from babel.messages.catalog import Catalog
 
 PAGES = sorted(chinese_messages.translated())
+FILES = [*PAGES, PARTS]
 
 #: The same thing in both languages; Chinese counts in ten thousands where English counts in millions.
 CODE = re.compile(r"(`+)(.+?)\1")
@@ -58,7 +64,7 @@ def fixed(text: str) -> tuple[set[str], set[str], set[float]]:
 def test_every_message_of_a_translated_page_is_translated_and_none_is_left_over() -> None:
     said = chinese_messages.extracted(PAGES)
     wrong = {}
-    for page in PAGES:
+    for page in FILES:
         here = {english for english, chinese in messages(page) if chinese}
         there = set(said[page])
         if here != there:
@@ -66,13 +72,13 @@ def test_every_message_of_a_translated_page_is_translated_and_none_is_left_over(
     assert not wrong, "run `python docs/_ext/chinese_messages.py`, then translate what it names"
 
 
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("page", FILES)
 def test_a_translation_has_the_code_links_and_numbers_of_the_original(page: str) -> None:
     for english, chinese in messages(page):
         assert fixed(chinese) == fixed(english), english
 
 
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("page", FILES)
 def test_no_translation_is_marked_as_in_doubt(page: str) -> None:
     assert [str(one.id) for one in catalog(page) if one.fuzzy] == []
 
@@ -91,6 +97,23 @@ def test_a_page_and_its_translation_link_to_each_other(docs_site: Path, page: st
     ):
         assert f'<link rel="alternate" hreflang="{tag}" href="{address}">' in text
         assert f'<a href="{address}" lang="{tag}" hreflang="{tag}">' in text
+
+
+@pytest.mark.slow
+def test_what_a_part_does_is_translated_in_tables_and_on_its_page(docs_site: Path) -> None:
+    chinese = str(catalog(PARTS)[zoo.weights.find("unet-nuclei").spec.summary].string)
+    assert chinese
+    for page in ("weights", "weights/unet-nuclei"):
+        assert chinese in (docs_site / f"zh/zoo/{page}.html").read_text(encoding="utf-8")
+
+
+def test_code_and_numbers_keep_their_place_in_a_translated_text() -> None:
+    text = html("p", "From ", code("segzoo-voc"), *prose(": see `norm`"))
+    english = "From {1}: see `norm`"
+    assert list(translation.messages(text)) == [english]
+    translation.translate(text, {english: "`norm` 见 {1}"}.__getitem__)
+    assert [node.astext() for node in text.children] == ["norm", " 见 ", "segzoo-voc"]
+    assert list(translation.messages(html("p", as_is("a name"), " (", code("code"), ")"))) == []
 
 
 @pytest.mark.slow

@@ -1,5 +1,7 @@
 """`python docs/_ext/chinese_messages.py [PAGE ...]`: update Chinese messages to the English pages.
 
+The texts that the zoo's pages show from the registry are messages too, in one file for all pages: zoo_parts.
+
 New messages get an empty translation. Messages that changed keep their old translation and are marked
 "fuzzy": correct them and remove the mark. Name a page, such as guides/data, to start its translation.
 """
@@ -16,7 +18,7 @@ from pathlib import Path
 
 from babel.messages.catalog import Catalog
 from babel.messages.pofile import read_po, write_po
-from languages import DOCS, MESSAGES, translated
+from languages import DOCS, MESSAGES, PARTS, translated
 
 HEADER = b"""msgid ""
 msgstr ""
@@ -35,7 +37,7 @@ def needs_translation(message: str) -> bool:
 
 
 def extracted(names: list[str]) -> dict[str, list[str]]:
-    """Return the English messages of pages, in their order.
+    """Return the English messages of pages, in their order; and those of the zoo's parts, if pages show them.
 
     Args:
         names: pages, such as "start/install".
@@ -50,7 +52,8 @@ def extracted(names: list[str]) -> dict[str, list[str]]:
             stderr=subprocess.DEVNULL,  # links to pages that are left out
             check=True,
         )
-        return {name: _messages(Path(folder, "messages", f"{name}.pot")) for name in names}
+        files = {name: Path(folder, "messages", f"{name}.pot") for name in (*names, PARTS)}
+        return {name: _messages(file) for name, file in files.items() if name != PARTS or file.is_file()}
 
 
 def _messages(file: Path) -> list[str]:

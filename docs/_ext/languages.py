@@ -1,7 +1,8 @@
 """The site in Chinese: `sphinx-build -D language=zh_CN` builds the translated pages, for `zh/` in the site.
 
-A page is translated if `docs/locale/zh_CN/LC_MESSAGES/PAGE.po` exists. Links to other pages lead to the
-English site. Every page links to itself in the other language.
+A page is translated if `docs/locale/zh_CN/LC_MESSAGES/PAGE.po` exists. So are the generated pages below it,
+whose texts are all in `zoo_parts.po`. Links to other pages lead to the English site. Every page links to
+itself in the other language.
 """
 
 from __future__ import annotations
@@ -26,12 +27,20 @@ MESSAGES = DOCS / "locale/zh_CN/LC_MESSAGES"
 ONLY = DOCS / "locale/zh_CN/only"
 #: Messages of the theme and of Sphinx, which belong to no page.
 THEME = "sphinx"
+#: Messages of the zoo's generated texts, which several pages share.
+PARTS = "zoo_parts"
 
 
 def translated() -> set[str]:
     """Return the pages that exist in Chinese."""
     files = (file.relative_to(MESSAGES).with_suffix("") for file in MESSAGES.rglob("*.po"))
-    return {file.as_posix() for file in files} - {THEME}
+    return {file.as_posix() for file in files} - {THEME, PARTS}
+
+
+def below(pages: set[str]) -> set[str]:
+    """Return the generated pages below pages of the zoo, such as ``zoo/models/unet``."""
+    files = (file for page in pages if page.startswith("zoo/") for file in (DOCS / page).glob("*.md"))
+    return {file.relative_to(DOCS).with_suffix("").as_posix() for file in files}
 
 
 def untranslated(pages: set[str]) -> list[str]:
@@ -45,6 +54,7 @@ def _choose_pages(app: Sphinx, config: Config) -> None:
     """Leave out the pages that are not translated, if the build is Chinese or `only_pages` names pages."""
     chosen = set(config.only_pages) or (translated() if config.language == "zh_CN" else set())
     if chosen:
+        chosen |= below(chosen)
         config.exclude_patterns += untranslated({*chosen, config.root_doc})  # Sphinx needs the first page
         config.suppress_warnings += ["toc.excluded", "toc.not_readable"]
 
@@ -107,7 +117,8 @@ def _up(page: str) -> str:
 
 def _on_page(app: Sphinx, page: str, _: str, context: dict[str, Any], doctree: nodes.document | None) -> None:
     """Link the page to itself in the other language."""
-    if doctree is None or page not in translated():
+    pages = translated()
+    if doctree is None or page not in pages | below(pages):
         return
     chinese = app.config.language == "zh_CN"
     tag, name, folder = ("en", "English", "../") if chinese else ("zh-CN", "中文", "zh/")

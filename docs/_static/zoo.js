@@ -17,6 +17,7 @@
     const kind = box.dataset.zoo;
     const form = box.querySelector("form");
     const count = box.querySelector(".zoo-count");
+    const all = count.textContent;
     const rows = [...box.querySelectorAll("tr[data-zoo-row]")].map((row) => {
       const said = JSON.parse(row.dataset.zooRow);
       const text = [row.textContent, ...Object.values(said.facets).flat()].join(" ").toLowerCase();
@@ -46,9 +47,8 @@
         one.row.hidden = !fine;
         shown += fine;
       }
-      const all = `${rows.length} ${kind}`;
-      const some = shown ? `${shown} of ${all} shown` : `None of ${all} fits`;
-      count.textContent = wanted.length ? some : all;
+      const some = shown ? count.dataset.some : count.dataset.none;
+      count.textContent = wanted.length ? some.replace("SHOWN", shown).replace("ALL", all) : all;
       form.querySelector("button[type=reset]").disabled = !wanted.length;
     };
 

@@ -121,7 +121,7 @@ def _shape_scores() -> Iterable[MetricSpec]:
             "ap50",
             "object-ap",
             needs=instances,
-            paper="doi 10.1038/s41592-019-0612-7",
+            paper="doi:10.1038/s41592-019-0612-7",
         ),
         _metric(
             "aji", f"{objects}:aggregated_jaccard", "aggregated Jaccard index of objects", needs=instances

@@ -104,8 +104,10 @@ def _add_assets(app: Sphinx, page: str, template: str, context: dict[str, Any], 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register the directives and events."""
     from zoo_pages import drawings, markup, pages
+    from zoo_pages.translation import Translation
 
     markup.add_to(app)
+    app.add_transform(Translation)
     app.add_directive("zoo-table", ZooTable)
     app.add_directive("zoo-page", ZooPage)
     app.connect("config-inited", pages.write, priority=300)  # before languages chooses pages

@@ -12,7 +12,7 @@ from segzoo.distribution import install_lines, project_of
 from segzoo.publishing.card import preprocessing_in_words
 from zoo_pages import facts, words
 from zoo_pages.drawings import drawing_of
-from zoo_pages.markup import code, definitions, details, html, link, paper, prose, refer
+from zoo_pages.markup import as_is, code, definitions, details, html, link, original, paper, prose, refer
 from zoo_pages.networks import create, names_of
 from zoo_pages.options import options_of
 from zoo_pages.overview import abilities
@@ -31,8 +31,8 @@ MANY = 25
 
 def page(one: facts.Model | facts.Weights, docname: str) -> list[nodes.Node]:
     """Return the content of a page below its title; if a plug-in makes this impossible, the page says why."""
-    lead = prose(_sentence(_summary(one)))
-    found: list[nodes.Node] = [nodes.paragraph("", "", *lead, classes=["zoo-lead"])]
+    lead = html("span", *_summary(one), sentence=True)
+    found: list[nodes.Node] = [nodes.paragraph("", "", lead, classes=["zoo-lead"])]
     if one.trouble:
         found.append(trouble(one.trouble))
     content, why = facts.guarded(lambda: [node for node in _content(one, docname) if node is not None], [])
@@ -65,10 +65,11 @@ def _model(one: facts.Model, docname: str) -> Iterator[nodes.Node | None]:
     yield _section("Weights", *(names_of("weights", one.weights, docname) if one.weights else []))
 
 
-def _summary(one: facts.Model | facts.Weights) -> str:
-    """Return the summary, or else a sentence that describes the page."""
+def _summary(one: facts.Model | facts.Weights) -> list[nodes.Node | str]:
+    """Return the summary, or else text that describes the page."""
     kind = "a model" if isinstance(one, facts.Model) else "weights"
-    return one.entry.spec.summary or f"{kind} of {project_of(one.entry.owner)} for semantic segmentation"
+    package = as_is(project_of(one.entry.owner))
+    return [*prose(one.entry.spec.summary)] or [f"{kind} of ", package, " for semantic segmentation"]
 
 
 def _section(title: str, *content: nodes.Node | str, searched: bool = True) -> nodes.section | None:
@@ -83,7 +84,10 @@ def _section(title: str, *content: nodes.Node | str, searched: bool = True) -> n
         return None
     found = nodes.section(ids=[nodes.make_id(title)], names=[title.lower()])
     found["classes"] += ["zoo-card", *([] if searched else ["no-search"])]
-    found += [nodes.title("", title), *(nodes.Text(one) if isinstance(one, str) else one for one in content)]
+    found += [
+        nodes.title("", "", html("span", title)),
+        *(nodes.Text(one) if isinstance(one, str) else one for one in content),
+    ]
     return found
 
 
@@ -111,17 +115,18 @@ def _rows(one: facts.Weights, docname: str) -> Iterator[tuple[str, list[nodes.No
     yield "Network", _network(one, docname)
     yield "Parameters", _text(words.millions(measured.parameters)) if measured.parameters else _text(NOTHING)
     if measured.parameters:
-        yield "GFLOPs", _text(f"{words.giga(measured.flops)} at {_size(one)}")
-    yield "File", _text(_file(one))
+        yield "GFLOPs", [as_is(words.giga(measured.flops)), nodes.Text(" at "), *_size(one)]
+    yield "File", _file(one)
     if config is not None:
         yield "Channels", _text(str(config.architecture.in_channels))
-        known = one.shipped or spec.preprocessing is not None
-        told = preprocessing_in_words(config.preprocessing) if known else "As the downloaded files state."
-        yield "Input", prose(told)
+        if one.shipped or spec.preprocessing is not None:
+            yield "Input", [original(preprocessing_in_words(config.preprocessing))]
+        else:
+            yield "Input", _text("As the downloaded files state.")
         if config.class_logits == 1:
             yield "Threshold", _text(f"{config.threshold:g}")
     yield "Data", _data(one, docname)
-    yield "Licence", _text(spec.licence or "not stated")
+    yield "Licence", [original(spec.licence)] if spec.licence else _text("not stated")
     yield "Paper", [paper(spec.paper)] if spec.paper else []
     yield "Homepage", [link(spec.homepage)] if spec.homepage else []
     yield "Package", [code(project_of(one.entry.owner))]
@@ -137,8 +142,9 @@ def _rows_of_model(one: facts.Model, docname: str) -> Iterator[tuple[str, list[n
         yield "Encoder", [part_of("encoders", pair.encoder, docname)]
         yield "Decoder", [part_of("decoders", pair.decoder, docname)]
     if measured.parameters:
-        yield "Parameters", _text(f"{words.millions(measured.parameters)}, with two classes")
-        yield "GFLOPs", _text(f"{words.giga(measured.flops)} at {words.size(measured.size)} pixels")
+        yield "Parameters", [as_is(words.millions(measured.parameters)), nodes.Text(", with two classes")]
+        size = as_is(words.size(measured.size))
+        yield "GFLOPs", [as_is(words.giga(measured.flops)), *_text(" at "), size, *_text(" pixels")]
     yield "Stride", _text(str(measured.stride)) if measured.stride else []
     yield "Paper", [paper(spec.paper)] if spec.paper else []
     yield "Package", [code(project_of(one.entry.owner))]
@@ -160,13 +166,12 @@ def _text(text: str) -> list[nodes.Node]:
     return [nodes.Text(text)]
 
 
-def _size(one: facts.Weights) -> str:
-    height, width = one.measured.size
+def _size(one: facts.Weights) -> list[nodes.Node]:
     resize = one.config.preprocessing.resize if one.config else None
     why = "the size to which images are resized" if resize and resize.mode != "scale" else "any size works"
     if one.config and one.config.provenance.get("recipe") and why == "any size works":
         why = "the size of crops in training; any size works"
-    return f"{height} x {width} pixels, {why}"
+    return [as_is(words.size(one.measured.size)), nodes.Text(f" pixels, {why}")]
 
 
 def _network(one: facts.Weights, docname: str) -> list[nodes.Node]:
@@ -186,19 +191,19 @@ def _notes(one: facts.Weights) -> list[nodes.Node]:
     provenance: Any = one.config.provenance if one.config else {}
     notes = provenance.get("notes")
     told = [*(notes if isinstance(notes, list | tuple) else []), provenance.get("terms")]
-    found = [html("li", _sentence(str(note).rstrip("."))) for note in told if note]
+    found = [html("li", original(_sentence(str(note).rstrip(".")))) for note in told if note]
     return [html("ul", *found)] if found else []
 
 
-def _file(one: facts.Weights) -> str:
+def _file(one: facts.Weights) -> list[nodes.Node]:
+    size = as_is(words.megabytes(one.bytes))
     if one.shipped:
-        return f"{words.megabytes(one.bytes)}, ships in the package"
-    size = words.megabytes(one.bytes) if one.bytes else "size not stated"
-    return f"downloaded at first use, {size}"
+        return [size, nodes.Text(", ships in the package")]
+    return [nodes.Text("downloaded at first use, "), size if one.bytes else nodes.Text("size not stated")]
 
 
 def _data(one: facts.Weights, docname: str) -> list[nodes.Node]:
-    told = _text(one.entry.spec.data) if one.entry.spec.data else []
+    told: list[nodes.Node] = [original(one.entry.spec.data)] if one.entry.spec.data else []
     name = str(one.config.provenance.get("data", "")) if one.config else ""
     if name in zoo.registry("datasets").names():
         told += [nodes.Text(": " if told else ""), refer("datasets", name, docname)]
@@ -213,14 +218,16 @@ def _classes(config: ModelConfig) -> list[nodes.Node]:
             html(
                 "span", classes=["zoo-swatch"], style=f"background-color: {_hex(colour)}", aria_hidden="true"
             ),
-            html("span", name),
+            as_is(name),
             " ",
             code(_hex(colour)),
         )
         for name, colour in zip(labels.classes, labels.colours, strict=True)
     ]
     listed = html("ul", *shown, classes=["zoo-classes"])
-    return [details(f"{len(shown)} classes", listed) if len(shown) > MANY else listed]
+    return [
+        details(html("span", as_is(str(len(shown))), " classes"), listed) if len(shown) > MANY else listed
+    ]
 
 
 def _hex(colour: tuple[int, int, int]) -> str:

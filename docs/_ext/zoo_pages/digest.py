@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from languages import MESSAGES, PARTS
 
 from segzoo import zoo
 from zoo_pages.facts import guarded
@@ -43,7 +44,7 @@ def _entries() -> Iterator[Any]:
 def _files() -> Iterator[str]:
     """Yield names and times of the files from which pages are generated."""
     kept = (_OURS.parents[1] / "images/zoo").glob("*")
-    for path in sorted({*_OURS.glob("*.py"), *kept, *_code()}):
+    for path in sorted({*_OURS.glob("*.py"), MESSAGES / f"{PARTS}.po", *kept, *_code()}):
         if path.is_file():
             yield f"{path} {path.stat().st_mtime_ns}"
 

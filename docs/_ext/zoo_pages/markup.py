@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 #: Elements that have no end.
 _EMPTY = frozenset({"input", "br", "img"})
 
+#: What `html` takes in addition to the attributes of elements.
+_OWN: dict[str, Any] = {"ids": [], "as_is": False, "sentence": False}
+
 
 class element(nodes.General, nodes.TextElement):  # noqa: N801 - docutils' way to name nodes
     """An element of HTML; in other formats, what it holds.
@@ -37,9 +40,10 @@ def html(tag: str, *children: nodes.Node | str, classes: Iterable[str] = (), **a
         children: nodes or texts.
         classes: CSS classes of the element.
         attributes: ``data_sort`` means ``data-sort``, ``for_`` means ``for``; ``ids`` is a list.
-            Attributes with the value ``None`` or ``False`` are left out.
+            Attributes with the value ``None`` or ``False`` are left out. ``as_is`` marks names and
+            numbers, which need no translation; ``sentence`` text that becomes a sentence.
     """
-    ids = attributes.pop("ids", [])
+    ids, as_is, sentence = (attributes.pop(name, default) for name, default in _OWN.items())
     named = {
         name.rstrip("_").replace("_", "-"): "" if value is True else str(value)
         for name, value in attributes.items()
@@ -47,9 +51,20 @@ def html(tag: str, *children: nodes.Node | str, classes: Iterable[str] = (), **a
     }
     made = element("", "", tag=tag, named=named, classes=list(classes), ids=list(ids))
     made["support_smartquotes"] = False  # texts of the registry are shown unchanged
-    made["translatable"] = False
+    made["translatable"] = False  # by Sphinx; see `zoo_pages.translation`
+    made["as_is"], made["sentence"] = as_is, sentence
     made += [nodes.Text(child) if isinstance(child, str) else child for child in children]
     return made
+
+
+def as_is(text: str) -> element:
+    """Return a name or a number, which is the same in every language."""
+    return html("span", text, as_is=True)
+
+
+def original(text: str) -> element:
+    """Return text of a plug-in that stays in English, such as the terms of a licence."""
+    return html("span", text, as_is=True, lang="en")
 
 
 def code(text: str) -> nodes.literal:
@@ -63,15 +78,16 @@ def prose(text: str) -> list[nodes.Node]:
     found: list[nodes.Node] = []
     for plain, two, one in zip(pieces[::3], [*pieces[1::3], None], [*pieces[2::3], None], strict=True):
         found += [nodes.Text(plain)] if plain else []
-        found += [code(two or one or "")] if two or one else []
+        found += [nodes.literal("", two or one or "", in_prose=True)] if two or one else []
     return found
 
 
-def link(address: str, text: str = "") -> nodes.Node:
+def link(address: str, text: str | nodes.Node = "") -> nodes.Node:
     """Return a link to a site; text alone where it is none that a browser should follow."""
+    said = text if isinstance(text, nodes.Node) else as_is(text or address)
     if not re.match(r"https?://", address):
-        return nodes.Text(text or address)
-    return nodes.reference("", text or address, refuri=address, internal=False)
+        return said
+    return nodes.reference("", "", said, refuri=address, internal=False)
 
 
 def paper(said: str) -> nodes.Node:
@@ -110,7 +126,7 @@ def anchor(kind: str, name: str) -> str:
     return nodes.make_id(name if kind == "weights" else f"{kind} {name}")
 
 
-def details(summary: str, *content: nodes.Node) -> element:
+def details(summary: str | nodes.Node, *content: nodes.Node) -> element:
     """Return a block that the reader can open."""
     return html("details", html("summary", summary), *content, classes=["zoo-details"])
 

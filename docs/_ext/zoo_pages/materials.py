@@ -11,7 +11,7 @@ from segzoo.build import make_metric
 from segzoo.distribution import project_of
 from segzoo.specs import Labels
 from zoo_pages import facts
-from zoo_pages.markup import code, details, html, link, prose, refer
+from zoo_pages.markup import as_is, code, details, html, link, original, prose, refer
 from zoo_pages.networks import title
 from zoo_pages.table import NOTHING, Cell, Row, Table, cell, rows_of
 
@@ -42,15 +42,15 @@ def _dataset(one: facts.Part) -> Row:
     spec: DatasetSpec = one.entry.spec
     classes = spec.labels.classes if spec.labels else ()
     layout = [details("content of the folder", html("p", *prose(spec.layout)))] if spec.layout else []
-    page = [html("p", link(spec.homepage, "Homepage"))] if link_of(spec.homepage) else []
-    named = details(str(len(classes)), html("p", ", ".join(classes))) if classes else "yours"
+    page = [html("p", link(spec.homepage, html("span", "Homepage")))] if link_of(spec.homepage) else []
+    named = details(str(len(classes)), html("p", ", ".join(classes), as_is=True)) if classes else "yours"
     return Row(
         name=one.name,
         cells=(
             title(one, *page, *layout),
             cell(named, sort=len(classes) or None),
-            cell(", ".join(spec.splits)),
-            cell(spec.licence or "yours"),
+            cell(as_is(", ".join(spec.splits))),
+            cell(original(spec.licence) if spec.licence else "yours"),
             _how(one.name, spec),
         ),
         facets={"package": [project_of(one.entry.owner)], "class": classes},
@@ -107,8 +107,11 @@ def _metric(one: facts.Part) -> Row:
 
 def _contract(text: str) -> list[nodes.Node | str]:
     first, _, rest = text.partition("; ")
-    lines = [html("li", line) for line in rest.split("; ") if line]
-    return [html("p", first), *([details("the whole contract", html("ul", *lines))] if lines else [])]
+    lines = [html("li", original(line)) for line in rest.split("; ") if line]
+    return [
+        html("p", original(first)),
+        *([details("the whole contract", html("ul", *lines))] if lines else []),
+    ]
 
 
 def plain(
@@ -192,7 +195,7 @@ def _recipe(one: facts.Part, docname: str) -> Row:
             title(one, html("p", command), *file),
             cell(_data(one, docname)),
             cell(code(str(model)) if model else NOTHING),
-            cell(link(spec.homepage, spec.origin) if spec.origin else "segzoo"),
+            cell(link(spec.homepage, spec.origin) if spec.origin else as_is("segzoo")),
         ),
         facets={"package": [project_of(one.entry.owner)], "data": [spec.data or "yours"]},
     )
@@ -221,10 +224,14 @@ def layouts(docname: str) -> Table:
 
 def _layout(one: facts.Part) -> Row:
     spec = one.entry.spec
-    page = [html("p", link(spec.homepage, "The program"))] if link_of(spec.homepage) else []
+    page = [html("p", link(spec.homepage, html("span", "The program")))] if link_of(spec.homepage) else []
     signature = html("ul", *(html("li", code(tensor)) for tensor in spec.signature), classes=["zoo-names"])
     return Row(
         name=one.name,
-        cells=(title(one, *page), cell(signature), cell(spec.licence or "not stated")),
+        cells=(
+            title(one, *page),
+            cell(signature),
+            cell(original(spec.licence) if spec.licence else "not stated"),
+        ),
         facets={"package": [project_of(one.entry.owner)]},
     )

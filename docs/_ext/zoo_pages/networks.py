@@ -10,12 +10,12 @@ from segzoo import zoo
 from segzoo.distribution import project_of
 from zoo_pages import facts, words
 from zoo_pages.drawings import drawing_of
-from zoo_pages.markup import code, details, html, paper, prose, refer
+from zoo_pages.markup import as_is, code, details, html, original, paper, prose, refer
 from zoo_pages.options import options_of
 from zoo_pages.table import NOTHING, Row, Table, cell, rows_of, trouble
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from docutils import nodes
 
@@ -23,13 +23,15 @@ if TYPE_CHECKING:
     from zoo_pages.table import Cell
 
 
-def heading(name: nodes.Node, summary: str, *more: nodes.Node, aliases: Iterable[str] = ()) -> Cell:
+def heading(
+    name: nodes.Node, summary: Sequence[nodes.Node | str], *more: nodes.Node, aliases: Iterable[str] = ()
+) -> Cell:
     """Return the cell with the name of a part and its description."""
     named: list[nodes.Node | str] = [html("span", name, classes=["zoo-name"])]
     others = [piece for alias in aliases for piece in (", ", code(alias))]
     if others:
         named.append(html("span", " or ", *others[1:], classes=["zoo-aliases"]))
-    said = [html("p", *prose(summary), classes=["zoo-summary"])] if summary else []
+    said = [html("p", *summary, classes=["zoo-summary"])] if summary else []
     return cell(html("div", *named), *said, *more)
 
 
@@ -43,7 +45,7 @@ def title(part: facts.Part, *more: nodes.Node) -> Cell:
     told += options_of(part.known)
     if part.trouble:
         told.append(trouble(part.trouble))
-    return heading(code(part.name), spec.summary, *told, aliases=spec.aliases)
+    return heading(code(part.name), prose(spec.summary), *told, aliases=spec.aliases)
 
 
 def origin(owner: str) -> nodes.Node:
@@ -83,7 +85,7 @@ def _model(one: facts.Model, docname: str) -> Row:
         cells=(
             heading(
                 refer("models", one.name, docname),
-                one.entry.spec.summary,
+                prose(one.entry.spec.summary),
                 origin(one.entry.owner),
                 *told,
                 aliases=one.entry.spec.aliases,
@@ -103,7 +105,7 @@ def _pairing(one: facts.Pairing, docname: str) -> Row:
         cells=(
             heading(
                 code(one.name),
-                f"decoder `{one.decoder}` on {on} `{one.encoder}`",
+                ["decoder ", code(one.decoder), f" on {on} ", code(one.encoder)],
                 origin(one.owner),
                 *([details("Architecture", *drawing)] if drawing else []),
                 *told,
@@ -158,12 +160,12 @@ def _weights(one: facts.Weights, docname: str) -> Row:
     return Row(
         name=one.name,
         cells=(
-            heading(refer("weights", one.name, docname), spec.summary, *told, aliases=spec.aliases),
-            cell("an encoder, no classes" if one.of_encoder else _short(one.classes)),
+            heading(refer("weights", one.name, docname), prose(spec.summary), *told, aliases=spec.aliases),
+            cell(*(["an encoder, no classes"] if one.of_encoder else _short(one.classes))),
             figures(one.measured)[0],
-            cell(_file(one), sort=one.bytes or None),
+            cell(*_file(one), sort=one.bytes or None),
             cell(*_best(one)),
-            cell(re.split("[:;]", spec.licence)[0] or "not stated"),
+            cell(original(re.split("[:;]", spec.licence)[0]) if spec.licence else "not stated"),
         ),
         facets={
             "package": [project_of(one.entry.owner)],
@@ -174,19 +176,20 @@ def _weights(one: facts.Weights, docname: str) -> Row:
     )
 
 
-def _short(classes: tuple[str, ...], most: int = 4) -> str:
+def _short(classes: tuple[str, ...], most: int = 4) -> list[nodes.Node | str]:
     more = len(classes) - most
-    return ", ".join(classes[:most]) + (f" and {more} more" if more > 0 else "")
+    some = as_is(", ".join(classes[:most]))
+    return [some, " and ", as_is(str(more)), " more"] if more > 0 else [some]
 
 
-def _file(one: facts.Weights) -> str:
-    size = f", {words.megabytes(one.bytes)}" if one.bytes else ""
-    return f"{'ships' if one.shipped else 'download'}{size}"
+def _file(one: facts.Weights) -> list[nodes.Node | str]:
+    size = [", ", as_is(words.megabytes(one.bytes))] if one.bytes else []
+    return ["ships" if one.shipped else "download", *size]
 
 
 def _best(one: facts.Weights) -> list[nodes.Node | str]:
     found = [
-        html("p", f"{name} {value:.3f} {average.replace('_', ' ')}")
+        html("p", as_is(f"{name} {value:.3f}"), f" {average.replace('_', ' ')}")
         for name, metric in list(words.metrics(one.scores))[:1]
         for average, value in words.values(metric)
     ]

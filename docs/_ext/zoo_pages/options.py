@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from docutils import nodes
 
-from zoo_pages.markup import code, definitions, details, prose
+from zoo_pages.markup import as_is, code, definitions, details, html, prose
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,7 +25,8 @@ def options_of(known: Mapping[str, Any], *, opened: bool = False) -> list[nodes.
     pairs = [(_term(name, said["default"]), prose(said["meaning"])) for name, said in takes.items()]
     if opened:
         return [definitions(pairs)]
-    return [details(f"{len(takes)} option{'s' if len(takes) > 1 else ''}", definitions(pairs))]
+    count = html("span", as_is(str(len(takes))), f" option{'s' if len(takes) > 1 else ''}")
+    return [details(count, definitions(pairs))]
 
 
 def _term(name: str, default: Any) -> list[nodes.Node]:

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from docutils import nodes
 from sphinx.addnodes import pending_xref
 
 from segzoo import zoo
 from segzoo.registry import plural
 from segzoo.specs import CAPABILITIES
 from zoo_pages.facts import guarded
-from zoo_pages.markup import code, html, prose
+from zoo_pages.markup import as_is, code, html, original, prose
 from zoo_pages.table import plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    from docutils import nodes
 
 
 def kinds(docname: str) -> list[nodes.Node]:
@@ -26,7 +27,7 @@ def kinds(docname: str) -> list[nodes.Node]:
         target = f"{folder}/{kind}" if folder else kind
         found = pending_xref("", refdomain="std", reftype="doc", reftarget=f"/{target}", refdoc=docname)
         found["refexplicit"], found["refwarn"] = True, True
-        found += nodes.inline("", kind)
+        found += html("span", kind)
         shown.append(html("li", html("strong", str(len(zoo.registry(kind)))), " ", found))
     return [html("ul", *shown, classes=["zoo-kinds"])]
 
@@ -36,9 +37,10 @@ def plugins(docname: str) -> list[nodes.Node]:
     del docname
     rows = []
     for record in sorted(zoo.plugins, key=lambda one: one.status != "ok"):
-        said = ", ".join(_brings(kind, len(names)) for kind, names in record.provides.items())
-        said = said or "nothing" if record.status == "ok" else record.error
-        rows.append((code(record.distribution), record.version, record.status, said))
+        brings = [_brings(kind, len(names)) for kind, names in record.provides.items()] or ["nothing"]
+        said = html("span", *[piece for one in brings for piece in (", ", one)][1:])
+        said = said if record.status == "ok" else original(record.error)
+        rows.append((code(record.distribution), as_is(record.version), record.status, said))
     failed = sum(record.status != "ok" for record in zoo.plugins)
     columns = ("Distribution", "Version", "Status", "Provides")
     return [plain("Plug-ins of this zoo", columns, rows, failed=failed)]
@@ -75,8 +77,9 @@ def capabilities(docname: str) -> list[nodes.Node]:
     if reasons:
         told = []
         for (one, why), names in reasons.items():
-            listed = [piece for name in names for piece in (", ", code(name))][1:]
-            told.append(html("li", html("strong", CAPABILITIES[one]), ": ", *prose(why), " (", *listed, ")"))
+            listed = html("span", *[piece for name in names for piece in (", ", code(name))][1:])
+            said = html("strong", CAPABILITIES[one]), ": ", html("span", *prose(why))
+            told.append(html("li", *said, " (", listed, ")"))
         shown += [html("p", "Reasons for each no, and alternatives:"), html("ul", *told)]
     return shown
 
@@ -91,8 +94,8 @@ def abilities(limits: Mapping[str, str]) -> nodes.Node:
     return plain("Capabilities", columns, [row[: len(columns)] for row in rows])
 
 
-def _brings(kind: str, count: int) -> str:
-    return f"{count} {plural(kind) if count != 1 else kind}"
+def _brings(kind: str, count: int) -> nodes.Node:
+    return html("span", as_is(str(count)), f" {plural(kind) if count != 1 else kind}")
 
 
 #: The other tables of the directive, by name.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from docutils import nodes
 
-from zoo_pages.markup import html
+from zoo_pages.markup import html, original
 
 if TYPE_CHECKING:
     from zoo_pages.facts import Weights
@@ -22,9 +22,11 @@ def picture_of(one: Weights) -> nodes.Node:
     """Return the picture of a prediction, or why there is none."""
     said = _kept().get(one.entry.full_name)
     if said is None:
-        return html("p", html("strong", "No picture: "), _why(one), classes=["zoo-picture-missing"])
+        return html(
+            "p", html("strong", "No picture: "), html("span", _why(one)), classes=["zoo-picture-missing"]
+        )
     image = nodes.image(uri=f"/{FOLDER}/{said['file']}", alt=said["alt"], classes=["zoo-picture"])
-    return html("figure", image, html("figcaption", said["caption"]))
+    return html("figure", image, html("figcaption", original(said["caption"])))
 
 
 def _why(one: Weights) -> str:

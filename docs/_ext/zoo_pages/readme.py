@@ -8,6 +8,9 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from chinese_messages import read
+from languages import MESSAGES, PARTS
+
 from segzoo import zoo
 from segzoo.cli.facts import config_of
 from segzoo.distribution import OWNER, project_of
@@ -70,13 +73,14 @@ def _packages() -> set[str]:
 
 @cache
 def chinese_texts() -> dict[str, str]:
-    """Return the Chinese for words of the table and for what weights find, by word and by name."""
-    return tomllib.loads(Path(__file__).with_name("chinese.toml").read_text(encoding="utf-8"))
+    """Return the Chinese for words of the table, and for the summaries of weights, as their pages have it."""
+    said = {str(one.id): str(one.string) for one in read(MESSAGES / f"{PARTS}.po")}
+    return said | tomllib.loads(Path(__file__).with_name("chinese.toml").read_text(encoding="utf-8"))
 
 
 def _row(name: str, entry: Entry[WeightsSpec], chinese: bool) -> tuple[str, ...]:
     spec = entry.spec
-    finds = chinese_texts()[name] if chinese else spec.summary
+    finds = _said(spec.summary, chinese)
     return (
         f"`{name}`",
         finds.replace("|", "/"),

@@ -12,16 +12,18 @@ from typing import TYPE_CHECKING, Any
 from docutils import nodes
 
 from zoo_pages.facts import guarded
-from zoo_pages.markup import anchor, code, html, prose
+from zoo_pages.markup import anchor, as_is, code, element, html, prose
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from segzoo.plugins import PluginRecord
-    from zoo_pages.markup import element
 
 #: What a cell holds where nothing is known.
 NOTHING = "none"
+
+#: Facets whose values are names or numbers.
+NAMES = ("class", "data", "package", "stride")
 
 
 @dataclass(frozen=True)
@@ -96,24 +98,36 @@ def trouble(text: str) -> nodes.Node:
 
 def drawn(table: Table, failed: Sequence[PluginRecord]) -> list[nodes.Node]:
     """Return the nodes of a table, with a row for each plug-in that did not load."""
-    count = html("p", f"{len(table.rows)} {table.kind}", classes=["zoo-count"], role="status")
+    count = html(
+        *("p", as_is(str(len(table.rows))), f" {table.kind}"),
+        classes=["zoo-count"],
+        role="status",
+        data_some="SHOWN of ALL shown",
+        data_none="None of ALL fits",
+    )
     return [html("div", _form(table), count, _region(table, failed), classes=["zoo"], data_zoo=table.kind)]
 
 
 def plain(
-    caption: str, columns: Sequence[str], rows: Sequence[Sequence[nodes.Node | str]], *, failed: int = 0
+    caption: str | element,
+    columns: Sequence[nodes.Node | str],
+    rows: Sequence[Sequence[nodes.Node | str]],
+    *,
+    failed: int = 0,
 ) -> element:
     """Return a table that is only read; the last ``failed`` rows say what went wrong."""
+    caption = caption if isinstance(caption, element) else html("span", caption)
+    named = nodes.make_id(f"table {caption.astext()}")
     head = html("tr", *(html("th", column, scope="col") for column in columns))
     body = [
         html("tr", html("th", row[0], scope="row"), *(html("td", one) for one in row[1:])) for row in rows
     ]
     for row in body[len(body) - failed :]:
         row["classes"].append("zoo-failed")
-    parts = (html("caption", caption), html("thead", head), html("tbody", *body))
+    parts = (html("caption", caption, ids=[named]), html("thead", head), html("tbody", *body))
     grid = html("table", *parts, classes=["zoo-scores"])
     # A group and no region: a page may have many of them, and a region is a place to jump to.
-    return html("div", grid, classes=["zoo-scroll"], role="group", aria_label=caption, tabindex=0)
+    return html("div", grid, classes=["zoo-scroll"], role="group", aria_labelledby=named, tabindex=0)
 
 
 def _form(table: Table) -> element:
@@ -123,7 +137,7 @@ def _form(table: Table) -> element:
         if len(found) > 1:
             options = [
                 html("option", "any", value=""),
-                *(html("option", one, value=one) for one in _sorted(found)),
+                *(html("option", one, value=one, as_is=facet in NAMES) for one in _sorted(found)),
             ]
             fields.append(_field(table, facet, label, html("select", *options)))
     for flag, label in table.flags.items():
@@ -196,7 +210,9 @@ def _failed(table: Table, record: PluginRecord) -> element:
         "td",
         html("strong", "Plug-in "),
         code(record.distribution),
-        html("strong", f" {record.version} is {record.status}: "),
+        " ",
+        as_is(record.version),
+        html("strong", f" is {record.status}: "),
         *prose(f"{record.error}. Its {table.kind} are not known."),
         colspan=len(table.columns),
         role="cell",

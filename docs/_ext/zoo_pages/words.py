@@ -28,11 +28,6 @@ def size(height_and_width: tuple[int, int]) -> str:
     return " x ".join(map(str, height_and_width))
 
 
-def interval(ends: Any) -> str:
-    """Return an interval: ``0.8184 to 0.8736``; nothing where there is none."""
-    return f"{ends[0]:.4f} to {ends[1]:.4f}" if isinstance(ends, list | tuple) and len(ends) == 2 else ""
-
-
 def metrics(scores: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Yield the metrics of a scored part of the data, each with its contract, values and intervals."""
     for name, said in scores.items():
