@@ -84,9 +84,9 @@ def prose(text: str) -> list[nodes.Node]:
 
 def link(address: str, text: str | nodes.Node = "") -> nodes.Node:
     """Return a link to a site; text alone where it is none that a browser should follow."""
-    said = text if isinstance(text, nodes.Node) else as_is(text or address)
     if not re.match(r"https?://", address):
-        return said
+        return text if isinstance(text, nodes.Node) else nodes.Text(text or address)
+    said = text if isinstance(text, nodes.Node) else as_is(text or address)
     return nodes.reference("", "", said, refuri=address, internal=False)
 
 
