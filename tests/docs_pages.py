@@ -168,16 +168,11 @@ TABLES: dict[str, Callable[[str], str]] = {
 
 def promises(kind: str) -> set[str]:
     """Return the names of the promises of a kind of part, those of some cases alone among them."""
-    node = find(f"segzoo.testing.{plural(kind)}", f"{kind}_promises").node
-    assert isinstance(node, ast.FunctionDef)
-    names = set()
-    for one in ast.walk(node):
-        # The last dictionary but those of arguments: its values are functions.
-        if isinstance(one, ast.Dict):
-            names |= {key.value for key in one.keys if isinstance(key, ast.Constant)}
-        if isinstance(one, ast.Subscript) and isinstance(one.slice, ast.Constant):
-            names.add(one.slice.value)
-    return {str(name) for name in names}
+    node = find(f"segzoo.testing.{plural(kind)}", "_Subject").node
+    assert isinstance(node, ast.ClassDef)
+    # Properties are what the promises share.
+    methods = (one.name for one in node.body if isinstance(one, ast.FunctionDef) and not one.decorator_list)
+    return {name.replace("_", "-") for name in methods if name[0] != "_" and name != "promises"}
 
 
 def first_column(text: str, heading: str) -> set[str]:
