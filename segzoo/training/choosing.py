@@ -56,14 +56,14 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-#: Probabilities that are tried as thresholds, in addition to the current one.
+#: Probabilities that are tried as thresholds, and as seeds of the separator, in addition to the current one.
 _THRESHOLDS = tuple(round(0.05 * step, 2) for step in range(1, 20))
 #: A new value must score better than the current one by this much.
 _MARGIN = 5e-4
 #: The share of the true objects that the largest size to try may remove.
 _REMOVED = 0.1
-#: Seeds of the separator, and pixels of the smallest seed, that are tried in addition to the current ones.
-_SEEDS, _SMALLEST_SEEDS = tuple(round(0.1 * step, 1) for step in range(1, 10)), (1, 4, 16)
+#: Pixels of the smallest seed that are tried, in addition to the current one.
+_SMALLEST_SEEDS = (1, 4, 16)
 #: Lowest and highest temperature that is tried, relative to the current one.
 _COLDEST, _HOTTEST = 0.1, 10.0
 #: Most pixels of an image, and most values of all images, for fitting the temperature.
@@ -460,7 +460,7 @@ class _Seeds:
 
     def __init__(self, now: Separator, labels: Labels) -> None:
         self._named = named_metrics(["ap"], labels)[0]
-        every = [replace(now, seed=seed, smallest=least) for seed in _SEEDS for least in _SMALLEST_SEEDS]
+        every = [replace(now, seed=seed, smallest=least) for seed in _THRESHOLDS for least in _SMALLEST_SEEDS]
         self._now, self._tried = now, list(dict.fromkeys([now, *every]))
         self._counters = [self._named.fresh() for _ in self._tried]
         self._numbered = False
