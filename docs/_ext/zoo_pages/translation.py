@@ -87,5 +87,5 @@ def _finish(node: element, stop: str) -> None:
     """Make a sentence of a summary: with a capital letter, and a full stop."""
     first = node.children[0]
     if isinstance(first, nodes.Text):
-        node.children[0] = nodes.Text(f"{first[:1].upper()}{first[1:]}")
+        node[0] = nodes.Text(f"{first[:1].upper()}{first[1:]}")
     node += nodes.Text(stop)
