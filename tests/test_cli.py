@@ -109,7 +109,7 @@ def test_long_commands_show_their_options_in_groups(name: str, capsys: pytest.Ca
     grouped = [option for names in module.GROUPS.values() for option in names]
     assert len(grouped) == len({*grouped})
     others = [one.name for one in module.command.params if isinstance(one, click.Option) and not one.hidden]
-    assert {*others} - {*grouped} <= {"verbose"}
+    assert {*others} - {*grouped} <= {"verbose", "no_progress"}
     for option in module.command.params:
         if isinstance(option, click.Option) and not option.hidden:
             assert shown.count(f"  {option.opts[0]}") or shown.count(f" {option.opts[0]}"), option.opts

@@ -15,8 +15,6 @@ LEFT = {
     "benchmarks/nuclei_shifts.py",
     "docs/inventories/write.py",
     "docs/plugins/readers.md",
-    "plugins/segzoo-decoders/src/segzoo_decoders/__init__.py",
-    "plugins/segzoo-decoders/src/segzoo_decoders/layouts/__init__.py",
     "plugins/segzoo-formats/src/segzoo_formats/__init__.py",
     "plugins/segzoo-formats/src/segzoo_formats/coco_index.py",
     "plugins/segzoo-formats/src/segzoo_formats/qupath.py",
@@ -25,13 +23,7 @@ LEFT = {
     "plugins/segzoo-formats/tests/test_yolo.py",
     "plugins/segzoo-medical/src/segzoo_medical/weights/unet-vessels/README.md",
     "plugins/segzoo-medical/tests/test_drive_and_isbi.py",
-    "plugins/segzoo-mmseg/src/segzoo_mmseg/layout.py",
-    "plugins/segzoo-smp/src/segzoo_smp/layout.py",
     "segzoo/labels.py",
-    "segzoo/pickles.py",
-    "segzoo/testing/augmentations.py",
-    "segzoo/testing/metrics.py",
-    "segzoo/testing/trackers.py",
     "segzoo/words.py",
 }
 

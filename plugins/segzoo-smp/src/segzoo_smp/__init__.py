@@ -51,7 +51,7 @@ def segzoo_api() -> int:
 _LIMITS = {
     "PSPNet": {
         "onnx": "its pooling to grids of 2x2 and more is made for the size of the example, so that an ONNX "
-        "model holds for one size; export it for the size that you need, or take segzoo's own pspnet"
+        "model holds for one size: export it for the size that you need, or take segzoo's own pspnet"
     }
 }
 
