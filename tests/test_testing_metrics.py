@@ -118,7 +118,7 @@ def test_a_metric_that_keeps_its_promises_passes():
     ("factory", "told"),
     [
         ("Silent", "must have a `contract` in words"),
-        ("Vague", "says nothing of classes, average, empty, ignored; write"),
+        ("Vague", "its contract lacks classes, average, empty, ignored; write"),
         ("Optimist", "before anything is counted, every score must be NaN"),
         ("Growing", "compute.. returns no score"),
         ("LateName", r"its names change from \['pooled'\] to \['pooled', 'more'\]"),
