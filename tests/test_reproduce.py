@@ -344,7 +344,7 @@ def test_what_ships_with_the_project_holds_its_record() -> None:
     assert set(told["checksums"]) == {"train", "val", "test"}
     origin = origin_of("unet-nuclei")
     assert origin.recipe.model == "unet/tf_efficientnet_lite0"
-    assert origin.recipe.separator["kind"] == "boundary"
+    assert origin.recipe.separator["kind"] == "distance"
     assert all(one.low is not None and one.low < one.score for one in origin.scores)
 
 

@@ -102,7 +102,7 @@ def segzoo_weights() -> list[WeightsSpec]:
             model="segzoo:unet/timm:tf_efficientnet_lite0",
             decoder={"widths": (128, 64, 32, 24, 16), "upsample": "transpose"},
             num_classes=2,
-            separator=Separator(kind="boundary"),
+            separator=Separator(kind="distance", seed=0.45, smallest=16),
             classes=NUCLEI.classes,
             labels=NUCLEI,
             data="Data Science Bowl 2018 (BBBC038), CC0; encoder from ImageNet",
