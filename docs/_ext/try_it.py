@@ -109,18 +109,21 @@ def facts(config: ModelConfig) -> dict[str, Any]:
     done = (
         (intensity.mode, intensity.per, intensity.over) == ("percentiles", "all", "image"),
         (preprocessing.channels, preprocessing.bands, preprocessing.resize) == ("rgb", (), None),
-        separator is not None and separator.kind == "boundary",
+        separator is not None,
         (config.class_logits, config.temperature, config.smallest_object) == (1, 1, 0),
         not config.thresholds,
     )
     if not all(done) or separator is None:
         raise ExtensionError(f"_static/try-it-worker.js cannot run {MODEL}: see facts() in {__file__}")
+    deep = separator.kind == "distance"
     return {
         "percentiles": [intensity.low, intensity.high],
         "mean": preprocessing.mean,
         "std": preprocessing.std,
         "threshold": config.threshold,
-        "seed": separator.seed,
+        # The page computes how near the end of its object a pixel lies: a distance is turned round.
+        "sign": 1 if deep else -1,
+        "seed": 1 - separator.seed if deep else separator.seed,
         "smallest": separator.smallest,
         "colour": config.labels.colours[1],
         "opacity": _OPACITY,

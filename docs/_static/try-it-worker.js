@@ -247,7 +247,7 @@ async function compute(network, image, table, part, scores, apart) {
     for (let x = part.left; x < part.right; x++) {
       const at = (y - top) * width + x - left, to = y * image.width + x;
       scores[to] = logits[at];
-      apart[to] = Math.round(65535 / (1 + Math.exp(-logits[size + at])));
+      apart[to] = Math.round(65535 / (1 + Math.exp(about.model.sign * logits[size + at])));
     }
   }
 }
