@@ -15,7 +15,7 @@ _HOME = "https://github.com/huggingface/transformers"
 _LIMITS = {
     "export": "all of its kinds but SegFormer compute with the size of the example: export them for "
     "one size, or take segzoo's own segformer, dpt and upernet",
-    "onnx": "all of its kinds but SegFormer and UPerNet on ConvNeXt hold for the size of the example only; "
+    "onnx": "all of its kinds but SegFormer and UPerNet on ConvNeXt hold for the size of the example only: "
     "export them for one size, or take segzoo's own segformer, dpt and upernet",
 }
 
