@@ -623,4 +623,5 @@ snap.addEventListener("click", () => {
   frame.toBlob(blob => take([new File([blob], "camera.png", { type: "image/png" })]));
 });
 unfilm.addEventListener("click", stopCamera);
-listModels().then(offerModels).then(showModel).catch(() => tell("The server does not answer.", true));
+// An image may have been given before the models were listed.
+listModels().then(offerModels).then(() => { showModel(); segment(); }).catch(() => tell("The server does not answer.", true));
