@@ -282,7 +282,8 @@ def _visit(writer: HTML5Translator, node: try_it) -> None:
     }
     say = {name: escape(text) for name, text in words.items()}
     samples = "".join(
-        f'<button type="button" data-sample="{name}.png"><img src="{base}{name}.jpg" alt="{say[name]}" loading="lazy">'
+        f'<button type="button" data-sample="{name}.png">'
+        f'<img src="{base}{name}.jpg" alt="{say[name]}" loading="lazy">'
         f'<span aria-hidden="true">{say[name]}</span></button>'
         for name in SAMPLES
     )
