@@ -117,6 +117,21 @@ def test_a_worker_that_dies_loses_nothing_and_does_nothing_twice(model, photos, 
 
 
 @pytest.mark.medium
+def test_a_task_that_is_repeated_after_its_answer_is_recorded_once(model, photos):
+    class Repeating(Pretended):
+        def run(self, begin, tasks):
+            for number, answer in super().run(begin, tasks):
+                yield number, answer
+                yield number, begin()(tasks[number])
+
+    sources = find(["photos"]).images
+    outcomes = list(run_on(Repeating(), job(model, photos / "out"), sources))
+    assert [one.source.name for one in outcomes if one.error] == ["bad"]
+    assert len(recorded(photos / "out")) == len(sources) + 1
+    assert [path.name for path in (photos / "out").glob("manifest*")] == ["manifest.jsonl"]
+
+
+@pytest.mark.medium
 def test_an_image_that_ends_every_worker_is_reported_and_the_others_are_done(model, photos, monkeypatch):
     sources = find(["photos"]).images
     deadly(monkeypatch, "c", 1000)

@@ -172,9 +172,11 @@ def _segmented(
 ) -> Iterator[Done]:
     """Segment sources on a cluster, and record them in the job's manifest."""
     told = False
+    journals: list[Path] = []
     items = [_Item(whole, _owned(job, whole)) for whole in _whole(job, sources)]
     for task, answer in spread(cluster, begin, items, again=partial(_again, job, run)):
         journal = job.out / MANIFEST.format(part=_part(run, task.number))
+        journals.append(journal)
         if job.manifest is not None:
             job.manifest.take(journal, b"" if answer is None else answer.lines)
         if answer is None:
@@ -186,6 +188,10 @@ def _segmented(
             job.predictor.watch.on_message(answer.messages[0])
             told = True
         yield from answer.done
+    # A task may be repeated although its answer was taken: its second record says nothing new.
+    if job.manifest is not None:
+        for journal in journals:
+            job.manifest.take(journal, b"")
 
 
 def _whole(job: Job, sources: Sequence[Source | VideoSource]) -> list[tuple[Source | VideoSource, ...]]:
