@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -15,7 +16,7 @@ from torch import nn
 import segzoo
 from segzoo.cli import run
 from segzoo.config import Architecture, ModelConfig, config_of, from_json, to_json
-from segzoo.errors import OptionError, WeightsError
+from segzoo.errors import MissingExtraError, OptionError, WeightsError
 from segzoo.evaluation import evaluate
 from segzoo.exporting.preprocessing import WholeImage
 from segzoo.exporting.probing import Reference
@@ -325,6 +326,23 @@ def test_a_recipe_that_chooses_leaves_weights_that_know(folder, tmp_path):
     again = segzoo.train(recipe(folder, tmp_path), resume=True, progress=False)
     assert again.chosen == result.chosen
     assert to_json(config_of(segzoo.load(result.folder))) == to_json(config)
+
+
+def test_a_library_that_choosing_needs_is_missed_before_training(tmp_path, monkeypatch):
+    for number in range(4):
+        for kind in ("images", "masks"):
+            (tmp_path / "data" / kind).mkdir(parents=True, exist_ok=True)
+            pixels = np.arange(32 * 32, dtype=np.uint8).reshape(32, 32) // 128 + number
+            Image.fromarray(pixels).save(tmp_path / "data" / kind / f"{number}.png")
+    monkeypatch.setitem(sys.modules, "scipy.ndimage", None)
+    options = {
+        "data_options": {"instances": True},
+        "separator": {"kind": "distance"},
+        "choose": ("separator",),
+    }
+    with pytest.raises(MissingExtraError, match="needs SciPy"):
+        segzoo.train(recipe(tmp_path / "data", tmp_path, **options), progress=False)
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -178,6 +179,19 @@ def test_objects_that_touch_are_told_apart(tmp_path):
     assert "touch another of their class" in recipe.comments["separator.kind"]
     assert not planned(write(tmp_path / "apart", images, [apart] * 4), "data.instances=true").separator
     assert not planned(tmp_path / "touching", "data.instances=true", "separator={}").separator
+
+
+def test_seeds_are_chosen_for_a_separator_where_scipy_scores_them(tmp_path, monkeypatch):
+    images, _ = spots(4)
+    rows, columns = np.mgrid[:64, :64]
+    touching = (1 + rows // 16 * 4 + columns // 16) * (rows % 16 > 1)
+    for part in ("train", "val"):
+        write(tmp_path / "parts" / part, images, [touching] * 4)
+    assert "separator" in planned(tmp_path / "parts", "data.instances=true").choose
+    monkeypatch.setitem(sys.modules, "scipy", None)
+    recipe = planned(tmp_path / "parts", "data.instances=true")
+    assert recipe.separator
+    assert recipe.choose == ("temperature", "threshold", "smallest_object")
 
 
 def test_images_that_are_dim_beside_others_are_stretched(tmp_path):

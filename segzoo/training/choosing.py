@@ -237,6 +237,16 @@ def choose(
     )
 
 
+def check_choices(recipe: Recipe, labels: Labels) -> None:
+    """Raise before training what `choose_for_run` would raise after it, because a library is missing.
+
+    Raises:
+        MissingExtraError: the objects that the seeds of a separator find cannot be scored.
+    """
+    if "separator" in recipe.choose and recipe.separator:
+        _Seeds(Separator(kind="boundary"), labels)
+
+
 def choose_for_run(recipe: Recipe, *, progress: bool = False) -> Chosen:
     """Choose the values that a recipe asks for, for the weights in its run folder, and store them there.
 

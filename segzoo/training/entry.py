@@ -15,7 +15,7 @@ from segzoo.prediction.shortage import is_short_of_memory, told_shortage
 from segzoo.printing import bar, echo_note, is_watched, keep_quiet, printable
 from segzoo.stopping import Interruption
 from segzoo.training.checkpoints import CHECKPOINTS, is_checkpoint
-from segzoo.training.choosing import Chosen, choose_for_run
+from segzoo.training.choosing import Chosen, check_choices, choose_for_run
 from segzoo.training.data.splits import files_of
 from segzoo.training.extension import extending_recipe
 from segzoo.training.loop.accelerator import make_accelerator
@@ -150,6 +150,7 @@ def train(
                     show=bar.show,
                     on_validation=on_validation,
                 )
+                check_choices(recipe, run.evaluated.labels)
                 if not resume:
                     keep_apart(out, files_of((run.training, run.evaluated)), inside=True)
                 if resume:

@@ -6,6 +6,7 @@ lists the rules, and says which of them were measured.
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from math import ceil
 from typing import TYPE_CHECKING
 
@@ -336,8 +337,14 @@ def decide(sheet: Sheet) -> None:
     """Choose the remaining values on the validation images after training."""
     if sheet.facts.validation >= _DECIDING:
         told = f"on the {many(sheet.facts.validation, 'image')} for validation, after training"
-        these = [one for one in CHOICES if one != "separator" or sheet.recipe.separator]
-        sheet.choose("choose", these, told)
+        seeds = bool(sheet.recipe.separator)
+        if seeds and find_spec("scipy") is None:
+            sheet.notes.append(
+                "the seeds of the separator are not chosen after training, which needs SciPy: "
+                "pip install 'segmentation-zoo[metrics]'"
+            )
+            seeds = False
+        sheet.choose("choose", [one for one in CHOICES if one != "separator" or seeds], told)
 
 
 def tell(sheet: Sheet) -> None:
